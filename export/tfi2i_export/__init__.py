@@ -1,0 +1,1 @@
+"""Export of trained translators to TFLite and SavedModel: nothing is in this release yet."""

@@ -1,0 +1,153 @@
+import logging
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfi2i.data import folders
+from tfi2i.errors import InputError
+
+
+def save(path, mode="RGB", size=(12, 10), seed=0, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0], len(Image.new(mode, (1, 1)).getbands()))
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    Image.frombytes(mode, size, pixels.tobytes()).save(path, **options)
+
+
+def layout(root, counts):
+    for folder, count in counts.items():
+        for index in range(count):
+            save(root / folder / f"{index:03d}.png", seed=hash((folder, index)) % 2**31)
+    return root
+
+
+def test_the_layout_of_four_folders_is_read_recursively_and_sorted(tmp_path):
+    layout(tmp_path, {"trainA": 2, "trainB/deep/er": 3, "testA": 1, "testB": 2})
+    save(tmp_path / "trainB" / "a.webp")
+    (tmp_path / "trainA" / "notes.txt").write_text("no picture")
+    data = folders(tmp_path)
+    assert data.name == tmp_path.name and not data.paired
+    assert data.train["a"].names == ["000.png", "001.png"]
+    assert data.train["b"].names == ["a.webp", *(f"deep/er/00{i}.png" for i in range(3))]
+    assert [len(data.test[key]) for key in "ab"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("L", "png"), ("P", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("RGB", "bmp"), ("LA", "png")]
+    + [("RGB", "tiff"), ("RGB", "webp"), ("1", "png")],
+)
+def test_any_mode_and_format_becomes_rgb(tmp_path, mode, suffix):
+    for key in "AB":
+        if mode == "1":
+            (tmp_path / f"train{key}").mkdir()
+            Image.new("1", (12, 10), 1).save(tmp_path / f"train{key}" / f"x.{suffix}")
+        else:
+            save(tmp_path / f"train{key}" / f"x.{suffix}", mode)
+        save(tmp_path / f"test{key}" / "y.png")
+    pixels = folders(tmp_path).train["a"].read(0)
+    assert pixels.shape == (10, 12, 3) and pixels.dtype == np.uint8
+
+
+def test_the_camera_rotation_is_applied(tmp_path):
+    layout(tmp_path, {"trainA": 1, "trainB": 1, "testA": 1, "testB": 1})
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "trainA" / "000.png", exif=exif)
+    assert folders(tmp_path).train["a"].read(0).shape == (12, 10, 3)
+
+
+def test_two_folders_by_name_hold_out_a_fixed_share_and_say_so(tmp_path, caplog):
+    layout(tmp_path, {"cats": 40, "dogs": 6})
+    with caplog.at_level(logging.INFO, "tfi2i"):
+        data = folders(a=tmp_path / "cats", b=str(tmp_path / "dogs"))
+    assert data.name == "cats2dogs"
+    assert (len(data.train["a"]), len(data.test["a"])) == (38, 2)
+    assert (len(data.train["b"]), len(data.test["b"])) == (5, 1)
+    assert not {*data.train["a"].names} & {*data.test["a"].names}
+    assert "2 of its 40 pictures are held out" in caplog.text
+    again = folders(a=tmp_path / "cats", b=tmp_path / "dogs")
+    assert again.test["a"].names == data.test["a"].names
+    assert again.description() == data.description()
+
+
+def test_test_folders_by_name_are_used(tmp_path):
+    layout(tmp_path, {"cats": 3, "dogs": 3, "more cats": 2})
+    data = folders(a=tmp_path / "cats", b=tmp_path / "dogs", test_a=tmp_path / "more cats")
+    assert [len(data.train[key]) for key in "ab"] == [3, 2]
+    assert [len(data.test[key]) for key in "ab"] == [2, 1]
+
+
+def test_the_digest_follows_names_and_sizes(tmp_path):
+    layout(tmp_path, {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1})
+    before = folders(tmp_path).description()
+    save(tmp_path / "trainA" / "000.png", size=(40, 40))
+    after = folders(tmp_path).description()
+    changed = [key for key in before if before[key] != after[key]]
+    assert changed == ["train_a"] and after["train_a"]["count"] == 2
+
+
+def test_paired_test_pictures_are_matched_by_name(tmp_path):
+    layout(tmp_path, {"trainA": 1, "trainB": 1})
+    for scene in ("x", "y"):
+        save(tmp_path / "testA" / f"{scene}_A.png")
+        save(tmp_path / "testB" / f"{scene}_B.jpg")
+    data = folders(tmp_path, paired_test=True)
+    assert data.paired
+    assert data.test["a"].names == ["x_A.png", "y_A.png"]
+    assert data.test["b"].names == ["x_B.jpg", "y_B.jpg"]
+    save(tmp_path / "testB" / "z_B.png")
+    with pytest.raises(InputError, match="paired_test needs the same names .* 'z' for one"):
+        folders(tmp_path, paired_test=True)
+
+
+def test_a_loop_of_links_ends(tmp_path):
+    layout(tmp_path, {"trainA": 2, "trainB": 1, "testA": 1, "testB": 1})
+    (tmp_path / "trainA" / "loop").symlink_to(tmp_path)
+    (tmp_path / "trainA" / "self").symlink_to(tmp_path / "trainA")
+    assert 2 <= len(folders(tmp_path).train["a"]) < 20
+
+
+def test_a_file_that_is_no_picture_is_skipped_in_training(tmp_path, caplog):
+    layout(tmp_path, {"trainA": 2, "trainB": 1, "testA": 1, "testB": 1})
+    (tmp_path / "trainA" / "evil.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\xff" * 50)
+    (tmp_path / "trainA" / "empty.jpg").touch()
+    with caplog.at_level(logging.WARNING, "tfi2i"):
+        list(folders(tmp_path).batches(image_size=8).take(12))
+    assert sum("evil.png" in message for message in caplog.messages) == 1
+    assert sum("empty.jpg" in message for message in caplog.messages) == 1
+
+
+def test_names_that_are_not_utf_8_are_no_trouble(tmp_path):
+    layout(tmp_path, {"trainA": 1, "trainB": 1, "testA": 1, "testB": 1})
+    strange = tmp_path / "trainA" / os.fsdecode(b"\xff\n.png")
+    (tmp_path / "trainA" / "000.png").rename(strange)
+    data = folders(tmp_path)
+    assert data.train["a"].read(0).shape == (10, 12, 3)
+    assert data.description()["train_a"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: folders(), "needs `root` .* but `a` is missing"),
+        (lambda root: folders(a=root / "trainA"), "`b` is missing"),
+        (lambda root: folders(root / "nowhere"), "nowhere of `root` is not there"),
+        (lambda root: folders(root), "has no folder trainB \\(it holds empty, one, trainA\\)"),
+        (lambda root: folders(a=root / "x", b=root / "one"), "x of `a` is not there"),
+        (lambda root: folders(root, b=root / "trainA"), "are the same folder"),
+        (lambda root: folders(root, b=root / "empty"), "empty holds no pictures"),
+        (lambda root: folders(root, b=root / "one"), "one holds a single picture"),
+        (
+            lambda root: folders(root, b=root / "one", test_b=root / "empty"),
+            "test folder .*empty holds no pictures",
+        ),
+    ],
+)
+def test_bad_folders_are_refused_with_a_way_out(tmp_path, make, message):
+    layout(tmp_path, {"trainA": 2, "one": 1})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        make(tmp_path)

@@ -1,0 +1,415 @@
+"""The command line: it answers at once, wires the verbs, and ends bad input with one sentence."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfi2i import config as configs
+from tfi2i import train, verbs, weights
+from tfi2i.cli import main
+from tfi2i.errors import InputError
+from tfi2i.run_dir import Run
+
+CHECKOUT = Path(__file__).parent.parent
+VERBS = ("list", "demo", "train", "translate", "check-data", "import")
+SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")
+
+
+def python(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+    )
+
+
+def failure(capsys, *arguments: object, code: int = 2) -> str:
+    """The only line that a failing command prints."""
+    assert main([str(a) for a in arguments]) == code
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1, printed
+    assert printed.err.startswith("tfi2i: error: ")
+    return printed.err.removeprefix("tfi2i: error: ").strip()
+
+
+def picture(path: Path, seed: int = 0, side: int = 48) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side + 8, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Replaces the training by a record of what it was called with."""
+    calls = []
+
+    def fit(system, data, run, batches=None, **numbers):
+        calls.append((system, data, run, batches, numbers))
+
+    monkeypatch.setattr(train, "fit", _with_signature_of(train.fit, fit))
+    return calls
+
+
+def _with_signature_of(real, replacement):
+    """Configurations are checked against the signature, so the replacement has to have it."""
+    import functools
+
+    return functools.wraps(real)(replacement)
+
+
+def translators(path: Path) -> Run:
+    """A run whose translators invert (a2b) and keep (b2a)."""
+    run = Run.create(path, "NICEGAN", "scenes", {"system": "NICEGAN"}, {})
+    for direction, factor in (("a2b", -1.0), ("b2a", 1.0)):
+        image = keras.Input((None, None, 3))
+        layer = keras.layers.Conv2D(3, 1, use_bias=False, name="paint")
+        model = keras.Model(image, layer(image))
+        layer.kernel.assign(factor * np.eye(3)[None, None])
+        model.save(run.translator_path(direction))
+    return run
+
+
+# help
+
+
+def test_help_answers_within_half_a_second_without_tensorflow():
+    code = (
+        "import sys, tfi2i, tfi2i.cli\n"
+        "try:\n    tfi2i.cli.main(['train', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'tensorflow', 'keras', 'tensorflow_datasets', 'numpy', 'PIL', 'rich', 'yaml'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
+    )
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = python(code)
+        seconds.append(time.perf_counter() - started)
+        assert "loaded: []" in done.stdout, done.stderr
+    assert min(seconds) < 0.5
+
+
+def test_importing_the_light_modules_does_not_load_tensorflow():
+    done = python(
+        "import sys, tfi2i, tfi2i.cli, tfi2i.verbs, tfi2i.config, tfi2i.run_dir, tfi2i.settings\n"
+        "assert tfi2i.InputError and tfi2i.Config and tfi2i.Run\n"
+        "print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(capsys, verb):
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert f"Examples:\n  tfi2i {verb}" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert hasattr(verbs, f"{verb.replace('-', '_')}_verb")
+
+
+def test_the_public_names_are_there():
+    import tfi2i
+
+    assert all(getattr(tfi2i, name) is not None for name in tfi2i.__all__)
+    assert set(tfi2i.__all__) <= set(dir(tfi2i))
+    assert tfi2i.__version__[0].isdigit()
+    with pytest.raises(AttributeError, match="no attribute 'NiceGan'"):
+        tfi2i.NiceGan  # noqa: B018
+
+
+# exit codes
+
+
+def test_without_a_verb_the_help_is_shown_and_the_code_is_2(capsys):
+    assert main([]) == 2
+    assert "Begin here:" in capsys.readouterr().err
+
+
+def test_what_cannot_be_parsed_ends_with_2(capsys):
+    for arguments in (["trian"], ["list", "--sett"], ["translate", "run"], ["demo", "--seed", "x"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (InputError("name\x1b[31m: is bad."), 2, "tfi2i: error: name\\x1b[31m: is bad."),
+        (KeyboardInterrupt(), 130, "tfi2i: error: stopped."),
+        (OSError(28, "No space left on device", "x.png"), 1,
+         "tfi2i: error: x.png: No space left on device."),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_decides_the_code(monkeypatch, capsys, raised, code, line):
+    def fail(arguments):
+        raise raised
+
+    monkeypatch.setattr(verbs, "list_verb", fail)
+    assert main(["list"]) == code
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(verbs, "list_verb", lambda arguments: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["list"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_reader_that_has_enough_is_no_error():
+    code = (
+        "import sys; from tfi2i import cli, verbs\n"
+        "verbs.list_verb = lambda a: [print('x' * 99) for _ in range(9999)] and 0\n"
+        "sys.exit(cli.main(['list']))"
+    )
+    command = f'TF_CPP_MIN_LOG_LEVEL=2 "{sys.executable}" -c "$1" | head -1'
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command, "-", code],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x" * 99 + "\n", "")
+
+
+# list
+
+
+def test_list_shows_systems_and_configurations(capsys):
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert "NICEGAN" in text
+    for name in configs.shipped():
+        assert f"  {name} " in text
+
+
+def test_list_of_a_system_shows_every_setting_with_its_meaning(capsys):
+    assert main(["list", "NICEGAN"]) == 0
+    text = capsys.readouterr().out
+    for source in ("scenes", "folders", "tfds"):
+        for table in configs.schema("NICEGAN", source).values():
+            for setting in table.values():
+                assert setting.name == "source" or f"  {setting.name}: " in text
+                assert setting.doc, f"{setting.name} has no line in Args"
+    assert "  nice_gan/scenes: NICE-GAN" in text
+
+
+def test_list_of_an_unknown_system_suggests_one(capsys):
+    assert failure(capsys, "list", "NICEGEN") == (
+        "There is no system 'NICEGEN'; did you mean `NICEGAN`?"
+    )
+
+
+# train
+
+
+def test_a_dry_run_prints_everything_and_writes_nothing(tmp_path, capsys):
+    command = ["train", "nice_gan/scenes", "--smoke", "-n", "--runs", str(tmp_path / "runs")]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert configs.dump(configs.load("nice_gan/scenes").smoke().resolved()) in text
+    assert f"# run: {tmp_path / 'runs' / '00001-nicegan-scenes'}" in text
+    assert "the translator" in text and "gen_ab" in text
+    assert not list(tmp_path.iterdir())
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(text)
+    assert configs.load(printed).system == "NICEGAN"
+
+
+def test_train_records_the_run_before_it_begins(tmp_path, capsys, fitted):
+    command = ["train", "nice_gan/scenes", "--smoke", "--runs", str(tmp_path)]
+    assert main([*command, "--set", "fit.seed=7", "--set", "model.blocks=2"]) == 0
+    [(system, data, run, batches, numbers)] = fitted
+    assert run.path == tmp_path / "00001-nicegan-scenes"
+    assert run.config == configs.load(run.config_path).resolved().as_dict()
+    assert run.config["model"]["width"] == system.width == 4
+    assert run.config["model"]["blocks"] == system.blocks == 2, "--set wins over --smoke"
+    assert run.config["fit"]["seed"] == numbers["seed"] == 7
+    assert batches == configs.load("nice_gan/scenes").smoke().batches and data.name == "scenes"
+    assert run.environment["data"]["train_a"]["count"] == configs.SMOKE_DATA["train_size"]
+    assert {"versions", "commit", "platform", "devices"} <= run.environment.keys()
+    assert f"INFO run: {run.path}" in run.log_path.read_text()
+    assert str(run.path) in capsys.readouterr().err
+
+
+def test_train_makes_no_run_for_what_cannot_be_trained(tmp_path, capsys, fitted):
+    smoke = ("train", "nice_gan/scenes", "--smoke", "--runs", tmp_path)
+    assert "'cut'" in failure(capsys, *smoke, "--set", "batches.aspect=cut")
+    assert "-1" in failure(capsys, *smoke, "--set", "data.seed=-1")
+    wrong = failure(capsys, *smoke, "--set", "model.image_size=65")
+    assert "nice_gan/scenes.yaml: section `model`: " in wrong and "65" in wrong
+    folders = ("train", "nice_gan/folders", "--smoke", "--runs", tmp_path)
+    assert "needs `root`" in failure(capsys, *folders)
+    assert not list(tmp_path.iterdir()) and not fitted
+
+
+def test_train_needs_a_configuration_or_a_run(capsys, tmp_path):
+    assert "needs a CONFIG such as nice_gan/scenes" in failure(capsys, "train")
+    both = failure(capsys, "train", "nice_gan/scenes", "--resume", tmp_path)
+    assert "leave out CONFIG" in both
+
+
+def begun(tmp_path: Path, *overrides: str, checkpoint: bool = True) -> Run:
+    """A smoke run that was stopped at step 2 of 4."""
+    config = configs.load("nice_gan/scenes", overrides).smoke()
+    system = configs.build_system(config)
+    run = Run.create(tmp_path, "NICEGAN", "scenes", config.resolved().as_dict(), {})
+    system.step_counter.assign(2)
+    if checkpoint:
+        run.save_checkpoint(system)
+    return run
+
+
+def test_resume_goes_on_from_the_checkpoint_with_more_steps(tmp_path, fitted):
+    run = begun(tmp_path)
+    overrides = ["--set", "compile.total_steps=8", "--set", "fit.report_steps=1"]
+    assert main(["train", "--resume", str(run.path), *overrides]) == 0
+    [(system, _, same, _, numbers)] = fitted
+    assert (system.step, system.total_steps) == (2, 8)
+    assert same.path == run.path and numbers["report_steps"] == 1
+    assert Run(run.path).config["compile"]["total_steps"] == 8
+
+
+def test_resume_refuses_what_it_cannot_do(tmp_path, capsys, fitted):
+    run = begun(tmp_path)
+    resume = ("train", "--resume", run.path)
+    assert "begin a new run" in failure(capsys, *resume, "--set", "model.width=8")
+    assert "begin a new run" in failure(capsys, *resume, "--set", "data.seed=8")
+    assert "--set compile.total_steps=4." in failure(
+        capsys, *resume, "--set", "compile.total_steps=2"
+    )
+    with run.lock():
+        assert "is being written by process" in failure(capsys, *resume)
+    assert not fitted
+    assert "is not a run" in failure(capsys, "train", "--resume", CHECKOUT)
+
+
+def test_resume_without_a_checkpoint_begins_again_with_the_same_weights(tmp_path, fitted):
+    run = begun(tmp_path, checkpoint=False)
+    assert main(["train", "--resume", str(run.path)]) == 0
+    [(system, *_)] = fitted
+    first = configs.build_system(configs.load(run.config_path))
+    assert system.step == 0
+    for a, b in zip(system.gen_ab.get_weights(), first.gen_ab.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stopping_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def fit(system, data, run, batches=None, **numbers):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "fit", _with_signature_of(train.fit, fit))
+    command = ["train", "nice_gan/scenes", "--smoke", "--runs", str(tmp_path)]
+    assert main(command) == 130
+    err = capsys.readouterr().err
+    assert f"tfi2i train --resume {tmp_path / '00001-nicegan-scenes'}" in err
+
+
+# translate
+
+
+def test_translate_uses_the_direction_of_a_run_or_a_translator_file(tmp_path, capsys):
+    run = translators(tmp_path / "runs")
+    photo = picture(tmp_path / "photos" / "one.png")
+    pixels = np.asarray(Image.open(photo)).astype(int)
+
+    def result(name: str, *arguments: object) -> np.ndarray:
+        command = ["translate", *map(str, arguments), str(photo), "--out", str(tmp_path / name)]
+        assert main(command) == 0
+        return np.asarray(Image.open(tmp_path / name / "one.png")).astype(int)
+
+    np.testing.assert_allclose(result("a2b", run.path), 255 - pixels, atol=1)
+    np.testing.assert_allclose(result("b2a", run.path, "--direction", "b2a"), pixels, atol=1)
+    np.testing.assert_allclose(result("file", run.translator_path("b2a")), pixels, atol=1)
+    np.testing.assert_allclose(result("tile", run.path, "--tile", "32"), 255 - pixels, atol=1)
+    capsys.readouterr()
+    again = ("translate", run.path, photo, "--out", tmp_path / "a2b")
+    assert "--overwrite" in failure(capsys, *again)
+    assert main([*map(str, again), "--overwrite"]) == 0
+
+
+def test_translate_refuses_what_it_cannot_use(tmp_path, capsys):
+    run = translators(tmp_path / "runs")
+    photo, out = picture(tmp_path / "one.png"), ("--out", tmp_path / "out")
+    file = run.translator_path("a2b")
+    assert "one direction only" in failure(
+        capsys, "translate", file, photo, *out, "--direction", "b2a"
+    )
+    assert "there is no such run directory" in failure(
+        capsys, "translate", tmp_path / "nothing", photo, *out
+    )
+    assert "is not a .keras file" in failure(capsys, "translate", photo, photo, *out)
+    assert "--tile 0" in failure(capsys, "translate", run.path, photo, *out, "--tile", "0")
+    assert not (tmp_path / "out").exists()
+
+
+# check-data
+
+
+def test_check_data_ends_with_0_or_1(tmp_path, capsys):
+    assert main(["check-data", "nice_gan/scenes", *SMALL]) == 0
+    assert "No problems found." in capsys.readouterr().out
+    for name, seed in (("trainA/a", 1), ("trainB/b", 2), ("testA/a", 1), ("testB/b", 4)):
+        picture(tmp_path / f"{name}.png", seed)
+    assert main(["check-data", str(tmp_path)]) == 1
+    assert "Problems (1)" in capsys.readouterr().out
+    (tmp_path / "testA" / "a.png").unlink()
+    picture(tmp_path / "testA" / "other.png", 3)
+    options = (f"data.a={tmp_path}/trainA", f"data.b={tmp_path}/trainB")
+    options += (f"data.test_a={tmp_path}/testA", f"data.test_b={tmp_path}/testB")
+    sets = [word for option in options for word in ("--set", option)]
+    assert main(["check-data", "--set", "data.source=folders", *sets]) == 0
+
+
+def test_check_data_needs_data(capsys, tmp_path):
+    assert "needs a configuration, a folder" in failure(capsys, "check-data")
+    assert "has no folder trainA" in failure(capsys, "check-data", tmp_path)
+
+
+# import
+
+
+def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch, fitted):
+    from tfi2i.models import ALL
+
+    def import_checkpoint(system_name, path, *, model):
+        return ALL[system_name](**ALL[system_name].smoke | model)
+
+    monkeypatch.setattr(weights, "import_checkpoint", import_checkpoint)
+    command = ["import", "NICEGAN", "h2z_params.pt", "--runs", str(tmp_path)]
+    assert main([*command, "--set", "model.blocks=2"]) == 0
+    run = Run(tmp_path / "00001-nicegan-h2z-params")
+    assert run.config["model"]["blocks"] == 2 and run.config["model"]["width"] == 4
+    assert run.translator("b2a").count_params() > 0
+    capsys.readouterr()
+    resume = ("train", "--resume", run.path)
+    assert "has no section `data`" in failure(capsys, *resume)
+    assert main([*map(str, resume), "--set", "data.source=scenes", *SMALL]) == 0
+    assert fitted[0][0].step == 0 and Run(run.path).config["data"]["source"] == "scenes"
+
+
+def test_import_takes_only_the_architecture(capsys):
+    refused = failure(capsys, "import", "NICEGAN", "x.pt", "--set", "fit.seed=1")
+    assert "only model.… can be set here" in refused
+
+
+# demo
+
+
+def test_demo_is_called_with_folder_and_seed(monkeypatch):
+    from tfi2i import demo
+
+    calls = []
+    monkeypatch.setattr(demo, "run", lambda out, *, seed: calls.append((out, seed)))
+    assert main(["demo"]) == main(["demo", "--out", "x", "--seed", "3"]) == 0
+    assert calls == [(Path("demo"), 0), (Path("x"), 3)]

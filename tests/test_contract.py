@@ -1,0 +1,144 @@
+"""What every system of `tfi2i.models.ALL` must do, at its smoke size."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfi2i.models import ALL
+
+every_system = pytest.mark.parametrize("cls", ALL.values(), ids=ALL.keys())
+
+
+def batch_for(system, seed=0, size=1):
+    rng = np.random.default_rng(seed)
+    shape = (size, system.image_size, system.image_size, 3)
+    return {
+        key: tf.constant(rng.uniform(-1, 1, shape).astype("float32")) for key in system.batch_keys
+    }
+
+
+def stepped(system, steps=1):
+    step = tf.function(system.train_step, autograph=False)
+    for seed in range(steps):
+        losses = step(batch_for(system, seed))
+    return {name: float(value) for name, value in losses.items()}
+
+
+@pytest.fixture(scope="module", params=ALL.values(), ids=ALL.keys())
+def trained(request):
+    """A system two steps old, with averages, its losses, and its variables before."""
+    system = request.param(**request.param.smoke)
+    system.compile(ema_decay=0.5, total_steps=7)
+    before = {
+        name: [v.numpy() for v in variables]
+        for name, variables in system.optimizer_variables().items()
+    }
+    return system, stepped(system, 2), before
+
+
+def test_a_step_gives_the_named_finite_losses(trained):
+    system, losses, _ = trained
+    assert tuple(losses) == system.loss_names
+    assert all(np.isfinite(value) for value in losses.values())
+    assert system.step == 2
+
+
+def test_every_variable_of_every_optimizer_moves(trained):
+    system, _, before = trained
+    groups = system.optimizer_variables()
+    ids = [id(v) for variables in groups.values() for v in variables]
+    assert len(ids) == len(set(ids)) == len(system.trainable_variables)
+    for name, variables in groups.items():
+        still = [
+            v.path
+            for v, old in zip(variables, before[name], strict=True)
+            if np.array_equal(np.asarray(v), old)
+        ]
+        assert still == [], name
+
+
+def test_arguments_survive_a_config_round_trip(trained):
+    system, *_ = trained
+    again = type(system).from_config(system.get_config())
+    assert again.get_config() == system.get_config()
+    assert {k: system.get_config()[k] for k in system.smoke} == system.smoke
+    assert system.get_compile_config()["total_steps"] == 7
+
+
+def test_a_saved_system_continues_with_the_same_losses(trained, tmp_path):
+    system, *_ = trained
+    system.save(tmp_path / "system.keras")
+    again = keras.saving.load_model(tmp_path / "system.keras")
+    assert again.step == system.step
+    for name, optimizer in system.optimizers.items():
+        restored = again.optimizers[name].variables
+        for ours, theirs in zip(optimizer.variables, restored, strict=True):
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), ours.path)
+    for name, average in system.averages.items():
+        for ours, theirs in zip(
+            average.get_weights(), again.averages[name].get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    # The original goes on as well: compare step 3 of both.
+    for tracker in [*system.trackers.values(), *again.trackers.values()]:
+        tracker.reset_state()
+    assert stepped(again) == pytest.approx(stepped(system), rel=1e-5)
+
+
+def test_translators_are_functional_and_in_range_and_can_be_saved(trained, tmp_path):
+    system, *_ = trained
+    image = batch_for(system)[system.batch_keys[0]]
+    for direction in system.directions:
+        translator = system.translator(direction)
+        assert type(translator) is keras.Model or isinstance(
+            translator, keras.src.models.Functional
+        )
+        output = np.asarray(translator(image))
+        assert output.shape == image.shape
+        assert output.dtype == np.float32
+        assert np.abs(output).max() <= 1
+        translator.save(tmp_path / f"{direction}.keras")
+        again = keras.saving.load_model(tmp_path / f"{direction}.keras")
+        np.testing.assert_array_equal(np.asarray(again(image)), output)
+
+
+def test_the_translator_is_the_average_where_one_is_kept(trained):
+    system, *_ = trained
+    image = batch_for(system)[system.batch_keys[0]]
+    averages, system.averages = system.averages, {}
+    try:
+        live = np.asarray(system.translator()(image))
+    finally:
+        system.averages = averages
+    assert np.abs(np.asarray(system.translator()(image)) - live).max() > 1e-4
+
+
+def test_the_predictor_follows_the_weights(trained):
+    system, *_ = trained
+    image = batch_for(system)[system.batch_keys[0]]
+    before = np.asarray(system.predictor("a2b")(image))
+    stepped(system)
+    assert not np.array_equal(np.asarray(system.predictor("a2b")(image)), before)
+
+
+def test_translate_takes_and_gives_pixels_of_any_size(trained):
+    system, *_ = trained
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 70, 3), np.uint8)
+    output = system.translate(pixels)
+    assert (output.shape, output.dtype) == (pixels.shape, np.uint8)
+    with pytest.raises(ValueError, match="uint8"):
+        system.translate(pixels.astype("float32"))
+    with pytest.raises(ValueError, match="sideways"):
+        system.translate(pixels, "sideways")
+
+
+@every_system
+def test_half_precision_trains_and_keeps_full_precision_where_it_counts(cls):
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        system = cls(**cls.smoke, dtype=policy)
+        system.compile()
+        assert all(np.isfinite(value) for value in stepped(system, 2).values()), policy
+        assert all(v.dtype == "float32" for v in system.trainable_variables)
+        assert system.translator().output.dtype == "float32"
+        assert system.get_config()["dtype"] == policy

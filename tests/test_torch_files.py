@@ -1,0 +1,520 @@
+import os
+import pickle
+import random
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch_writer as writer
+from torch_writer import Call, Storage, Tensor, storage, tensor, write_legacy, write_zip
+
+from tfi2i import torch_pickle
+from tfi2i.errors import InputError
+from tfi2i.torch_files import read_torch
+
+both = pytest.mark.parametrize("write", [write_legacy, write_zip])
+STATES = {
+    "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
+    "conv.bias": np.float32([0.5, -1]),
+    "lamda": np.float32([0.25]),
+}
+
+
+def assert_same(found, wanted):
+    assert type(found) is type(wanted)
+    if isinstance(wanted, dict):
+        assert list(found) == list(wanted)
+        for key in wanted:
+            assert_same(found[key], wanted[key])
+    elif isinstance(wanted, list | tuple):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_same(one, other)
+    elif isinstance(wanted, np.ndarray):
+        assert found.shape == wanted.shape
+        assert found.dtype.newbyteorder("=") == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    else:
+        assert found == wanted
+
+
+# what is read
+
+
+@both
+def test_a_checkpoint_like_the_official_one_is_read(tmp_path, write):
+    moments = {"step": 7, "exp_avg": tensor(np.full((2, 2), 0.5, np.float32))}
+    group = {"lr": 1e-4, "betas": (0.5, 0.999), "amsgrad": False, "params": [140_000_000_000_123]}
+    optimizer = {"state": {140_000_000_000_123: moments}, "param_groups": [group]}
+    path = write(
+        tmp_path / "params.pt",
+        {"gen2B": writer.state_dict(STATES), "G_optim": optimizer, "start_iter": 100_001},
+    )
+    plain_moments = {"step": 7, "exp_avg": np.full((2, 2), 0.5, np.float32)}
+    assert_same(
+        read_torch(path),
+        {
+            "gen2B": STATES,
+            "G_optim": {"state": {140_000_000_000_123: plain_moments}, "param_groups": [group]},
+            "start_iter": 100_001,
+        },
+    )
+
+
+@both
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i8", "i4", "i2", "i1", "u1", "b1"])
+def test_each_type_of_numbers_is_read(tmp_path, write, dtype):
+    array = np.array([[0, 1, 0], [1, 0, 1]], dtype) * np.array(-1 if dtype[0] in "fi" else 1, dtype)
+    assert_same(read_torch(write(tmp_path / "a.pt", [tensor(array)])), [array])
+
+
+@both
+def test_bfloat16_becomes_float32(tmp_path, write):
+    numbers = np.float32([1, -2.5, 0.15625, 3e38])
+    halves = (numbers.view(np.uint32) >> 16).astype(np.uint16)
+    stored = Storage("BFloat16Storage", 4, halves.tobytes())
+    found = read_torch(write(tmp_path / "a.pt", Tensor(stored, 1, (3,), (1,))))
+    assert_same(found, (halves.astype(np.uint32) << 16).view(np.float32)[1:])
+    np.testing.assert_allclose(found, numbers[1:], rtol=1e-2)
+
+
+@both
+def test_bytes_of_a_bool_other_than_0_and_1_are_true(tmp_path, write):
+    stored = Storage("BoolStorage", 3, b"\x00\x02\xff")
+    found = read_torch(write(tmp_path / "a.pt", Tensor(stored, 0, (3,), (1,))))
+    assert found.view(np.uint8).tolist() == [0, 1, 1]
+
+
+@both
+def test_views_of_one_storage_are_read_with_their_strides(tmp_path, write):
+    base = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    shared = storage(base)
+    views = {
+        "whole": Tensor(shared, 0, (3, 4, 5), (20, 5, 1)),
+        "permuted": Tensor(shared, 0, (5, 3, 4), (1, 20, 5)),
+        "slice": Tensor(shared, 21, (2, 2), (20, 10)),
+        "scalar": Tensor(shared, 59, (), ()),
+        "row": Tensor(shared, 55, (1, 5), (10**12, 1)),
+        "none": Tensor(shared, 0, (0, 5), (5, 1)),
+    }
+    assert_same(
+        read_torch(write(tmp_path / "a.pt", views)),
+        {
+            "whole": base,
+            "permuted": base.transpose(2, 0, 1),
+            "slice": base[1:, ::2, 1],
+            "scalar": np.array(59, np.float32),
+            "row": base[2:, 3],
+            "none": np.empty((0, 5), np.float32),
+        },
+    )
+
+
+def test_a_legacy_view_of_a_storage_is_read(tmp_path):
+    stored = storage(np.arange(10, dtype=np.float32))
+    stored.view = ("other key", 4, 3)
+    path = write_legacy(tmp_path / "a.pt", Tensor(stored, 1, (2,), (1,)))
+    assert read_torch(path).tolist() == [5, 6]
+    path = write_legacy(tmp_path / "b.pt", Tensor(stored, 1, (3,), (1,)))
+    with pytest.raises(InputError, match="reaches beyond the 3 numbers"):
+        read_torch(path)
+
+
+@both
+def test_parameters_sizes_and_devices_become_plain(tmp_path, write):
+    parameter = Call(writer._rebuild_parameter, tensor(np.float32([1, 2])), True, OrderedDict())
+    size = writer.Size((2, 3))
+    path = write(tmp_path / "a.pt", [parameter, size, Call(writer.device, "cuda", 1)])
+    assert_same(read_torch(path), [np.float32([1, 2]), (2, 3), "cuda:1"])
+
+
+@both
+def test_a_tensor_over_bytes_takes_the_type_beside_it(tmp_path, write):
+    stored = Storage("UntypedStorage", 6, np.uint16([1, 2, 65_535]).tobytes())
+    data, _ = writer.pickled([Call(writer._rebuild_tensor_v3, stored, 1, (2,), (1,), False, {})])
+    # torch.uint16 is a global in the seventh place
+    assert data.count(b"}q") == 1
+    end = data.index(b"}q") + 3
+    content = data[:end] + b"ctorch\nuint16\n" + data[end:]
+    path = write(tmp_path / "a.pt", [Tensor(stored, 0, (6,), (1,))], content=content)
+    assert_same(read_torch(path), [np.uint16([2, 65_535])])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_pickle_protocol_of_the_zip_format_is_read(tmp_path, protocol):
+    value = {
+        "a": tensor(np.float32([1, 2])),
+        "text": "h\u00e4\U0001f600",
+        "n": [-1, 300, 70_000, None],
+    }
+    found = read_torch(write_zip(tmp_path / "a.pt", value, protocol=protocol))
+    assert_same(found, {**value, "a": np.float32([1, 2])})
+
+
+@pytest.mark.parametrize("byteorder", ["little", "big", None])
+def test_the_byte_order_of_a_zip_is_followed(tmp_path, byteorder):
+    order = ">" if byteorder == "big" else "<"
+    stored = Storage("FloatStorage", 2, np.array([1, -2.5], f"{order}f4").tobytes())
+    path = write_zip(
+        tmp_path / "a.pt", Tensor(stored, 0, (2,), (1,)), byteorder=byteorder, stem="my_model"
+    )
+    assert read_torch(path).tolist() == [1, -2.5]
+
+
+def test_a_zip64_directory_is_read(tmp_path):
+    """As in a file over 4 GB, where sizes and places stand in extra fields."""
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1, 2, 3])))
+    data = path.read_bytes()
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    count, directory = struct.unpack_from("<H", data, end + 10)[0], b""
+    at = start
+    for _ in range(count):
+        record = bytearray(data[at : at + 46])
+        size, name_length, local = (
+            *struct.unpack_from("<LH", record, 24),
+            *struct.unpack_from("<L", record, 42),
+        )
+        extra = struct.pack("<HHHHHQQQ", 0xCAFE, 2, 0, 1, 24, size, size, local)
+        struct.pack_into("<LLHH", record, 20, 0xFFFFFFFF, 0xFFFFFFFF, name_length, len(extra))
+        struct.pack_into("<L", record, 42, 0xFFFFFFFF)
+        directory += bytes(record) + data[at + 46 : at + 46 + name_length] + extra
+        at += 46 + name_length
+    record_at = start + len(directory)
+    zip64 = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, *[count] * 2, 0, start)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, record_at, 1)
+    tail = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, *[0xFFFF] * 2, *[0xFFFFFFFF] * 2, 0)
+    path.write_bytes(data[:start] + directory + zip64 + locator + tail)
+    with zipfile.ZipFile(path) as archive:  # zipfile agrees that it is one
+        assert archive.testzip() is None
+    assert read_torch(path).tolist() == [1, 2, 3]
+
+
+@both
+def test_the_arrays_cannot_be_written_to(tmp_path, write):
+    found = read_torch(write(tmp_path / "a.pt", tensor(np.float32([1, 2]))))
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 3
+
+
+# what is refused: more than tensors
+
+
+@both
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(os.system, r"(posix|nt)\.system"), (eval, r"__builtin__\.eval")],
+)
+def test_a_call_in_the_file_is_named_and_not_made(tmp_path, write, function, name):
+    marker = tmp_path / "executed"
+    path = write(tmp_path / "a.pt", {"a": [Call(function, f"open({str(marker)!r}, 'w')")]})
+    with pytest.raises(InputError, match=rf"a\.pt asks for '{name}', .* nothing was executed"):
+        read_torch(path)
+    assert not marker.exists()
+
+
+@both
+@pytest.mark.parametrize(
+    "value", [np.float64(1), {1, 2}, b"bytes", 1j, np.zeros(2), slice(1), type(None)]
+)
+def test_objects_of_other_kinds_are_refused(tmp_path, write, value):
+    with pytest.raises(InputError, match="nothing was executed"):
+        read_torch(write(tmp_path / "a.pt", [value]))
+
+
+BARE = "holds classes or bare storages"
+
+
+@both
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x02X\x06\x00\x00\x00moduleN\x86Q.", "save its state_dict"),
+        (b"\x80\x02ccollections\nOrderedDict\n.", BARE),
+        (b"\x80\x02]ccollections\nOrderedDict\na.", BARE),
+        (b"\x80\x02}K\x01ctorch\nFloatStorage\n\x85s.", BARE),
+        (b"\x80\x02ctorch\nFloatStorage\n)R.", "a call of"),
+        (b"\x80\x02]}b.", "sets attributes of an object"),
+        (b"\x80\x02}K\x01\x85K\x01s.", "has the dict key"),
+        (b"\x80\x02}\x8a\x09" + bytes(8) + b"\x01K\x01s.", "has the dict key"),
+        (b"\x80\x02(ios\nsystem\n.", "operation 0x69"),
+        (b"\x80\x04X\x02\x00\x00\x00osX\x06\x00\x00\x00system\x93.", r"'os\.system'"),
+        (b"\x80\x02c\x1b[31mevil\nx\n.", r"asks for '\\x1b\[31mevil\.x'"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_in_words(tmp_path, write, content, message):
+    with pytest.raises(InputError, match=message):
+        read_torch(write(tmp_path / "a.pt", [], content=content))
+
+
+# what is refused: tensors that do not lie in their storage
+
+
+@both
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (11,), (1,)),
+        (8, (3,), (1,)),
+        (10, (), ()),
+        (0, (3, 4), (4, 1)),
+        (0, (2, 2), (9, 1)),
+        (0, (2,), (2**61,)),
+        (-1, (2,), (1,)),
+        (5, (2,), (-1,)),
+        (0, (-2,), (1,)),
+        (0, (2, 2), (1,)),
+        (0, (2.0,), (1,)),
+        (0, [2], (1,)),
+        (0, (True,), (1,)),
+        (None, (2,), (1,)),
+        ("0", (2,), (1,)),
+        (0, (10**6, 10**6), (0, 0)),  # in bounds, and of 4 TB
+        (0, (0, 2**61), (1, 1)),
+        (0, (1,) * 33, (1,) * 33),
+        (2**70, (1,), (1,)),
+    ],
+)
+def test_a_tensor_outside_its_storage_is_refused(tmp_path, write, offset, size, stride):
+    stored = storage(np.arange(10, dtype=np.float32))
+    path = write(tmp_path / "a.pt", {"w": Tensor(stored, offset, size, stride)})
+    with pytest.raises(InputError, match=r"a\.pt is damaged or was not written by torch\.save"):
+        read_torch(path)
+
+
+@both
+@pytest.mark.parametrize("count", [-1, 3, 5, 2**40, 2**63, 1.5, None])
+def test_a_storage_of_another_size_than_claimed_is_refused(tmp_path, write, count):
+    stored = storage(np.arange(4, dtype=np.float32))
+    stored.count = count
+    lying, _ = writer.pickled(Tensor(stored, 0, (2,), (1,)), legacy=write is write_legacy)
+    stored.count = 4
+    path = write(tmp_path / "a.pt", Tensor(stored, 0, (2,), (1,)), content=lying)
+    with pytest.raises(InputError, match="is damaged"):
+        read_torch(path)
+
+
+@both
+def test_a_storage_with_two_types_is_refused(tmp_path, write):
+    one = storage(np.arange(4, dtype=np.float32))
+    other = Storage("IntStorage", 4, one.content, key=one.key)
+    values = [Tensor(one, 0, (4,), (1,)), Tensor(other, 0, (4,), (1,))]
+    content, _ = writer.pickled(values, legacy=write is write_legacy)
+    path = write(tmp_path / "a.pt", values[:1], content=content)
+    with pytest.raises(InputError, match="two types or sizes"):
+        read_torch(path)
+
+
+@pytest.mark.parametrize("change", [lambda k: [], lambda k: [k, k], lambda k: [1], lambda k: k])
+def test_a_legacy_list_of_storages_that_does_not_fit_is_refused(tmp_path, change):
+    value = tensor(np.float32([1, 2]))
+    keys = change(value.arguments[0].key)
+    with pytest.raises(InputError, match="is damaged"):
+        read_torch(write_legacy(tmp_path / "a.pt", value, keys=keys))
+
+
+def test_an_unknown_legacy_protocol_is_refused(tmp_path):
+    path = write_legacy(tmp_path / "a.pt", [], protocol_number=1002)
+    with pytest.raises(InputError, match="legacy protocol 1002"):
+        read_torch(path)
+
+
+# what is refused: pickles that would take all time or memory
+
+
+def _number(value):
+    return b"r" + struct.pack("<I", value)
+
+
+DEEP = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
+TUPLES = b"\x80\x02)" + b"\x85" * 100_000 + b"."
+ITSELF = b"\x80\x02]q\x00h\x00a."
+LOOP = b"\x80\x02]q\x00]q\x01h\x00ah\x00h\x01a0."
+MUTATED = b"\x80\x02]q\x00]q\x01h\x00a\x85h\x00K\x01a\x86."
+LAUGHS = b"\x80\x02]q\x00" + b"".join(
+    b"](" + b"h%c" % i * 10 + b"eq" + b"%c" % (i + 1) for i in range(9)
+)
+COPIES = (
+    b"\x80\x02](" + b"".join(b"K%cK\x01\x86" % (i % 256) for i in range(5000)) + b"eq\x00("
+) + b"ccollections\nOrderedDict\nh\x00\x85R" * 2000
+
+
+@both
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (DEEP, "more than 32 deep"),
+        (TUPLES, "more than 32 deep"),
+        (ITSELF, "contains itself"),
+        (LOOP, "changes a value after its use"),
+        (MUTATED, "changes a value after its use"),
+        (LAUGHS, "nests values"),
+        (COPIES, "nests values"),
+        (b"\x80\x02X\xff\xff\xff\xffabc.", "cut off"),
+        (b"\x80\x02ctorch\ndevice\n(" + b"X\x01\x00\x00\x00a" * 9 + b"tR.", "a device"),
+        (b"\x80\x02j\xff\xff\xff\x7f.", "refers to value"),
+        (b"\x80\x02a.", "is damaged"),
+        (b"\x80\x02e.", "is damaged"),
+        (b"\x80\x02u.", "is damaged"),
+        (b"\x80\x02.", "0 objects"),
+        (b"\x80\x02NN.", "2 objects"),
+        (b"\x80\x02N(\x85.", "is not there"),
+        (b"\x80\x02NNR.", "is no function"),
+        (b"\x80\x02N\x85Q.", "is damaged"),
+        (b"\x80\x02c" + b"a" * 1000, "a name without an end"),
+    ],
+)
+def test_hostile_pickles_are_refused(tmp_path, write, content, message):
+    with pytest.raises(InputError, match=message):
+        read_torch(write(tmp_path / "a.pt", [], content=content))
+
+
+@both
+def test_a_memo_slot_of_any_number_takes_no_memory(tmp_path, write):
+    content = b"\x80\x02]" + _number(0xFFFFFFFF) + b"."
+    assert read_torch(write(tmp_path / "a.pt", [], content=content)) == []
+
+
+@both
+def test_too_many_operations_are_refused(tmp_path, write, monkeypatch):
+    monkeypatch.setattr(torch_pickle, "MOST_OPERATIONS", 1000)
+    with pytest.raises(InputError, match="more than 1000 pickle operations"):
+        read_torch(write(tmp_path / "a.pt", [None] * 1100))
+
+
+# what is refused: files that are none
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n" + bytes(100), b"x", pickle.dumps({})])
+def test_other_files_are_no_checkpoint(tmp_path, content):
+    path = tmp_path / "a.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.pt is no PyTorch checkpoint"):
+        read_torch(path)
+
+
+def test_empty_and_absent_files_and_folders_are_named(tmp_path):
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(InputError, match=r"empty\.pt is empty"):
+        read_torch(tmp_path / "empty.pt")
+    with pytest.raises(InputError, match=r"absent\.pt cannot be read"):
+        read_torch(tmp_path / "absent.pt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_torch(tmp_path)
+
+
+def rewritten(path, change):
+    """The zip at `path` once more with changed (name, content) pairs, or another compression."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in change(entries):
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_of_something_else_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1])))
+    rewritten(path, lambda entries: [("readme.txt", b"hello")])
+    with pytest.raises(InputError, match="a zip archive without a PyTorch checkpoint"):
+        read_torch(path)
+    path = write_zip(tmp_path / "b.pt", tensor(np.float32([1])))
+    rewritten(path, lambda entries: [*entries, ("b/data.pkl", b"N.")])
+    with pytest.raises(InputError, match="a zip archive without a PyTorch checkpoint"):
+        read_torch(path)
+
+
+def test_a_zip_without_a_storage_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1])))
+    rewritten(path, lambda entries: [e for e in entries if "/data/" not in e[0]])
+    with pytest.raises(InputError, match="no entry 'archive/data/"):
+        read_torch(path)
+
+
+def test_an_unknown_byte_order_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1])), byteorder="middle")
+    with pytest.raises(InputError, match="byte order"):
+        read_torch(path)
+
+
+def test_a_compressed_zip_is_refused(tmp_path):
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"N." + bytes(20_000_000))
+    assert path.stat().st_size < 30_000
+    with pytest.raises(InputError, match="compressed or encrypted entry 'archive/data.pkl'"):
+        read_torch(path)
+
+
+def test_a_wrong_checksum_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1.2345])))
+    data = path.read_bytes()
+    number = np.float32([1.2345]).tobytes()
+    assert data.count(number) == 1
+    path.write_bytes(data.replace(number, np.float32([2]).tobytes()))
+    with pytest.raises(InputError, match="the checksum of 'archive/data/"):
+        read_torch(path)
+
+
+def test_overlapping_and_repeated_entries_are_refused(tmp_path):
+    value = [tensor(np.float32([1, 2])), tensor(np.float32([1, 2]))]
+    path = write_zip(tmp_path / "a.pt", value)
+    data = bytearray(path.read_bytes())
+    first, second = (f"archive/data/{part.arguments[0].key}".encode() for part in value)
+    # both records of the directory point to the first storage
+    struct.pack_into("<L", data, data.rindex(second) - 4, data.index(first) - 30)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="its zip entries overlap"):
+        read_torch(path)
+    start = data.rindex(second)
+    data[start : start + len(second)] = first
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="two entries are named"):
+        read_torch(path)
+
+
+def test_a_huge_directory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfi2i.torch_files.MOST_ENTRIES", 3)
+    with pytest.raises(InputError, match="a zip archive of 4 entries; at most 3"):
+        read_torch(write_zip(tmp_path / "a.pt", tensor(np.float32([1]))))
+
+
+VALUE = {"net": {"w": np.float32([[1, 2], [3, 4]]), "n": 3}, "list": [0.5, "text", (1, None)]}
+
+
+def _small(write, path):
+    net = OrderedDict(w=tensor(VALUE["net"]["w"]), n=3)
+    return write(path, {"net": net, "list": VALUE["list"]})
+
+
+@both
+def test_a_file_cut_off_anywhere_is_refused(tmp_path, write):
+    path = _small(write, tmp_path / "a.pt")
+    data = path.read_bytes()
+    assert_same(read_torch(path), VALUE)
+    for end in range(1, len(data)):
+        cut = tmp_path / "cut.pt"
+        cut.write_bytes(data[:end])
+        with pytest.raises(InputError, match=r"cut\.pt "):
+            read_torch(cut)
+
+
+@both
+def test_a_file_with_wrong_bytes_is_read_or_refused_and_nothing_else(tmp_path, write):
+    data = _small(write, tmp_path / "a.pt").read_bytes()
+    numbers = random.Random(0)
+    refused = 0
+    for _ in range(500):
+        changed = bytearray(data)
+        for _ in range(numbers.choice((1, 1, 2, 8))):
+            changed[numbers.randrange(len(data))] = numbers.choice((0, 255, numbers.randrange(256)))
+        path = tmp_path / "changed.pt"
+        path.write_bytes(changed)
+        try:
+            read_torch(path)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(str(path))
+            assert str(error).isprintable()
+    assert refused > 150

@@ -1,0 +1,56 @@
+"""Image-to-image translation in TensorFlow/Keras, from training to the phone.
+
+Public names are loaded on first use, so `import tfi2i` does not wait for TensorFlow.
+"""
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfi2i import data as data
+    from tfi2i import evaluate as evaluate
+    from tfi2i.config import Config as Config
+    from tfi2i.errors import InputError as InputError
+    from tfi2i.models.nice_gan import NICEGAN as NICEGAN
+    from tfi2i.run_dir import Run as Run
+    from tfi2i.train import fit as fit
+
+try:
+    __version__ = metadata.version("tfi2i")
+except metadata.PackageNotFoundError:  # a checkout on the path, not installed
+    __version__ = "0+unknown"
+
+# Public name -> (module, attribute); an empty attribute means the module itself.
+_PUBLIC = {
+    "Config": ("tfi2i.config", "Config"),
+    "InputError": ("tfi2i.errors", "InputError"),
+    "Run": ("tfi2i.run_dir", "Run"),
+    "data": ("tfi2i.data", ""),
+    "evaluate": ("tfi2i.evaluate", ""),
+    "fit": ("tfi2i.train", "fit"),
+}
+
+__all__ = ["Config", "InputError", "NICEGAN", "Run", "data", "evaluate", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        module, attribute = _PUBLIC[name]
+        loaded = importlib.import_module(module)
+        value = getattr(loaded, attribute) if attribute else loaded
+    elif name[:1].isupper():
+        # Systems are listed once, in tfi2i.models.ALL. Only capitalised names are looked up there,
+        # or `from tfi2i import config` would load Keras before it finds the submodule.
+        systems = importlib.import_module("tfi2i.models").ALL
+        if name not in systems:
+            raise AttributeError(f"module 'tfi2i' has no attribute {name!r}")
+        value = systems[name]
+    else:
+        raise AttributeError(f"module 'tfi2i' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,316 @@
+"""What happens around the steps of a training: reports, samples, checkpoints, and reasons to stop.
+
+Every callback counts by `system.step`, so a resumed run does at step t what it would have done.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tfi2i import sheets
+from tfi2i.data.pipeline import Clock
+from tfi2i.errors import InputError
+from tfi2i.evaluate.paired import l1
+from tfi2i.files import replacing
+from tfi2i.pixels import to_image, to_pixels
+from tfi2i.run_dir import Run
+
+log = logging.getLogger("tfi2i")
+
+Pixels = NDArray[np.uint8]
+COPY_DISTANCE = 0.01  # mean |output - input| in 0..1, below which an output is called a copy
+CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
+
+
+@dataclass
+class TestImages:
+    """Pixels (N, S, S, 3) by domain that training never sees; if paired, rows belong together."""
+
+    pixels: dict[str, Pixels]
+    paired: bool
+
+    def translations(self, system: Any, limit: int | None = None) -> dict[str, Pixels]:
+        """The outputs of every direction, by direction, for the first `limit` images."""
+        return {
+            d: run_over(system.predictor(d), self.pixels[d[0]][:limit]) for d in system.directions
+        }
+
+
+def run_over(function: Callable[[Any], Any], pixels: Pixels, batch: int = 8) -> Pixels:
+    """Pixels (N, S, S, 3) through a function image -> image, a few at a time."""
+    images = to_image(pixels)
+    chunks = [images[i : i + batch] for i in range(0, len(images), batch)]
+    return np.concatenate([to_pixels(np.asarray(function(chunk))) for chunk in chunks])
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Raises `InputError` at the first step whose losses are not finite."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run = run
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The logs are running means: a term that was once not finite stays so.
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise InputError(
+                f"{self.run.path}: training diverged at step {self.model.step}: "
+                f"{', '.join(f'{name} is {values[name]}' for name in bad)}; {self.last_good()}"
+            )
+
+    def last_good(self) -> str:
+        """Where to go on from, in words."""
+        path = self.run.checkpoint_path("last")
+        if not path.is_file():
+            return "there is no checkpoint yet; start again with a lower compile.learning_rate."
+        return (
+            f"the last good checkpoint is {path}; start again with a lower compile.learning_rate, "
+            "or without half precision."
+        )
+
+
+class Reports(keras.callbacks.Callback):
+    """Progress bar, log line, metrics.jsonl and TensorBoard; an epoch of Keras is one report."""
+
+    def __init__(self, run: Run, batch_size: int, tensorboard: bool, show: bool):
+        super().__init__()
+        self.run = run
+        self.batch_size = batch_size
+        self.extra: dict[str, float] = {}
+        self.clock = Clock()
+        self.tracing = True
+        self.writer = (
+            tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
+        )
+        self.progress = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}", style="dim"),
+            console=Console(stderr=True),
+            disable=not show,
+        )
+
+    def start(self, step: int, total_steps: int) -> None:
+        """Shows the bar; `stop` must follow."""
+        self.progress.start()
+        self.task = self.progress.add_task(
+            "", total=total_steps, completed=step, speed="", losses=""
+        )
+
+    def stop(self) -> None:
+        """Takes the bar away and closes TensorBoard's file."""
+        self.progress.stop()
+        if self.writer is not None:
+            self.writer.close()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        self.started, self.start_step = time.perf_counter(), self.model.step
+        self.start_waited = self.clock.waited_seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.tracing:  # the first step includes building the graph: no speed to report
+            self.tracing = False
+            self._start_clock()
+            return
+        done = self.model.step
+        seconds = time.perf_counter() - self.started
+        rate = (done - self.start_step) * self.batch_size / seconds
+        self.progress.update(self.task, completed=done, speed=f"{rate:.1f} images/s")
+
+    def on_epoch_end(self, epoch, logs=None):
+        step, seconds = self.model.step, time.perf_counter() - self.started
+        images = (step - self.start_step) * self.batch_size
+        losses = {name: float((logs or {})[name]) for name in self.model.loss_names}
+        report = {
+            "step": step,
+            "images": step * self.batch_size,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 2),
+            "waiting_share": round((self.clock.waited_seconds - self.start_waited) / seconds, 4),
+            **losses,
+            **self.extra,
+        }
+        self.extra = {}
+        self.run.append_metrics(report)
+        text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self.progress.update(self.task, losses=text[:60])
+        log.info(
+            "step %d: %s (%.1f images/s, waiting for data %.1f %%)",
+            step,
+            text,
+            report["images_per_second"],
+            100 * report["waiting_share"],
+        )
+        if report["waiting_share"] > 0.1:
+            log.warning(
+                "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
+                "or shrink the pictures beforehand",
+                step,
+                100 * report["waiting_share"],
+            )
+        if self.writer is not None:
+            with self.writer.as_default(step=step):
+                for name, value in report.items():
+                    if name != "step":
+                        tf.summary.scalar(name, value)
+            self.writer.flush()
+
+    def picture(self, step: int, name: str, pixels: Pixels) -> None:
+        """Shows a picture in TensorBoard."""
+        if self.writer is not None:
+            with self.writer.as_default(step=step):
+                tf.summary.image(name, pixels[None])
+
+
+class Samples(keras.callbacks.Callback):
+    """A sheet of the same test images every so many steps, and a note when outputs collapse."""
+
+    def __init__(self, run: Run, reports: Reports, images: TestImages, every: int):
+        super().__init__()
+        self.run = run
+        self.reports = reports
+        self.images = images
+        self.every = every
+
+    def on_train_begin(self, logs=None):
+        if self.model.step == 0:
+            self.draw()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if is_due(self.model.step, self.every, self.model.total_steps):
+            self.draw()
+
+    def draw(self) -> None:
+        """Writes `samples/STEP.png`."""
+        step = self.model.step
+        fakes = self.images.translations(self.model)
+        sheet = sample_sheet(self.model, self.images, fakes)
+        with replacing(self.run.sample_path(step)) as temporary:
+            Image.fromarray(sheet).save(temporary)
+        self.reports.picture(step, "samples", sheet)
+        if step:
+            for direction, fake in fakes.items():
+                note = collapse_note(self.images.pixels[direction[0]], fake)
+                if note:
+                    log.warning("step %d, %s: %s", step, direction, note)
+
+
+def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> Pixels:
+    """Rows real, attention, fake, cycle and (paired) truth, for every direction."""
+    rows: list[tuple[str, Pixels]] = []
+    for direction, fake in fakes.items():
+        source, target = direction.split("2")
+        real = images.pixels[source]
+        rows.append((f"real {source}", real))
+        attention = system.attention(to_image(real), direction)
+        if attention is not None:
+            rows.append(("attention", sheets.heat(np.asarray(attention), real.shape[1])))
+        rows.append((f"fake {target}", fake))
+        back = f"{target}2{source}"
+        if back in system.directions:
+            rows.append((f"cycle {source}", run_over(system.predictor(back), fake)))
+        if images.paired:
+            rows.append((f"truth {target}", images.pixels[target]))
+    return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
+
+
+def collapse_note(real: Pixels, fake: Pixels) -> str | None:
+    """What is wrong with outputs that are all alike or copies of their inputs; None if neither."""
+    if len(fake) > 1:
+        spread = float(np.mean([l1(fake[i], fake[i - 1]) for i in range(1, len(fake))]))
+        inputs = float(np.mean([l1(real[i], real[i - 1]) for i in range(1, len(real))]))
+        if spread < CONSTANT_SPREAD < inputs:
+            return (
+                f"the outputs for different inputs are all alike (they differ by {spread:.3f} of "
+                "the range): the generator has collapsed to a constant; go back to an earlier "
+                "checkpoint or lower compile.learning_rate"
+            )
+    distance = l1(fake, real)
+    if distance < COPY_DISTANCE:
+        return (
+            f"the outputs are copies of the inputs (distance {distance:.3f} of the range): the "
+            "translator changes nothing; lower the weights of the cycle and reconstruction losses"
+        )
+    return None
+
+
+def is_due(step: int, every: int, total_steps: int) -> bool:
+    """Whether a step is a multiple of `every` or the last one."""
+    return step % every == 0 or step == total_steps
+
+
+class Validation(keras.callbacks.Callback):
+    """Puts the error against the truth into the report of a step; stands before `Reports`."""
+
+    def __init__(self, reports: Reports, images: TestImages, every: int):
+        super().__init__()
+        self.reports = reports
+        self.images = images
+        self.every = every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if is_due(self.model.step, self.every, self.model.total_steps):
+            fakes = self.images.translations(self.model)
+            errors = {d: l1(fake, self.images.pixels[d.split("2")[1]]) for d, fake in fakes.items()}
+            self.reports.extra |= {f"val_l1_{d}": error for d, error in errors.items()}
+            self.reports.extra["val_l1"] = sum(errors.values()) / len(errors)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves last.keras and the translators, and best.keras by the error of `Validation`.
+
+    Stands after `Reports`: the report of a step is on disk before its checkpoint, so a resumed run
+    drops the reports that its checkpoint lacks and finds the best error so far in the others.
+    """
+
+    def __init__(self, run: Run, every: int):
+        super().__init__()
+        self.run = run
+        self.every = every
+
+    def on_train_begin(self, logs=None):
+        self.keep_best()  # a kill may have come between the two files
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        if not is_due(step, self.every, self.model.total_steps):
+            return
+        broken = [v.path for v in self.model.variables if not _finite(v)]
+        if broken:
+            raise InputError(
+                f"{self.run.path}: the weights are not finite at step {step} ({broken[0]}) and "
+                "were not saved; lower compile.learning_rate or train without half precision."
+            )
+        self.run.save_checkpoint(self.model, "last")
+        self.run.save_translators(self.model)
+        self.keep_best()
+
+    def keep_best(self) -> None:
+        """Makes the last checkpoint the best one if its validation error is the lowest so far."""
+        scored = [(r["val_l1"], r["step"]) for r in self.run.read_metrics() if r.get("val_l1")]
+        if scored and min(scored)[1] == self.model.step:
+            self.run.copy_last_to_best()
+
+
+def _finite(variable: Any) -> bool:
+    value = np.asarray(variable)
+    return value.dtype.kind != "f" or bool(np.isfinite(value).all())

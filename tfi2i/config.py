@@ -1,0 +1,409 @@
+"""A configuration: the arguments of public callables, from YAML, checked against their signatures.
+
+| section | is passed to |
+| --- | --- |
+| `system` | the name of a class in `tfi2i.models.ALL` |
+| `model` | its constructor |
+| `compile` | its `compile` |
+| `data` | the function in `tfi2i.data.SOURCES` that `source` names |
+| `batches` | `UnpairedData.batches` |
+| `fit` | `tfi2i.train.fit` |
+
+No key is listed here: a keyword-only argument is a setting, what is positional is wired by code.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tfi2i import yaml_text
+from tfi2i.errors import InputError
+from tfi2i.settings import Setting, Unfit, closest, fitted, settings, shown, takes_text, wanted
+from tfi2i.yaml_text import brief
+
+SECTIONS = ("model", "compile", "data", "batches", "fit")
+
+# What code passes: the size is the model's, the seed is fit's, the step is the checkpoint's.
+WIRED_BATCHES = ("image_size", "seed", "start_step")
+
+# A run of `--smoke` ends within a minute on two cores; the model's part is the system's `smoke`.
+SMOKE_STEPS = 4
+SMOKE_DATA = {"train_size": 8, "test_size": 4}
+SMOKE_FIT = {
+    "report_steps": 2,
+    "sample_steps": 2,
+    "checkpoint_steps": 2,
+    "sample_images": 2,
+    "validation_images": 2,
+}
+
+Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration: what was stated, by section; the rest is the callables' defaults."""
+
+    system: str
+    model: dict[str, Any] = field(default_factory=dict)
+    compile: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    batches: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    origin: str = field(default="the configuration", compare=False)
+
+    @property
+    def data_name(self) -> str:
+        """A short name of the data, for the run's: `horse2zebra`, `scenes`, `cats2dogs`."""
+        name, name_b = self.data.get("name"), self.data.get("name_b")
+        if root := self.data.get("root"):
+            return Path(root).resolve().name
+        if (a := self.data.get("a")) and (b := self.data.get("b")):
+            return f"{Path(a).name}2{Path(b).name}"
+        if name:
+            return str(name).rpartition("/")[2] + (f"2{name_b}" if name_b else "")
+        return str(self.data.get("source", "data"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by section, without empty sections."""
+        sections = {name: dict(getattr(self, name)) for name in SECTIONS}
+        return {"system": self.system} | {name: part for name, part in sections.items() if part}
+
+    def resolved(self) -> "Config":
+        """The same with every default filled in: complete, whatever later versions default to."""
+        parts: dict[str, Any] = {}
+        for name, table in schema(self.system, self.data.get("source")).items():
+            stated = getattr(self, name)
+            defaults = {s.name: s.default for s in table.values() if not s.required}
+            parts[name] = {
+                key: (defaults | stated)[key] for key in table if key in defaults | stated
+            }
+        if not self.data:
+            parts["data"] = {}
+        return dataclasses.replace(self, **parts)
+
+    def smoke(self, overrides: Iterable[str] = ()) -> "Config":
+        """The smallest sensible version of the same, which ends within a minute.
+
+        Args:
+            overrides: `section.key=value` each, which win over what is made small.
+        """
+        cls = system_class(self.system)
+        table = schema(self.system, self.data.get("source"))
+        full = self.resolved()
+        total = max(1, full.compile["total_steps"])
+        # A schedule keeps its shape: a decay that began half-way begins half-way.
+        steps = {
+            key: max(1, value * SMOKE_STEPS // total)
+            for key, value in full.compile.items()
+            if isinstance(value, int) and key.endswith(("_steps", "_start")) and value > 0
+        }
+        batches = {key: value for key, value in self.batches.items() if key != "load_size"}
+        if "batch_size" in batches:
+            batches["batch_size"] = min(batches["batch_size"], 2)
+        data = {key: value for key, value in SMOKE_DATA.items() if key in table["data"]}
+        small = dataclasses.replace(
+            self,
+            model=self.model | cls.smoke,
+            compile=self.compile | steps,
+            data=self.data | data if self.data else {},
+            batches=batches,
+            fit=self.fit | {key: value for key, value in SMOKE_FIT.items() if key in table["fit"]},
+        )
+        return dataclasses.replace(load(small.as_dict(), overrides), origin=self.origin)
+
+
+def system_class(name: str) -> Any:
+    """The class of a system.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    from tfi2i.models import ALL
+
+    if name not in ALL:
+        raise InputError(f"There is no system {name!r}; {closest(str(name), ALL)}")
+    return ALL[name]
+
+
+def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
+    """Every setting by section and name, for a system and a data source (or none)."""
+    from tfi2i.data import SOURCES
+    from tfi2i.data.pipeline import UnpairedData
+    from tfi2i.train import fit
+
+    cls = system_class(system)
+    model = settings(cls)
+    model.setdefault(
+        "dtype",
+        Setting(
+            "dtype", Dtype | None, None, "Precision of the layers; null is Keras' own, float32."
+        ),
+    )
+    origin = Setting("source", Literal[tuple(SOURCES)], None, "Where the pictures come from.")
+    data = {"source": dataclasses.replace(origin, default=source)}
+    if source is not None:
+        data |= settings(SOURCES[source], positional=True)
+    return {
+        "model": model,
+        "compile": settings(cls.compile),
+        "data": data,
+        "batches": settings(UnpairedData.batches, without=WIRED_BATCHES),
+        "fit": settings(fit),
+    }
+
+
+# reading
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A value as it came: `text` only for one from the command line."""
+
+    value: Any
+    where: str
+    text: str | None = None
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
+    """A checked configuration.
+
+    Args:
+        source: the path of a YAML file, the name of a shipped one (`nice_gan/scenes`), or the
+            values themselves.
+        overrides: `section.key=value` each, the value in YAML.
+
+    Raises:
+        InputError: for anything unknown, missing or of the wrong type, naming file, line and key.
+    """
+    if isinstance(source, Mapping):
+        document = yaml_text.Document(dict(source), {}, "the configuration")
+    else:
+        document = yaml_text.read(find(source))
+    stated = _stated(document)
+    for override in overrides:
+        keys, value = _override(override)
+        stated[keys] = value
+    system = _system(stated, document.origin)
+    tables = schema(system, _data_source(stated))
+    parts: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for (section, *key), one in stated.items():
+        if key:
+            parts[section][key[0]] = _checked(section, key[0], one, tables)
+    config = Config(system, **parts, origin=document.origin)
+    for section, table in tables.items():
+        missing = [s for s in table.values() if s.required and s.name not in parts[section]]
+        if missing and (section != "data" or config.data):
+            raise InputError(
+                f"{document.origin}: `{section}.{missing[0].name}` is missing;"
+                f" it takes {wanted(missing[0].annotation)}."
+            )
+    return config
+
+
+def dump(config: Config) -> str:
+    """YAML text that `load` turns into the same configuration."""
+    return yaml_text.dump(config.as_dict())
+
+
+def _stated(document: yaml_text.Document) -> dict[tuple[str, ...], _Stated]:
+    """Every value of a file by its path of one (`system`) or two keys."""
+    values = document.values
+    if not isinstance(values, Mapping):
+        came = "nothing" if values is None else shown(values)
+        raise InputError(
+            f"{document.origin}: needs sections, beginning with `system: NICEGAN`, but {came} came."
+        )
+    stated: dict[tuple[str, ...], _Stated] = {}
+    for name, part in values.items():
+        where = document.where(name)
+        if name == "system":
+            stated[(name,)] = _Stated(part, where)
+        elif name not in SECTIONS:
+            raise InputError(
+                f"{where}: unknown section `{brief(name)}`; {_section_for(name, values)}"
+            )
+        elif part is not None and not isinstance(part, Mapping):
+            raise InputError(
+                f"{where}: section `{name}` takes settings (`key: value`), but {shown(part)} came."
+            )
+        else:
+            for key, value in (part or {}).items():
+                stated[name, key] = _Stated(value, document.where(name, key))
+    return stated
+
+
+def _section_for(name: str, values: Mapping[str, Any]) -> str:
+    """The way out for a word at the top level: it may be a setting that lost its section."""
+    system = values.get("system")
+    from tfi2i.models import ALL
+
+    if isinstance(system, str) and system in ALL:
+        tables = schema(system, None)
+        homes = [section for section, table in tables.items() if name in table]
+        if homes:
+            return f"write it as `{name}` inside the section `{homes[0]}`."
+    return closest(name, ("system", *SECTIONS))
+
+
+def _override(override: str) -> tuple[tuple[str, ...], _Stated]:
+    """The path of keys and the value of `section.key=value`."""
+    name, equals, text = override.partition("=")
+    keys = tuple(name.strip().split("."))
+    where = f"--set {override}"
+    if not equals:
+        raise InputError(f"{where}: has no value; write it as --set {name}=VALUE.")
+    if keys != ("system",) and (len(keys) != 2 or keys[0] not in SECTIONS):
+        way_out = closest(keys[0], SECTIONS) if len(keys) == 2 else "write section.key=value."
+        raise InputError(f"{where}: `{name}` names no setting; {way_out}")
+    try:
+        value = yaml_text.parse(text, where).values
+    except InputError:
+        value = text  # a path may be anything but YAML; where text is not wanted, this will not fit
+    return keys, _Stated(value, where, text)
+
+
+def _system(stated: Mapping[tuple[str, ...], _Stated], origin: str) -> str:
+    from tfi2i.models import ALL
+
+    one = stated.get(("system",))
+    if one is None:
+        raise InputError(f"{origin}: `system` is missing; {closest('', ALL)}")
+    if one.value not in list(ALL):
+        raise InputError(
+            f"{one.where}: there is no system {shown(one.value)}; {closest(str(one.value), ALL)}"
+        )
+    return str(one.value)
+
+
+def _data_source(stated: Mapping[tuple[str, ...], _Stated]) -> str | None:
+    from tfi2i.data import SOURCES
+
+    one = stated.get(("data", "source"))
+    if one is None:
+        first = next((s for keys, s in stated.items() if keys[0] == "data"), None)
+        if first is not None:
+            raise InputError(f"{first.where}: `data.source` is missing; {closest('', SOURCES)}")
+        return None
+    if one.value not in list(SOURCES):
+        raise InputError(
+            f"{one.where}: there is no data source {shown(one.value)};"
+            f" {closest(str(one.value), SOURCES)}"
+        )
+    return str(one.value)
+
+
+def _checked(section: str, key: str, one: _Stated, tables: Mapping[str, Mapping]) -> Any:
+    setting = tables[section].get(key)
+    if setting is None:
+        homes = [name for name, table in tables.items() if key in table]
+        if section == "batches" and key in WIRED_BATCHES:
+            homes = [name for name in ("model", "fit") if key in tables[name]]
+        way_out = f"it belongs to `{homes[0]}`." if homes else closest(key, tables[section])
+        raise InputError(f"{one.where}: unknown setting `{section}.{brief(key)}`; {way_out}")
+    value = one.value
+    if one.text is not None and takes_text(setting.annotation) and isinstance(value, str):
+        quoted = one.text.strip()[:1] in ("'", '"')
+        value = value if quoted else one.text  # or YAML would cut `a #1/` and fold spaces
+    try:
+        return fitted(setting.annotation, value)
+    except Unfit as error:
+        if one.text and takes_text(setting.annotation):
+            return one.text  # `--set data.root=2024` is a folder
+        raise InputError(
+            f"{one.where}: `{section}.{key}` {error}, but {shown(value)} came."
+        ) from error
+
+
+# finding
+
+
+def shipped() -> dict[str, Path]:
+    """The configurations that come with tfi2i, by name (`nice_gan/scenes`)."""
+    checkout = Path(__file__).parent.parent / "configs"
+    root = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "tfi2i" / "configs"
+    return {
+        path.relative_to(root).with_suffix("").as_posix(): path
+        for path in sorted(root.glob("*/*.yaml"))
+    }
+
+
+def find(source: str | Path) -> Path:
+    """The file of a path or of a shipped name.
+
+    Raises:
+        InputError: if there is neither.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = shipped()
+    name = path.as_posix().removesuffix(".yaml")
+    if name in known:
+        return known[name]
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the path of a .yaml file or a shipped name.")
+    raise InputError(
+        f"{path}: there is no such file or shipped configuration; {closest(name, known)}"
+    )
+
+
+# building
+
+
+def build_system(config: Config) -> Any:
+    """The system, constructed with the weights of `fit.seed` and compiled.
+
+    Raises:
+        InputError: for values that its constructor or `compile` refuses.
+    """
+    import keras
+
+    keras.utils.set_random_seed(config.resolved().fit["seed"])
+    section = "model"
+    try:
+        system = system_class(config.system)(**config.model)
+        section = "compile"
+        system.compile(**config.compile)
+    except ValueError as error:
+        raise InputError(f"{config.origin}: section `{section}`: {error}") from error
+    return system
+
+
+def recompile(system: Any, config: Config) -> None:
+    """Compiles a system that has been trained with other numbers; optimizers and averages go on."""
+    optimizers = {
+        name: [variable.numpy() for variable in optimizer.variables]
+        for name, optimizer in system.optimizers.items()
+    }
+    averages = {name: network.get_weights() for name, network in system.averages.items()}
+    try:
+        system.compile(**config.compile)
+    except ValueError as error:
+        raise InputError(f"{config.origin}: section `compile`: {error}") from error
+    for name, values in optimizers.items():
+        for variable, value in zip(system.optimizers[name].variables, values, strict=True):
+            variable.assign(value)
+    for name, weights in averages.items():
+        if name in system.averages:
+            system.averages[name].set_weights(weights)
+
+
+def build_data(config: Config) -> Any:
+    """The data, opened but not read.
+
+    Raises:
+        InputError: for data that is not there, or a configuration without any.
+    """
+    from tfi2i.data import SOURCES
+
+    if not config.data:
+        raise InputError(
+            f"{config.origin}: has no section `data`; add --set data.source=... with"
+            f" {' or '.join(SOURCES)}."
+        )
+    arguments = {key: value for key, value in config.data.items() if key != "source"}
+    return SOURCES[config.data["source"]](**arguments)

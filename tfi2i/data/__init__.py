@@ -1,0 +1,69 @@
+"""Where pictures come from: `scenes`, `folders` or `tfds`, each returning `UnpairedData`.
+
+The three functions have the names of the modules behind them, as `data: {source: folders}` reads
+best. They are bound here after those modules are loaded, so `tfi2i.data.folders(...)` is always the
+function; import from a module with `from tfi2i.data.folders import ...`. Nothing here imports
+TensorFlow before it is needed.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from tfi2i.data.domains import Domain, DrawnDomain, Pixels
+from tfi2i.data.folders import folders
+from tfi2i.data.pipeline import UnpairedData, timed
+from tfi2i.data.scenes import LARGEST, SMALLEST, draw
+from tfi2i.data.tfds import tfds
+from tfi2i.errors import InputError
+
+__all__ = ["SOURCES", "Domain", "UnpairedData", "folders", "scenes", "tfds", "timed"]
+
+VALIDATION_SIZE = 64  # pairs of scenes beyond the test set, to choose a checkpoint by
+
+
+def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> UnpairedData:
+    """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
+
+    The training scenes of a and b are different ones; test scenes are the same in both, so a
+    translation can be compared with the truth.
+
+    Args:
+        train_size: Scenes in each domain.
+        test_size: Pairs of scenes.
+        seed: Another seed, other scenes.
+
+    Raises:
+        InputError: A size below 1 or a negative seed.
+    """
+    for name, value, least in (
+        ("train_size", train_size, 1),
+        ("test_size", test_size, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise InputError(f"{name} of scenes is {value}; choose {least} or more.")
+    return UnpairedData(
+        "scenes",
+        train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},
+        test={key: _drawn(seed, "test", key, 0, test_size) for key in "ab"},
+        paired=True,
+        validation={key: _drawn(seed, "test", key, test_size, VALIDATION_SIZE) for key in "ab"},
+    )
+
+
+def _drawn(seed: int, split: str, key: str, first: int, count: int) -> Domain:
+    names = [f"{first + index:05d}.png" for index in range(count)]
+    paint = partial(_scene, seed, split, "ab".index(key), first)
+    return DrawnDomain(names, paint, f"scenes {split} (seed {seed})", (SMALLEST, LARGEST))
+
+
+def _scene(seed: int, split: str, style: int, first: int, index: int, side: int) -> Pixels:
+    return draw(seed, split, first + index, side)[style]
+
+
+SOURCES: dict[str, Callable[..., UnpairedData]] = {
+    "scenes": scenes,
+    "folders": folders,
+    "tfds": tfds,
+}
+"""What `source` in the section `data` of a config can be."""

@@ -1,0 +1,177 @@
+"""What a data set holds and what is wrong with it, before hours of training are spent on it."""
+
+import hashlib
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tfi2i.data.domains import Domain, PictureDomain, Pixels, printable
+from tfi2i.data.pipeline import KEYS, UnpairedData
+from tfi2i.errors import InputError
+
+SHOWN = 6
+"""How many lines of a kind the text shows: it has to fit a screen."""
+
+Place = tuple[str, str]
+
+
+@dataclass
+class SetReport:
+    """What one of the four sets holds.
+
+    Attributes:
+        title: "train a" and so on.
+        where: The folder or split.
+        count: Pictures, readable or not.
+        widths: Of the readable ones, in pixels.
+        heights: The same.
+        modes: How many of each kind, by Pillow's name ("RGB", "L", "P", "I;16" ...).
+        unreadable: (name, reason) of each that cannot be read.
+    """
+
+    title: str
+    where: str
+    count: int
+    widths: list[int] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
+    modes: Counter[str] = field(default_factory=Counter)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The four sets, and which pictures occur more than once.
+
+    Attributes:
+        name: The data set's.
+        sets: Train a, train b, test a, test b.
+        duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
+        problems: One sentence each; empty if the data can be trained and tested on as it is.
+        notes: What is worth knowing and no reason to stop.
+    """
+
+    name: str
+    sets: list[SetReport]
+    duplicates: list[list[Place]]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """A table of the sets, then problems and notes: one screen."""
+        rows = [("", "pictures", "unreadable", "smallest", "median", "largest", "modes")]
+        rows += [
+            (s.title, str(s.count), str(len(s.unreadable)), *_sizes(s), _modes(s))
+            for s in self.sets
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [f"Data: {printable(self.name)}"]
+        lines += [
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        ]
+        for title, sentences in (("Problems", self.problems), ("Notes", self.notes)):
+            if sentences:
+                lines.append(f"{title} ({len(sentences)}):")
+                lines += [f"  {sentence}" for sentence in sentences[:SHOWN]]
+            if len(sentences) > SHOWN:
+                lines.append(f"  ... and {len(sentences) - SHOWN} more")
+        if not self.problems:
+            lines.append("No problems found.")
+        return "\n".join(lines)
+
+
+def check(data: UnpairedData, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Reads every picture of a data set and reports sizes, damage and duplicates.
+
+    A picture that training and test share is a problem, as is one in both domains: the first makes
+    the test meaningless, the second cannot be translated. Repetition within a set is a note.
+
+    Args:
+        data: From any source.
+        progress: Called with (pictures done, pictures in all) after each.
+    """
+    domains = [
+        (f"{split} {key}", chosen[key])
+        for split, chosen in (("train", data.train), ("test", data.test))
+        for key in KEYS
+    ]
+    total = sum(len(domain) for _, domain in domains)
+    places: dict[bytes, list[Place]] = {}
+    sets = []
+    done = 0
+    for title, domain in domains:
+        found = SetReport(title, domain.where, len(domain))
+        for index, name in enumerate(domain.names):
+            pixels = _read(domain, index, found)
+            if pixels is not None:
+                places.setdefault(_hash(pixels), []).append((title, name))
+            done += 1
+            if progress:
+                progress(done, total)
+        sets.append(found)
+    duplicates = [group for group in places.values() if len(group) > 1]
+    report = Report(data.name, sets, duplicates)
+    _judge(report, data.paired)
+    return report
+
+
+def _read(domain: Domain, index: int, found: SetReport) -> Pixels | None:
+    """The pixels of a picture after its facts went into the report; None if it is unreadable."""
+    try:
+        if isinstance(domain, PictureDomain):
+            picture = domain.picture(index)
+            pixels, mode = picture.pixels, picture.mode
+        else:
+            pixels, mode = domain.read(index), "RGB"
+    except InputError as error:
+        found.unreadable.append((domain.names[index], str(error)))
+        return None
+    found.heights.append(pixels.shape[0])
+    found.widths.append(pixels.shape[1])
+    found.modes[mode] += 1
+    return pixels
+
+
+def _hash(pixels: Pixels) -> bytes:
+    digest = hashlib.sha256(str(pixels.shape).encode())
+    digest.update(pixels.tobytes())
+    return digest.digest()
+
+
+def _judge(report: Report, paired: bool) -> None:
+    """Fills problems and notes; what makes training or testing useless first."""
+    for found in report.sets:
+        if len(found.unreadable) == found.count:
+            report.problems.append(
+                f"{found.title}: no picture of {printable(found.where)} can be read."
+            )
+    for group in report.duplicates:
+        titles = [title for title, _ in group]
+        shown = ", ".join(f"{printable(name)} ({title})" for title, name in group[:3])
+        shown += f" and {len(group) - 3} more" if len(group) > 3 else ""
+        if len({title.split()[0] for title in titles}) > 1:
+            report.problems.append(f"The same picture to train and to test on: {shown}.")
+        elif len({title.split()[1] for title in titles}) > 1:
+            both = report.notes if paired and titles[0].startswith("test") else report.problems
+            both.append(f"The same picture in both domains: {shown}.")
+        else:
+            report.notes.append(f"The same picture more than once: {shown}.")
+    for found in report.sets:
+        report.problems += [
+            f"{found.title}: unreadable, training skips it: {printable(reason)}"
+            for _, reason in found.unreadable
+        ]
+
+
+def _sizes(found: SetReport) -> tuple[str, str, str]:
+    if not found.widths:
+        return "-", "-", "-"
+    both = (found.widths, found.heights)
+    low, middle, high = (
+        "x".join(str(int(of(values))) for values in both) for of in (min, statistics.median, max)
+    )
+    return low, middle, high
+
+
+def _modes(found: SetReport) -> str:
+    return ", ".join(f"{mode} {count}" for mode, count in found.modes.most_common(4)) or "-"

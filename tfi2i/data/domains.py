@@ -1,0 +1,180 @@
+"""The pictures of one domain with random access, whatever they come from."""
+
+import hashlib
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfi2i.errors import InputError
+from tfi2i.pictures import Picture, read_picture
+
+Pixels = NDArray[np.uint8]
+
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 50
+
+log = logging.getLogger("tfi2i")
+
+
+class Domain(ABC):
+    """The pictures of one domain with random access.
+
+    Attributes:
+        names: One a picture, in the domain's order.
+        where: What messages call the whole: a folder, a split.
+        unreadable: Why a picture cannot be read, by index, as far as somebody tried.
+    """
+
+    def __init__(self, names: Sequence[str], where: str) -> None:
+        self.names = list(names)
+        self.where = where
+        self.unreadable: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """Pixels (H, W, 3) of a picture.
+
+        Args:
+            index: 0..len-1.
+            side: The side in pixels that the caller needs. Only a hint: files keep their size.
+
+        Raises:
+            InputError: The picture cannot be read; the message names it.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A hexadecimal digest that changes when the set of pictures does."""
+
+    def read_or_next(self, index: int, side: int | None = None) -> Pixels:
+        """Pixels of a picture, or of the next one that can be read; one that cannot is logged once.
+
+        Raises:
+            InputError: No picture of the domain can be read.
+        """
+        for offset in range(len(self)):
+            candidate = (index + offset) % len(self)
+            pixels = self.read_or_none(candidate, side)
+            if pixels is not None:
+                return pixels
+        tried = f"none of its {len(self)} can be read" if len(self) else "there is none"
+        reason = printable(next(iter(self.unreadable.values()), ""))
+        first = f" (the first: {reason})" if reason else ""
+        raise InputError(f"{self.where} needs pictures, but {tried}{first}; add some that open.")
+
+    def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
+        """Pixels of a picture; None, and one line in the log, if it cannot be read."""
+        if index in self.unreadable:
+            return None
+        try:
+            return self.read(index, side)
+        except InputError as error:
+            with self._lock:
+                known = index in self.unreadable
+                self.unreadable[index] = str(error)
+            if not known:
+                log.warning("left out: %s", printable(str(error)))
+            return None
+
+
+class PictureDomain(Domain):
+    """A domain of encoded pictures: files, or the bytes of files."""
+
+    def __init__(self, names: Sequence[str], pictures: Sequence[Path | bytes], where: str) -> None:
+        super().__init__(names, where)
+        self.pictures = list(pictures)
+
+    def picture(self, index: int) -> Picture:
+        """The decoded picture, which also knows its mode and format; raises as `read`."""
+        source = self.pictures[index]
+        if isinstance(source, bytes):
+            return read_picture(source, printable(f"{self.where} {self.names[index]}"))
+        return read_picture(source)
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`."""
+        return self.picture(index).pixels
+
+    def digest(self) -> str:
+        """SHA-256 over names and files' sizes (cheap, so an edited pixel may not show) or bytes."""
+        total = hashlib.sha256()
+        for name, source in sorted(zip(self.names, self.pictures, strict=True), key=_first):
+            total.update(name.encode("utf-8", "surrogateescape") + b"\0")
+            if isinstance(source, bytes):
+                total.update(hashlib.sha256(source).digest())
+            else:
+                total.update(str(_size(source)).encode() + b"\0")
+        return total.hexdigest()
+
+
+class DrawnDomain(Domain):
+    """A domain whose pictures are drawn on demand, at the size that is asked for.
+
+    Args:
+        names: One a picture.
+        draw: (index, side) -> pixels (side, side, 3).
+        where: What messages call the whole.
+        sides: The smallest and largest side that can be drawn.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        draw: Callable[[int, int], Pixels],
+        where: str,
+        sides: tuple[int, int],
+    ) -> None:
+        super().__init__(names, where)
+        self._draw = draw
+        self._sides = sides
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`; without `side`, 256."""
+        smallest, largest = self._sides
+        return self._draw(index, min(max(side or 256, smallest), largest))
+
+    def digest(self) -> str:
+        """SHA-256 over the names and the first picture, so that it changes with the drawing."""
+        total = hashlib.sha256("\0".join(self.names).encode())
+        if self.names:
+            total.update(self.read(0).tobytes())
+        return total.hexdigest()
+
+
+def held_out(names: Sequence[str]) -> list[int]:
+    """The indices to keep for testing where a source has no test pictures, in order.
+
+    The names with the smallest hashes: a fixed choice that does not depend on the order and moves
+    little when pictures are added.
+    """
+    if len(names) < 2:
+        return []
+    count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
+    hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
+    return sorted(sorted(range(len(names)), key=lambda index: hashes[index])[:count])
+
+
+def printable(text: str) -> str:
+    """Text on one line that every terminal can show: file names may hold any byte."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,399 @@
+"""The embedded data set: outdoor scenes drawn in two styles, a summer day (a), a dusk poster (b).
+
+A scene is a list of shapes in the unit square; a style only chooses the paint. So a and b agree to
+the pixel, and a translation can be measured against the truth although training sees no pairs.
+
+Shortcuts lose on purpose. A colour of one style stands for several of the other, in both
+directions (see `PALETTE`): the blue of a sky turns indigo and the same blue of a lake turns gold;
+teal is a mountain, a corn field or a tree. The sky outshines the ground in a and the ground
+outshines the sky in b. The horizon lies anywhere between 28 and 72 % of the height.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from tfi2i.errors import InputError
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+SPLITS = ("train_a", "train_b", "test")  # the position seeds the split's stream: only append
+SMALLEST, LARGEST = 32, 1024
+SUPERSAMPLING = 4
+HORIZON = (0.28, 0.72)
+
+# Each paint's (colour in a, colour in b). A colour that appears twice in one column and differs in
+# the other is what a network has to recognise objects for.
+BLUE_HIGH, BLUE_LOW = (52, 148, 246), (150, 214, 255)
+GREEN, GREEN_SHADE = (112, 196, 58), (44, 122, 52)
+YELLOW, YELLOW_SHADE = (255, 216, 76), (234, 180, 44)
+RED, RED_SHADE = (232, 60, 48), (164, 30, 42)
+WHITE = (255, 252, 244)
+INDIGO, VIOLET = (40, 20, 98), (104, 30, 128)
+CORAL, CORAL_SHADE = (255, 104, 98), (236, 78, 92)
+GOLD, GOLD_SHADE = (255, 206, 66), (214, 132, 40)
+TEAL, TEAL_SHADE = (44, 206, 190), (14, 128, 148)
+CREAM = (255, 240, 206)
+
+PALETTE: dict[str, tuple[Colour, Colour]] = {
+    "sky_high": (BLUE_HIGH, INDIGO),
+    "sky_low": (BLUE_LOW, VIOLET),
+    "lake_far": (BLUE_LOW, (255, 226, 120)),
+    "lake_near": (BLUE_HIGH, (255, 190, 40)),
+    "shore": ((240, 222, 170), CREAM),
+    "sun": (YELLOW, CREAM),
+    "cloud": (WHITE, CORAL),
+    "cloud_shade": ((222, 236, 248), CORAL_SHADE),
+    "balloon": (RED, CREAM),
+    "balloon_stripe": (YELLOW, GOLD),
+    "basket": ((120, 76, 48), GOLD_SHADE),
+    "mountain": ((136, 146, 190), TEAL),
+    "mountain_shade": ((98, 106, 156), TEAL_SHADE),
+    "snow": ((206, 226, 250), (255, 192, 188)),  # not white: clouds pass behind it
+    "meadow": (GREEN, CORAL),
+    "meadow_stripe": ((98, 184, 52), CORAL_SHADE),
+    "corn": (YELLOW, TEAL),
+    "corn_stripe": (YELLOW_SHADE, (30, 182, 176)),
+    "hedge": (GREEN_SHADE, INDIGO),
+    "path": ((240, 222, 170), CREAM),
+    "trunk": ((120, 76, 48), INDIGO),
+    "crown": (GREEN, TEAL),
+    "crown_shade": (GREEN_SHADE, TEAL_SHADE),
+    "wall": (WHITE, INDIGO),
+    "roof": (RED, GOLD),
+    "roof_shade": (RED_SHADE, GOLD_SHADE),
+    "door": ((120, 76, 48), GOLD),
+    "window": (BLUE_HIGH, GOLD),
+}
+
+
+# Objects as polygons in units of their size, x to the right and y downwards from the foot point.
+Parts = tuple[tuple[str, tuple[Point, ...]], ...]
+HOUSE: Parts = (
+    ("path", ((-0.12, 0), (0.12, 0), (0.3, 0.45), (-0.15, 0.45))),
+    ("wall", ((-0.5, -0.55), (0.5, -0.55), (0.5, 0), (-0.5, 0))),
+    ("door", ((-0.13, -0.34), (0.13, -0.34), (0.13, 0), (-0.13, 0))),
+    ("window", ((-0.4, -0.42), (-0.22, -0.42), (-0.22, -0.2), (-0.4, -0.2))),
+    ("window", ((0.22, -0.42), (0.4, -0.42), (0.4, -0.2), (0.22, -0.2))),
+    ("roof_shade", ((-0.65, -0.49), (-0.18, -1.09), (0.18, -1.09), (0.65, -0.49))),
+    ("roof", ((-0.56, -0.58), (-0.16, -1.01), (0.16, -1.01), (0.56, -0.58))),
+)
+BALLOON: Parts = (
+    ("balloon", ((-0.85, 0.5), (0.85, 0.5), (0, 1.75))),
+    ("basket", ((-0.3, 1.5), (0.3, 1.5), (0.3, 2.05), (-0.3, 2.05))),
+)
+TRUNK = ("trunk", ((-0.08, -0.4), (0.08, -0.4), (0.08, 0.0), (-0.08, 0.0)))
+FIR: Parts = (
+    TRUNK,
+    ("crown_shade", ((-0.36, -0.22), (0, -1), (0.36, -0.22))),
+    ("crown", ((-0.22, -0.3), (-0.015, -0.84), (0.11, -0.3))),
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A filled polygon, or the ellipse in the box of two points; x right, y down, unit square."""
+
+    paint: str
+    points: tuple[Point, ...]
+    form: Literal["polygon", "ellipse"] = "polygon"
+    towards: str | None = None
+    share: float = 0.0
+
+    def colour(self, style: int) -> Colour:
+        """The paint's colour in style 0 (a) or 1 (b), mixed by `share` with `towards`."""
+        own = PALETTE[self.paint][style]
+        if self.towards is None:
+            return own
+        other = PALETTE[self.towards][style]
+        red, green, blue = (
+            round(x + (y - x) * self.share) for x, y in zip(own, other, strict=True)
+        )
+        return red, green, blue
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to see: the horizon (0 is the top, 1 the bottom), the shapes back to front."""
+
+    horizon: float
+    shapes: tuple[Shape, ...]
+
+
+def draw(
+    seed: int, split: str, index: int, image_size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Scene `index` of a split as pixels (S, S, 3) in style a and, aligned exactly, in style b.
+
+    The same arguments give the same bytes with the same Pillow; the three splits share no scene.
+
+    Raises:
+        InputError: an unknown split, a negative seed or index, or a size outside 32..1024.
+    """
+    if not SMALLEST <= image_size <= LARGEST:
+        raise InputError(
+            f"image_size of scenes is {image_size}; choose from {SMALLEST} to {LARGEST}."
+        )
+    scene = compose(seed, split, index)
+    return _paint(scene, 0, image_size), _paint(scene, 1, image_size)
+
+
+def draw_many(
+    seed: int, split: str, count: int, image_size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Scenes 0..count-1 of a split as pixels (N, S, S, 3) in style a and in style b.
+
+    Raises:
+        InputError: as `draw`, or a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"count of scenes is {count}; choose 1 or more.")
+    drawn = [draw(seed, split, index, image_size) for index in range(count)]
+    return np.stack([a for a, _ in drawn]), np.stack([b for _, b in drawn])
+
+
+def contact_sheet(seed: int, image_size: int, count: int) -> NDArray[np.uint8]:
+    """The first `count` test scenes, style a over style b, as pixels (2 S, count S, 3).
+
+    Raises:
+        InputError: as `draw_many`.
+    """
+    rows = draw_many(seed, "test", count, image_size)
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def compose(seed: int, split: str, index: int) -> Scene:
+    """Scene `index` of a split, the same for every image size.
+
+    Raises:
+        InputError: an unknown split, or a negative seed or index.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split of scenes is {split!r}; choose from {', '.join(SPLITS)}.")
+    for name, value in (("seed", seed), ("index", index)):
+        if value < 0:
+            raise InputError(f"{name} of scenes is {value}; choose 0 or more.")
+    rng = np.random.default_rng(np.random.SeedSequence((seed, SPLITS.index(split), index)))
+    horizon = rng.uniform(*HORIZON)
+    return Scene(horizon, (*_sky(rng, horizon), *_mountains(rng, horizon), *_ground(rng, horizon)))
+
+
+def _sky(rng: np.random.Generator, horizon: float) -> list[Shape]:
+    shapes = [
+        Shape("sky_high", points, towards="sky_low", share=share)
+        for points, share in _bands(0.0, horizon + 0.03, lambda y: (0.0, 1.0))
+    ]
+    left = rng.random() < 0.5  # the sun and the balloon keep to different halves
+    radius = rng.uniform(0.06, 0.09)
+    x = rng.uniform(0.12, 0.42)
+    y = rng.uniform(radius + 0.02, max(radius + 0.03, horizon * 0.5))
+    x = x if left else 1.0 - x
+    shapes.append(_disc("sun", x, y, radius * 1.45, towards="sky_low", share=0.6))
+    shapes.append(_disc("sun", x, y, radius))
+    for _ in range(rng.integers(1, 4)):
+        shapes += _cloud(rng, horizon)
+    if rng.random() < 0.6:
+        x = rng.uniform(0.12, 0.42)
+        radius = rng.uniform(0.07, 0.1)
+        y = rng.uniform(radius + 0.01, max(radius + 0.02, horizon * 0.45))
+        x = 1.0 - x if left else x
+        shapes += _assemble(BALLOON, x, y, radius)
+        shapes.append(_disc("balloon", x, y, radius))
+        shapes.append(_disc("balloon_stripe", x, y, radius * 0.4, flat=2.4))
+    return shapes
+
+
+def _cloud(rng: np.random.Generator, horizon: float) -> list[Shape]:
+    width = rng.uniform(0.26, 0.46)
+    x, y = rng.uniform(0.05, 0.95), rng.uniform(0.06, max(0.1, horizon * 0.65))
+    puffs = [(-0.3, 0.02, 0.2), (0.3, 0.02, 0.18), (-0.05, -0.06, rng.uniform(0.22, 0.3))]
+    shapes = []
+    for paint, sink in (("cloud_shade", 0.05), ("cloud", 0.0)):
+        for shift, lift, radius in puffs:
+            shapes.append(
+                _disc(paint, x + shift * width, y + (lift + sink) * width, radius * width, flat=0.7)
+            )
+    return shapes
+
+
+def _mountains(rng: np.random.Generator, horizon: float) -> list[Shape]:
+    shapes = []
+    count = int(rng.integers(2, 4))
+    foot = horizon + 0.02
+    for place in rng.permutation(count):
+        x = (place + rng.uniform(0.2, 0.8)) / count
+        height = max(0.11, rng.uniform(0.25, 0.75) * horizon)
+        left, right = x - height * rng.uniform(0.7, 1.1), x + height * rng.uniform(0.7, 1.1)
+        top = horizon - height
+        middle = x + rng.uniform(-0.1, 0.15) * height
+        shapes.append(Shape("mountain", ((left, foot), (x, top), (right, foot))))
+        shapes.append(Shape("mountain_shade", ((middle, foot), (x, top), (right, foot))))
+        # The snow's outer corners lie on the slopes, its lower edge is a zigzag between them.
+        edge = [(right, 0.3, 0.3), (right, 0.12, 0.23), (x, 0.0, 0.33)]
+        edge += [(left, 0.12, 0.23), (left, 0.3, 0.3)]
+        cap = [(x + (foot_x - x) * out, top + height * down) for foot_x, out, down in edge]
+        shapes.append(Shape("snow", ((x, top), *cap)))
+    return shapes
+
+
+def _ground(rng: np.random.Generator, horizon: float) -> list[Shape]:
+    depth = 1.0 - horizon
+    # Mostly in one order: were both as likely, an unpaired learner could not tell them apart.
+    far, near = ("meadow", "corn") if rng.random() < 0.85 else ("corn", "meadow")
+    shapes = _field(rng, far, horizon, 0.012)
+    shapes += _field(rng, near, horizon + depth * rng.uniform(0.3, 0.65), 0.06)
+    lake = (
+        rng.uniform(0.1, 0.9),
+        horizon + depth * rng.uniform(0.3, 0.75),
+        rng.uniform(0.26, 0.44),
+        depth * rng.uniform(0.15, 0.23),
+    )
+    shapes += _lake(*lake)
+    taken = [lake]
+    standing: list[tuple[float, list[Shape]]] = []
+    for _ in range(rng.integers(1, 4)):
+        size = rng.uniform(0.13, 0.2)
+        if spot := _free_spot(rng, taken, horizon + size * 0.6, size * 0.65, size * 0.5):
+            standing.append((spot[1], _assemble(HOUSE, *spot, size)))
+    for _ in range(rng.integers(2, 6)):
+        size = rng.uniform(0.16, 0.26)
+        if spot := _free_spot(rng, taken, horizon + 0.06, size * 0.4, 0.05):
+            standing.append((spot[1], _tree(*spot, size, bool(rng.random() < 0.4))))
+    for _, parts in sorted(standing, key=lambda item: item[0]):
+        shapes += parts
+    return shapes
+
+
+def _field(rng: np.random.Generator, paint: str, top: float, swing: float) -> list[Shape]:
+    """A field from a rolling edge, with a hedge along it, down to the bottom of the picture."""
+    phase, waves = rng.uniform(0, 2 * math.pi), rng.uniform(0.5, 1.1)
+
+    def edge(drop: float) -> tuple[Point, ...]:
+        xs = [step / 24 for step in range(25)]
+        return tuple(
+            (x, top + drop + swing * math.sin(phase + 2 * math.pi * waves * x)) for x in xs
+        )
+
+    def strip(name: str, start: float, end: float) -> Shape:
+        return Shape(name, edge(start) + edge(end)[::-1])
+
+    shapes = [strip(paint, 0.0, 2.0), strip("hedge", -0.012, 0.016)]
+    # Stripes widen towards the viewer and are few: texture enough to show the slope.
+    start = 0.07
+    while top + start < 1.1:
+        shapes.append(strip(f"{paint}_stripe", start, start * 1.3))
+        start *= 1.75
+    return shapes
+
+
+def _lake(x: float, y: float, half_width: float, half_height: float) -> list[Shape]:
+    def extent(at: float) -> tuple[float, float]:
+        reach = half_width * math.sqrt(max(0.0, 1.0 - ((at - y) / half_height) ** 2))
+        return x - reach, x + reach
+
+    rim = 0.022
+    shore = (
+        (x - half_width - rim, y - half_height - rim),
+        (x + half_width + rim, y + half_height + rim),
+    )
+    return [
+        Shape("shore", shore, "ellipse"),
+        *(
+            Shape("lake_far", points, towards="lake_near", share=share)
+            for points, share in _bands(y - half_height, y + half_height, extent)
+        ),
+    ]
+
+
+def _assemble(parts: Parts, x: float, base: float, size: float) -> list[Shape]:
+    """The polygons of an object whose foot stands at (x, base), `size` being its unit of length."""
+    return [
+        Shape(paint, tuple((x + size * right, base + size * down) for right, down in points))
+        for paint, points in parts
+    ]
+
+
+def _tree(x: float, base: float, size: float, fir: bool) -> list[Shape]:
+    """A tree of height `size`. The dark rim keeps a crown apart from a field of its own colour."""
+    if fir:
+        return _assemble(FIR, x, base, size)
+    radius = size * 0.36
+    y = base - size + radius
+    return [
+        *_assemble((TRUNK,), x, base, size),
+        _disc("crown_shade", x, y, radius),
+        _disc("crown", x - radius * 0.1, y - radius * 0.1, radius * 0.72),
+    ]
+
+
+def _free_spot(
+    rng: np.random.Generator,
+    taken: list[tuple[float, float, float, float]],
+    highest: float,
+    half_width: float,
+    half_height: float,
+) -> Point | None:
+    """A foot point whose ellipse is clear of those taken, which it joins; None where it is crowded.
+
+    Both are ellipses on the ground: `taken` holds x, y, half width, half height.
+    """
+    for _ in range(20):
+        x, y = rng.uniform(0.08, 0.92), rng.uniform(highest, 0.96)
+        apart = [
+            math.hypot((x - other_x) / (reach + half_width), (y - other_y) / (rise + half_height))
+            for other_x, other_y, reach, rise in taken
+        ]
+        if min(apart, default=math.inf) > 1:
+            taken.append((x, y, half_width, half_height))
+            return x, y
+    return None
+
+
+def _bands(
+    top: float, bottom: float, extent: Callable[[float], tuple[float, float]]
+) -> Iterator[tuple[tuple[Point, ...], float]]:
+    """Slices from top to bottom, each with its share 0..1 of the way: how a gradient is drawn.
+
+    `extent` says where the filled area begins and ends at a height.
+    """
+    count = 20
+    for step in range(count):
+        y, lower = (top + (bottom - top) * at / count for at in (step, step + 1))
+        (left, right), (lower_left, lower_right) = extent(y), extent(lower)
+        corners = ((left, y), (right, y), (lower_right, lower), (lower_left, lower))
+        yield corners, step / (count - 1)
+
+
+def _disc(
+    paint: str,
+    x: float,
+    y: float,
+    radius: float,
+    *,
+    flat: float = 1.0,
+    towards: str | None = None,
+    share: float = 0.0,
+) -> Shape:
+    """A disc, or an ellipse `flat` times as high as it is wide."""
+    corners = ((x - radius, y - radius * flat), (x + radius, y + radius * flat))
+    return Shape(paint, corners, "ellipse", towards, share)
+
+
+def _paint(scene: Scene, style: int, image_size: int) -> NDArray[np.uint8]:
+    side = image_size * SUPERSAMPLING
+    canvas = Image.new("RGB", (side, side), PALETTE["sky_low"][style])
+    pen = ImageDraw.Draw(canvas)
+    for shape in scene.shapes:
+        points = [(x * side, y * side) for x, y in shape.points]
+        fill = shape.colour(style)
+        if shape.form == "ellipse":
+            pen.ellipse([*points[0], *points[1]], fill=fill)
+        else:
+            pen.polygon(points, fill=fill)
+    return np.asarray(canvas.reduce(SUPERSAMPLING), np.uint8)

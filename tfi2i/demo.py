@@ -1,0 +1,147 @@
+"""`tfi2i demo`: the main job on the embedded data, and a picture that shows that it worked."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from tfi2i import config as configs
+from tfi2i import environment, sheets
+from tfi2i.callbacks import Pixels, run_over
+from tfi2i.evaluate.paired import l1, trivial_answers
+from tfi2i.files import replacing, to_json, write_text
+from tfi2i.run_dir import Run
+from tfi2i.train import fit
+
+CONFIG = "nice_gan/scenes"
+TRAINING_IMAGES = 200  # of each domain, from which the trivial answers take their statistics
+COLUMNS = 8
+NAMES = {
+    "identity": "the input itself",
+    "colour_statistics": "colour transfer, by image",
+    "colour_statistics_global": "colour transfer, one for all",
+    "mean_image": "the mean image",
+}
+
+
+def run(out: Path, *, seed: int = 0) -> dict[str, Any]:
+    """Trains NICE-GAN on scenes, measures it on held-out pairs, and draws `out/demo.png`.
+
+    Args:
+        out: a folder; each demo is a run of its own in it, and demo.png shows the latest.
+        seed: of the first weights and of the order of examples.
+
+    Returns:
+        The summary that is printed, as plain values; also in the run as evaluation/demo.json.
+    """
+    console = Console(stderr=True)
+    precision = fast_precision()
+    config = configs.load(CONFIG, [f"model.dtype={precision}", f"fit.seed={seed}"])
+    system, data = configs.build_system(config), configs.build_data(config)
+    record = environment.describe() | {"data": data.description()}
+    made = Run.create(out, config.system, "demo", config.resolved().as_dict(), record)
+    console.print(
+        f"Training {config.system} on {config.data_name} for {system.total_steps} steps of "
+        f"{config.batches['batch_size']} images, {precision}, on {os.cpu_count()} CPU cores. "
+        f"Watch {made.sample_path(0).parent}/*.png; it takes some minutes."
+    )
+    started = time.perf_counter()
+    with made.lock(), made.logged():
+        fit(system, data, made, config.batches, **config.fit)
+    seconds = time.perf_counter() - started
+
+    pixels = {key: data.test_pixels(key, system.image_size)[0] for key in "ab"}
+    train = {
+        key: np.stack([domain.read(i, system.image_size) for i in range(TRAINING_IMAGES)])
+        for key, domain in data.train.items()
+    }
+    summary: dict[str, Any] = {
+        "system": config.system,
+        "seed": seed,
+        "precision": precision,
+        "steps": system.step,
+        "seconds": round(seconds, 1),
+        "cpus": os.cpu_count(),
+        "pairs": len(pixels["a"]),
+        "l1": {},
+    }
+    fakes = {}
+    for direction in system.directions:
+        source, target = direction.split("2")
+        fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
+        errors = trivial_answers(pixels[source], pixels[target], train[source], train[target])
+        best = min(errors.values())
+        error = l1(fakes[direction], pixels[target])
+        summary["l1"][direction] = errors | {"translation": error, "of_best_trivial": error / best}
+    _write(out, made, summary, _picture(pixels, fakes))
+    _show(console, out, made, summary)
+    return summary
+
+
+def fast_precision() -> str:
+    """bfloat16 where the processor multiplies it natively, else float32, which is faster then."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
+        native = "amx_bf16" in flags or "avx512_bf16" in flags
+    return "mixed_bfloat16" if native else "float32"
+
+
+def _picture(pixels: dict[str, Pixels], fakes: dict[str, Pixels]) -> Pixels:
+    """Rows input, translation, truth, for both directions; the first pairs, not chosen ones."""
+    rows = []
+    for direction, fake in fakes.items():
+        source, target = direction.split("2")
+        rows += [
+            (f"input {source}", pixels[source][:COLUMNS]),
+            ("translation", fake[:COLUMNS]),
+            (f"truth {target}", pixels[target][:COLUMNS]),
+        ]
+    return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
+
+
+def _write(out: Path, made: Run, summary: dict[str, Any], picture: Pixels) -> None:
+    write_text(made.evaluation_dir / "demo.json", to_json(summary, indent=2) + "\n")
+    for path in (made.evaluation_dir / "demo.png", out / "demo.png"):
+        with replacing(path) as temporary:
+            Image.fromarray(picture).save(temporary)
+
+
+def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> None:
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
+    table = Table(
+        title=f"Mean L1 error on {summary['pairs']} held-out pairs (0 to 1, lower is better)"
+    )
+    table.add_column("answer")
+    directions = list(summary["l1"])
+    for direction in directions:
+        table.add_column(direction, justify="right")
+    for key, name in NAMES.items():
+        table.add_row(name, *(f"{summary['l1'][d][key]:.3f}" for d in directions))
+    table.add_section()
+    table.add_row(
+        f"[bold]{summary['system']}",
+        *(f"[bold]{summary['l1'][d]['translation']:.3f}" for d in directions),
+    )
+    table.add_row(
+        "its share of the best trivial answer",
+        *(f"{summary['l1'][d]['of_best_trivial']:.2f}" for d in directions),
+    )
+    console.print(table)
+    console.print(
+        f"{summary['steps']} steps in {minutes} min {seconds:02d} s, seed {summary['seed']}, "
+        f"{summary['precision']}, {summary['cpus']} CPU cores.\n"
+        f"Look at {out / 'demo.png'}; the run is {made.path}.\n"
+        f"Use it: tfi2i translate {made.path} PICTURES --out FOLDER"
+    )

@@ -1,0 +1,403 @@
+"""NICE-GAN: the first layers of a discriminator are its domain's encoder.
+
+Paper: Chen et al., "Reusing Discriminators for Encoding: Towards Unsupervised Image-to-Image
+Translation", CVPR 2020, arXiv 2003.00273.
+Source: alpc91/NICE-GAN-pytorch at commit 1b114f1 (MIT licence).
+
+A translation a -> b is `gen_ab` on the code that domain A's discriminator gives. The encoders are
+trained by the discriminators' loss and by nothing else (decoupled training): their variables belong
+to the discriminator's optimizer, and the discriminator sees detached fakes. In the generator's
+step gradients still pass through the encoders' activations.
+
+Differs from the source: the defaults are the paper's (light, 100,000 steps at a constant rate; the
+code's are configs/nice_gan/official.yaml), the learning rate is a function of the step (the
+source decays twice after a resume), and sub-pixel convolutions have TensorFlow's channel order.
+
+Shape letters: N images, H W space (h w = H/4 W/4), C = width, the source's `ch`.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfi2i import losses
+from tfi2i.layers import (
+    LIN,
+    AdaLIN,
+    LeakyReLU,
+    PerImage,
+    PixelShuffle,
+    ReflectionPad2D,
+    SpectralConv2D,
+    SpectralDense,
+    bias_initializer,
+    kernel_initializer,
+    leaky_relu,
+)
+from tfi2i.model import ImageTranslator
+from tfi2i.official import nice_gan as official
+from tfi2i.optimizers import CoupledAdam, LinearDecay
+
+SLOPE = 0.2  # of every leaky ReLU
+HEADS = ("local", "global", "cam")
+
+# networks
+
+
+def _input(shape: tuple[int | None, ...], name: str):
+    """An input in full precision: Keras rounds to float32 what enters a model, if not told."""
+    return keras.Input(shape, name=name, dtype=keras.config.dtype_policy().variable_dtype)
+
+
+def _spectral(x, filters: int, strides: int, name: str, use_bias: bool = True):
+    """Reflection by 1, then a spectrally normalised 4 x 4 convolution."""
+    x = ReflectionPad2D(1, name=f"{name}_pad")(x)
+    return SpectralConv2D(filters, 4, strides, use_bias=use_bias, name=name)(x)
+
+
+def _conv(x, filters: int, kernel_size: int, name: str, use_bias: bool = False):
+    """Reflection that keeps the size, then a convolution."""
+    if kernel_size > 1:
+        x = ReflectionPad2D(kernel_size // 2, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        use_bias=use_bias,
+        kernel_initializer=kernel_initializer(),
+        bias_initializer=bias_initializer(kernel_size**2 * x.shape[-1]),
+        name=name,
+    )(x)
+
+
+def _dense(x, units: int, name: str, activation: str | None = None):
+    return keras.layers.Dense(
+        units,
+        activation,
+        use_bias=False,
+        kernel_initializer=kernel_initializer(),
+        name=name,
+    )(x)
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class ResidualAttention(keras.layers.Layer):
+    """Features (N, h, w, 2C) -> code (N, h, w, 2C) and CAM logit (N, 1): the paper's RA and C0.
+
+    The code is LReLU(lamda conv1x1(concat(e, e) w) + e) with w the raw weight of the CAM
+    classifier, not the spectrally normalised one that makes the logit. lamda starts at 0.
+    """
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.logit = SpectralDense(1, use_bias=False, name="logit")
+        self.logit.build((None, 2 * channels))
+        self.mix = keras.layers.Conv2D(
+            channels,
+            1,
+            kernel_initializer=kernel_initializer(),
+            bias_initializer=bias_initializer(2 * channels),
+            name="mix",
+        )
+        self.mix.build((None, None, None, 2 * channels))
+        self.lamda = self.add_weight(name="lamda", shape=(), initializer="zeros")
+
+    def call(self, x, training=False):
+        pooled = tf.concat([tf.reduce_mean(x, (1, 2)), tf.reduce_max(x, (1, 2))], -1)
+        cam_logit = self.logit(pooled, training=training)
+        weight = tf.cast(tf.convert_to_tensor(self.logit.kernel)[:, 0], x.dtype)
+        attended = self.mix(tf.concat([x, x], -1) * weight)
+        return leaky_relu(self.lamda * attended + x, SLOPE), cam_logit
+
+    def compute_output_shape(self, input_shape):
+        return input_shape, (input_shape[0], 1)
+
+
+def encoder(side: int | None, width: int, name: str) -> keras.Model:
+    """Image (N, H, W, 3) -> code (N, h, w, 2C), CAM logit (N, 1)."""
+    image = _input((side, side, 3), "image")
+    x = LeakyReLU(SLOPE)(_spectral(image, width, 2, "conv0"))
+    x = LeakyReLU(SLOPE)(_spectral(x, 2 * width, 2, "conv1"))
+    code, cam_logit = ResidualAttention(name="attention")(x)
+    return keras.Model(image, [code, cam_logit], name=name)
+
+
+def patch_heads(side: int, width: int, depth: int, name: str) -> keras.Model:
+    """Code (N, h, w, 2C) -> local logits, global logits: the paper's C1 and C2.
+
+    Their receptive fields are 70 x 70 and 286 x 286. depth is the source's `n_dis`: depth - 6
+    stride-2 convolutions stand before the branch.
+    """
+    channels = 2 * width
+    code = _input((side // 4, side // 4, channels), "code")
+    trunk = code
+    for i in range(depth - 6):
+        channels *= 2
+        trunk = LeakyReLU(SLOPE)(_spectral(trunk, channels, 2, f"trunk{i}"))
+    x = LeakyReLU(SLOPE)(_spectral(trunk, 2 * channels, 1, "local0"))
+    local_logits = _spectral(x, 1, 1, "local_logits", use_bias=False)
+    x = trunk
+    for i, strides in enumerate((2, 2, 1)):
+        channels *= 2
+        x = LeakyReLU(SLOPE)(_spectral(x, channels, strides, f"global{i}"))
+    global_logits = _spectral(x, 1, 1, "global_logits", use_bias=False)
+    return keras.Model(code, [local_logits, global_logits], name=name)
+
+
+def _style(x, light: bool):
+    """Features (N, h, w, 4C) -> gamma (N, 4C), beta (N, 4C), one pair for every AdaLIN."""
+    channels = x.shape[-1]
+    pool = keras.layers.GlobalAveragePooling2D if light else keras.layers.Flatten
+    style = PerImage(name="style_input")(pool(name="style_pool")(x))
+    style = _dense(style, channels, "style0", "relu")
+    style = _dense(style, channels, "style1", "relu")
+    return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
+
+
+def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
+    """Code (N, h, w, 2C) -> image (N, H, W, 3) in [-1, 1], never in half precision."""
+    code_side = None if side is None else side // 4
+    code = _input((code_side, code_side, 2 * width), "code")
+    x = LIN(name="lin0")(_conv(code, 4 * width, 3, "conv0", use_bias=True))
+    x = keras.layers.ReLU()(x)
+    gamma, beta = _style(x, light)
+    for i in range(blocks):
+        y = AdaLIN(name=f"block{i}_norm0")(_conv(x, 4 * width, 3, f"block{i}_conv0"), gamma, beta)
+        y = keras.layers.ReLU()(y)
+        y = AdaLIN(name=f"block{i}_norm1")(_conv(y, 4 * width, 3, f"block{i}_conv1"), gamma, beta)
+        x = keras.layers.Add()([x, y])
+    for i in range(2):
+        half = x.shape[-1] // 2
+        x = keras.layers.ReLU()(LIN(name=f"up{i}_lin0")(_conv(x, half, 3, f"up{i}_conv")))
+        x = PixelShuffle(name=f"up{i}_shuffle")(
+            _conv(x, 4 * half, 1, f"up{i}_subpixel", use_bias=True)
+        )
+        x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
+    x = _conv(x, 3, 7, "to_rgb")
+    full = keras.config.dtype_policy().variable_dtype
+    image = keras.layers.Activation("tanh", dtype=full, name="image")(x)
+    return keras.Model(code, image, name=name)
+
+
+# the system
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class NICEGAN(ImageTranslator):
+    """NICE-GAN: encoders that live in the discriminators, trained decoupled from the generators.
+
+    Args:
+        image_size: side of the training images, a multiple of 4; at least 96 at depth 7, 48 at 6.
+        width: channels of the first layer (the source's `ch`).
+        blocks: residual blocks of a generator (the source's `n_res`); the paper's NICE-GAN* has 4.
+        light: pools before the style MLP. The paper's results are all light; the full
+            version (false) ties the translators to `image_size`.
+        discriminator_depth: layers of a discriminator (the source's `n_dis`), at least 6.
+    """
+
+    loss_names = (
+        *(f"d_{head}" for head in HEADS),
+        *(f"g_{head}" for head in HEADS),
+        "g_cycle",
+        "g_recon",
+    )
+    inference_networks = ("enc_a", "enc_b", "gen_ab", "gen_ba")
+    official_networks = ("disA", "disB", "gen2A", "gen2B")
+    smoke = {"image_size": 64, "width": 4, "blocks": 1, "discriminator_depth": 6}
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 256,
+        width: int = 64,
+        blocks: int = 6,
+        light: bool = True,
+        discriminator_depth: int = 7,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.width = width
+        self.blocks = blocks
+        self.light = light
+        self.discriminator_depth = depth = discriminator_depth
+        _check_architecture(image_size, width, blocks, depth)
+        side = None if light else image_size
+        with self.precision():
+            self.enc_a = encoder(side, width, "enc_a")
+            self.enc_b = encoder(side, width, "enc_b")
+            self.heads_a = patch_heads(image_size, width, depth, "heads_a")
+            self.heads_b = patch_heads(image_size, width, depth, "heads_b")
+            self.gen_ab = generator(side, width, blocks, light, "gen_ab")
+            self.gen_ba = generator(side, width, blocks, light, "gen_ba")
+        self.built = True
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 1e-4,
+        total_steps: int = 100_000,
+        decay_start: int | None = None,
+        l2: float = 1e-4,
+        adv_weight: float = 1.0,
+        cycle_weight: float = 10.0,
+        recon_weight: float = 10.0,
+        ema_decay: float | None = None,
+    ):
+        """Sets the numbers of training; the defaults are the paper's.
+
+        Args:
+            learning_rate: of both optimizers.
+            total_steps: how long to train.
+            decay_start: the last step at the full rate, from which it falls to 0 at
+                `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
+            l2: coupled weight decay, added to the gradient of every variable.
+            adv_weight: of the sum of the three adversarial terms.
+            cycle_weight: of the L1 distance after there and back.
+            recon_weight: of the L1 distance of an image decoded into its own domain.
+            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+        """
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.decay_start = decay_start
+        self.l2 = l2
+        self.adv_weight = adv_weight
+        self.cycle_weight = cycle_weight
+        self.recon_weight = recon_weight
+        self.ema_decay = ema_decay
+        self.prepare_training(
+            lambda: CoupledAdam(
+                LinearDecay(learning_rate, total_steps, decay_start), beta_1=0.5, l2=l2
+            ),
+            ema_decay,
+        )
+
+    def optimizer_variables(self):
+        """Decoupled training is nothing but this: the encoders are the discriminator's."""
+        discriminators = (self.enc_a, self.heads_a, self.enc_b, self.heads_b)
+        return {
+            "discriminator": [v for net in discriminators for v in net.trainable_variables],
+            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
+        }
+
+    def discriminate(self, domain: str, image):
+        """Logits by head, and the code of `image` under domain "a" or "b"; power iterations run."""
+        enc, heads = (self.enc_a, self.heads_a) if domain == "a" else (self.enc_b, self.heads_b)
+        code, cam_logit = enc(image, training=True)
+        local_logits, global_logits = heads(code, training=True)
+        return {"local": local_logits, "global": global_logits, "cam": cam_logit}, code
+
+    def train_step(self, batch):
+        d = self.discriminator_step(batch["a"], batch["b"])
+        g = self.generator_step(batch["a"], batch["b"])
+        summed = {f"d_{head}": _sum(d, f"d_{head}_") for head in HEADS}
+        summed |= {f"g_{head}": _sum(g, f"g_{head}_") for head in HEADS}
+        summed |= {"g_cycle": _sum(g, "g_cycle_"), "g_recon": _sum(g, "g_recon_")}
+        return self.finish_step(summed)
+
+    def discriminator_step(self, real_a, real_b) -> dict[str, Any]:
+        """Updates encoders and heads; returns 12 unweighted terms, `d_local_a_real` and so on."""
+        with tf.GradientTape() as tape:
+            logits_real_a, code_a = self.discriminate("a", real_a)
+            logits_real_b, code_b = self.discriminate("b", real_b)
+            fake_b = tf.stop_gradient(self.gen_ab(code_a, training=True))
+            fake_a = tf.stop_gradient(self.gen_ba(code_b, training=True))
+            logits_fake_a, _ = self.discriminate("a", fake_a)
+            logits_fake_b, _ = self.discriminate("b", fake_b)
+            terms = {}
+            for domain, real, fake in (
+                ("a", logits_real_a, logits_fake_a),
+                ("b", logits_real_b, logits_fake_b),
+            ):
+                for head in HEADS:
+                    terms[f"d_{head}_{domain}_real"] = losses.least_squares(real[head], 1.0)
+                    terms[f"d_{head}_{domain}_fake"] = losses.least_squares(fake[head], 0.0)
+            loss = self.adv_weight * tf.add_n(list(terms.values()))
+        self.minimize("discriminator", loss, tape)
+        return terms
+
+    def generator_step(self, real_a, real_b) -> dict[str, Any]:
+        """Updates the generators; returns 10 unweighted terms, `g_local_a`, `g_cycle_a` and so on.
+
+        The whole discriminators run on the real images although only their codes are used: the
+        source does so, and its power iterations advance there too.
+        """
+        with tf.GradientTape() as tape:
+            _, code_a = self.discriminate("a", real_a)
+            _, code_b = self.discriminate("b", real_b)
+            # One call decodes both codes: normalisation is per image, so it is the same as two.
+            fake_b, own_b = _each(self.gen_ab, code_a, code_b)
+            fake_a, own_a = _each(self.gen_ba, code_b, code_a)
+            logits_fake_a, code_fake_a = self.discriminate("a", fake_a)
+            logits_fake_b, code_fake_b = self.discriminate("b", fake_b)
+            reco_b = self.gen_ab(code_fake_a, training=True)
+            reco_a = self.gen_ba(code_fake_b, training=True)
+            terms = {}
+            for domain, real, reco, own, fake in (
+                ("a", real_a, reco_a, own_a, logits_fake_a),
+                ("b", real_b, reco_b, own_b, logits_fake_b),
+            ):
+                for head in HEADS:
+                    terms[f"g_{head}_{domain}"] = losses.least_squares(fake[head], 1.0)
+                terms[f"g_cycle_{domain}"] = losses.l1(reco, real)
+                terms[f"g_recon_{domain}"] = losses.l1(own, real)
+            loss = self.adv_weight * tf.add_n([_sum(terms, f"g_{head}_") for head in HEADS])
+            loss += self.cycle_weight * _sum(terms, "g_cycle_")
+            loss += self.recon_weight * _sum(terms, "g_recon_")
+        self.minimize("generator", loss, tape)
+        return terms
+
+    def translator(self, direction: str = "a2b") -> keras.Model:
+        """The source domain's encoder and the generator: image (N, H, W, 3) -> image, H, W by 4."""
+        self._check_direction(direction)
+        source, target = direction.split("2")
+        enc = self.inference_network(f"enc_{source}")
+        gen = self.inference_network(f"gen_{source}{target}")
+        image = keras.Input(enc.input_shape[1:], name="image", dtype=enc.input.dtype)
+        code, _ = enc(image, training=False)
+        return keras.Model(image, gen(code, training=False), name=direction)
+
+    def attention(self, image, direction: str = "a2b"):
+        """The paper's heat map, the sum of the code over channels: (N, H, W, 3) -> (N, h, w)."""
+        self._check_direction(direction)
+        code, _ = self.inference_network(f"enc_{direction[0]}")(image, training=False)
+        return tf.reduce_sum(tf.cast(code, tf.float32), -1)
+
+    # the source's weights, by its names
+
+    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The source's tensors by network and name: (our variable, its layout there)."""
+        return official.tensors(self)
+
+    @classmethod
+    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+        """Constructor arguments that fit the source's tensors."""
+        return official.architecture(networks)
+
+
+def _each(network: keras.Model, *inputs) -> list[Any]:
+    """The network's outputs for several inputs of one batch size, in one call."""
+    return tf.split(network(tf.concat(inputs, 0), training=True), len(inputs))
+
+
+def _sum(terms: dict[str, Any], prefix: str):
+    return tf.add_n([value for name, value in terms.items() if name.startswith(prefix)])
+
+
+def _check_architecture(image_size: int, width: int, blocks: int, depth: int) -> None:
+    if width < 1 or blocks < 1:
+        raise ValueError(
+            f"width and blocks must be at least 1, received width={width}, blocks={blocks}."
+        )
+    if depth < 6:
+        raise ValueError(
+            f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
+            "two layers encode, two heads of three and two layers classify."
+        )
+    smallest = 3 * 2 ** (depth - 2)  # the global head ends with two 4 x 4 convolutions on 3 x 3
+    if image_size % 4 or image_size < smallest:
+        raise ValueError(
+            f"image_size must be a multiple of 4 and at least {smallest} for "
+            f"discriminator_depth={depth}, received image_size={image_size}."
+        )

@@ -1,0 +1,1 @@
+"""Where the official codes keep their weights, one module a system."""

@@ -1,0 +1,374 @@
+"""Picture files: the only place that decodes and writes them. Needs Pillow, not TensorFlow.
+
+Whatever a file holds (palette, 16 bits, CMYK, a camera's rotation tag, a colour profile) comes out
+as upright 8-bit sRGB pixels, so that no caller has to know. Files are treated as hostile: only the
+formats below are tried, their size is bounded before they are decoded, and every failure of a
+decoder is an `InputError` that names the file.
+"""
+
+import io
+import os
+import secrets
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from tfi2i.errors import InputError
+
+MAX_PIXELS = 178_000_000
+"""The largest picture that is decoded; Pillow itself refuses from 178,956,971 pixels on."""
+
+# Pillow knows more, some of which start other programs (EPS) or are rarely tested with bad input.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
+
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
+)
+"""The lower-case file name suffixes that count as pictures in a folder."""
+
+# Without subsampling: colour edges are what a translation is judged by.
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
+_TIFF: dict[str, Any] = {"format": "TIFF", "compression": "tiff_adobe_deflate"}
+_WRITERS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".jfif": _JPEG,
+    ".webp": {"format": "WEBP", "lossless": True, "exact": True},
+    ".bmp": {"format": "BMP"},
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".ppm": {"format": "PPM"},
+}
+WRITABLE_SUFFIXES = frozenset(_WRITERS)
+"""The lower-case suffixes that `write_picture` accepts."""
+ALPHA_SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff"})
+"""Those of them whose files can carry an alpha channel."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture: upright, 8-bit sRGB.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        alpha: (H, W) uint8, 255 is opaque; None where the file has no transparency.
+        mode: Pillow's name for what the file holds ("RGB", "P", "I;16" ...).
+        format: Pillow's name of the file's format ("PNG", "JPEG" ...), whatever its suffix says.
+    """
+
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    mode: str
+    format: str
+
+
+class _PillowSilenced:
+    """Silences Pillow's own warnings while at least one thread is inside.
+
+    `warnings.catch_warnings` alone is not safe here: when two threads that decode pictures leave it
+    in another order than they entered, the filters of the whole process stay changed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_pillow_silenced = _PillowSilenced()
+
+
+def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture:
+    """The picture in a file or in a file's bytes, the first frame if it is animated.
+
+    16-bit and floating-point pictures are scaled to 8 bits, not clipped; a floating-point one must
+    lie in 0..1 or in 0..255. A valid colour profile is converted to sRGB, a broken one ignored.
+
+    Args:
+        source: The file's path, or its contents.
+        name: What to call the picture in an error message; without it, the path.
+
+    Raises:
+        InputError: There is no such file, it is no picture of a supported format, damaged, larger
+            than `MAX_PIXELS`, or holds values without a meaning as a colour.
+    """
+    if isinstance(source, bytes):
+        return _decoded(io.BytesIO(source), len(source), name or "the picture")
+    path = Path(source)
+    label = name or str(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{label} is a folder, not a picture; name a file in it.")
+        if not path.exists():
+            raise InputError(f"There is no picture {label}; check the path.")
+        if not path.is_file():
+            raise InputError(f"{label} is not a regular file; name a picture file.")
+        with path.open("rb") as file:
+            return _decoded(file, path.stat().st_size, label)
+    except OSError as error:
+        raise InputError(
+            f"{label} cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{label!r} is not a valid path ({error}).") from error
+
+
+def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
+    """The picture in an open file; every failure is an `InputError`."""
+    if byte_count == 0:
+        raise InputError(f"{label} is empty (0 bytes); remove it or copy it again.")
+    try:
+        with _pillow_silenced, Image.open(file, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            mode, file_format = image.mode, image.format or "unknown"
+            image.load()
+            pixels, alpha = _srgb(_upright(image), label)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{label} is not a picture that can be read; give PNG, JPEG, WebP, BMP, TIFF, GIF "
+            "or PPM/PGM."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{label} has more than {MAX_PIXELS // 10**6} million pixels; scale it down first."
+        ) from error
+    # Decoders fail on damaged files with nearly every exception there is (SyntaxError, IndexError,
+    # struct.error, zlib.error ...); none of them may reach the user as a traceback.
+    except Exception as error:
+        raise InputError(
+            f"{label} is damaged or incomplete ({str(error) or type(error).__name__}); copy it "
+            "again or remove it."
+        ) from error
+    return Picture(pixels, alpha, mode, file_format)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its camera's orientation tag says; a broken tag counts as none."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Pillow has already turned a TIFF by now, and removed the tag.
+        method = _UPRIGHT.get(orientation)
+    except Exception:  # as many kinds as in _decoded; the pixels are good
+        method = None
+    if method is None:
+        return image
+    turned = image.transpose(method)
+    turned.info = image.info
+    return turned
+
+
+def _srgb(image: Image.Image, label: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The (H, W, 3) pixels and (H, W) alpha of an image of any mode."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _grey_from_wide(image, label)
+    if image.mode == "La":  # premultiplied; Pillow converts it to nothing but this
+        image = image.convert("LA")
+    alpha = None
+    profile = image.info.get("icc_profile")
+    if image.has_transparency_data:
+        grey = image.mode in {"1", "L", "LA"}
+        image = image.convert("RGBA")
+        alpha = np.array(image.getchannel("A"), np.uint8)
+        image = image.convert("RGB")
+        if grey and profile:
+            image = image.getchannel("R")  # the three are equal: as the grey profile expects
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in {"L", "RGB", "CMYK"}:
+        # LAB is absolute and Pillow converts it to sRGB itself.
+        profile = None if image.mode == "LAB" else profile
+        image = image.convert("RGB")
+    if profile:
+        image = _through_profile(image, profile)
+    return np.array(image.convert("RGB"), np.uint8), alpha
+
+
+def _grey_from_wide(
+    image: Image.Image, label: str
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Pixels and alpha of a grey image of more than 8 bits; Pillow's own conversion clips."""
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise InputError(f"{label} holds NaN or infinite values; replace them first.")
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 255:
+            raise InputError(
+                f"{label} holds floating-point values from {low:g} to {high:g}; scale them to "
+                "0..1 or 0..255."
+            )
+        scaled = values * (255.0 if high <= 1 else 1.0)
+    else:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise InputError(
+                f"{label} holds whole numbers from {low} to {high}; save it with 8 or 16 bits a "
+                "channel (0..65535)."
+            )
+        scaled = values / 257.0
+    grey = np.rint(scaled).astype(np.uint8)
+    clear = image.info.get("transparency")
+    alpha = None
+    if isinstance(clear, int):
+        alpha = np.where(values == clear, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1), alpha
+
+
+def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """The RGB image that an L, RGB or CMYK image with an ICC profile stands for.
+
+    A profile that is broken, or for another kind of image (grey scans often carry an RGB one), says
+    nothing about these values: the image then comes back as it is.
+    """
+    modes = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if modes.get(source.profile.xcolor_space.strip()) != image.mode:
+            return image
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    return image if converted is None else converted
+
+
+def picture_paths(folder: Path | str) -> list[Path]:
+    """The picture files in a folder and all its sub-folders, sorted.
+
+    Hidden files and folders are left out: they hold thumbnails, caches and macOS' "._" shadows of
+    pictures. Links to folders are followed, each folder once.
+
+    Raises:
+        InputError: It is not a folder, or a folder cannot be listed.
+    """
+    folder = Path(folder)
+    try:
+        what = "" if folder.is_dir() else "a file, not a folder" if folder.exists() else "not there"
+    except OSError as error:
+        what = f"not accessible ({error.strerror or error})"
+    if what:
+        raise InputError(f"The folder {folder} is {what}; name a folder of pictures.")
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            status = here.stat()
+            entries = [] if (status.st_dev, status.st_ino) in seen else sorted(here.iterdir())
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():  # links last: a folder is listed under its own name if it can be
+                    waiting.insert(0 if entry.is_symlink() else len(waiting), entry)
+                elif entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
+                    found.append(entry)
+        except OSError as error:
+            raise InputError(
+                f"The folder {here} cannot be listed ({error.strerror or error}); check its "
+                "permissions."
+            ) from error
+        seen.add((status.st_dev, status.st_ino))
+    return sorted(found)
+
+
+def write_picture(
+    path: Path | str, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None
+) -> None:
+    """Writes (H, W, 3) pixels in the format of the path's suffix, whole or not at all.
+
+    PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
+
+    Args:
+        path: Replaced if it exists.
+        pixels: uint8 sRGB.
+        alpha: (H, W) uint8. A format that cannot hold it is refused, unless it is all 255.
+
+    Raises:
+        InputError: The suffix, the format's limits, the shapes or the disk do not allow it.
+    """
+    path = Path(path)
+    options = _WRITERS.get(path.suffix.lower())
+    if options is None:
+        raise InputError(
+            f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
+            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
+        )
+    if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise InputError(
+            f"{path}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}."
+        )
+    if alpha is not None:
+        if alpha.shape != pixels.shape[:2] or alpha.dtype != np.uint8:
+            raise InputError(
+                f"{path}: alpha must be uint8 {pixels.shape[:2]}, not {alpha.dtype} {alpha.shape}."
+            )
+        if path.suffix.lower() in ALPHA_SUFFIXES:
+            pixels = np.dstack([pixels, alpha])
+        elif alpha.min() < 255:
+            raise InputError(
+                f"{path}: {options['format']} cannot hold the picture's transparency; write it "
+                "as .png, .webp or .tif."
+            )
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    try:
+        with _renamed_when_done(path) as file:
+            image.save(file, **options)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be written ({reason}).") from error
+
+
+@contextmanager
+def _renamed_when_done(path: Path) -> Iterator[BinaryIO]:
+    """A new file in the path's folder that takes the path's name, unless writing it fails."""
+    temporary = path.parent / f".tfi2i-{secrets.token_hex(6)}.tmp"
+    try:
+        # Not tempfile: its files are readable by their owner only.
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,15 @@
+"""Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def to_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixels of any shape, uint8 0..255, to an image, float32 in [-1, 1]."""
+    return np.asarray(pixels, np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """An image of any shape in [-1, 1] to pixels, uint8 0..255, rounded and saturated."""
+    scaled = (np.asarray(image, np.float32) + np.float32(1)) * np.float32(127.5)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

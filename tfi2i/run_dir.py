@@ -1,0 +1,442 @@
+"""What a run directory contains: this text is its specification, `Run` alone knows the names.
+
+    runs/00003-nicegan-horse2zebra/
+      config.yaml                  the complete settings; there before the run appears
+      environment.json             versions, commit, platform, devices, what the data was; likewise
+      log.txt                      what the terminal showed
+      metrics.jsonl                one JSON object a report, with its `step`; null: not finite
+      tensorboard/                 the same for TensorBoard, if asked for
+      samples/000200.png           the same test images at every stage, by step
+      checkpoints/last.keras       networks, optimizers and the step count in one file: to resume
+      checkpoints/best.keras       the same, of the step the evaluation liked best
+      translators/a2b.keras        image -> image, a plain model without training parts: to use
+      evaluation/  exports/        reports; artefacts with their sidecars
+      lock                         held by the process that trains; says which one
+
+The number orders the runs of a folder, over all systems and data sets. Nothing is overwritten but
+checkpoints, translators, and the configuration of a run that is resumed with more steps. Files are
+written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
+process leaves every named file whole. The step count is the one inside the checkpoint: there is no
+second file that could disagree.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from tfi2i import yaml_text
+from tfi2i.errors import InputError
+from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
+
+DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
+Which = Literal["last", "best"]
+Direction = Literal["a2b", "b2a"]
+MAX_CONFIG_BYTES = 50_000_000
+
+_NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")
+
+
+class Run:
+    """A run directory that exists: `Run("runs/00003-nicegan-horse2zebra")`."""
+
+    def __init__(self, path: str | Path):
+        """Opens a run.
+
+        Raises:
+            InputError: if the folder is not a run, with what is missing.
+        """
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise InputError(
+                f"{self.path}: there is no such run directory; `tfi2i train` makes them in runs/."
+            )
+        missing = [p.name for p in (self.config_path, self.environment_path) if not p.is_file()]
+        if missing:
+            inside = _runs(self.path)
+            hint = f"; did you mean {inside[-1]}?" if inside else ", which every run has."
+            raise InputError(f"{self.path}: is not a run: {' and '.join(missing)} missing{hint}")
+
+    @classmethod
+    def create(
+        cls,
+        parent: str | Path,
+        system_name: str,
+        data_name: str,
+        config: Mapping[str, Any],
+        environment: Mapping[str, Any],
+    ) -> "Run":
+        """Makes the next run of `parent`; it appears whole, with its configuration, or not at all.
+
+        Raises:
+            InputError: if `parent` cannot be written to.
+        """
+        parent = Path(parent)
+        name = _name(system_name, data_name)
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            claimed = _claim_number(parent)
+            for directory in DIRECTORIES:
+                (claimed / directory).mkdir()
+            write_text(claimed / "config.yaml", yaml_text.dump(config))
+            write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
+            path = parent / f"{claimed.name[1:]}-{name}"
+            claimed.rename(path)
+            sync(parent)
+        except OSError as error:
+            raise InputError(
+                f"{parent}: a run cannot be created there ({error.strerror or error});"
+                " give another folder with --runs."
+            ) from error
+        return cls(path)
+
+    # names
+
+    @property
+    def name(self) -> str:
+        """`00003-nicegan-horse2zebra`."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def environment_path(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        return self.path / "evaluation"
+
+    @property
+    def exports_dir(self) -> Path:
+        return self.path / "exports"
+
+    def sample_path(self, step: int) -> Path:
+        """`samples/000200.png`."""
+        return self.path / "samples" / f"{step:06d}.png"
+
+    def checkpoint_path(self, which: Which = "last") -> Path:
+        """`checkpoints/last.keras`, whether it exists or not."""
+        return self.path / "checkpoints" / f"{which}.keras"
+
+    def translator_path(self, direction: Direction = "a2b") -> Path:
+        """`translators/a2b.keras`, whether it exists or not."""
+        return self.path / "translators" / f"{direction}.keras"
+
+    # settings
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of config.yaml by section, not checked against today's signatures."""
+        values = yaml_text.read(self.config_path).values
+        if not isinstance(values, dict):
+            raise InputError(
+                f"{self.config_path}: holds no settings; the run cannot be used without them."
+            )
+        return values
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """environment.json."""
+        try:
+            return json.loads(self.environment_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self.environment_path}: is not JSON ({error}).") from error
+
+    def replace_config(self, config: Mapping[str, Any]) -> None:
+        """Rewrites config.yaml, for a run that is resumed with more steps."""
+        write_text(self.config_path, yaml_text.dump(config))
+
+    # metrics
+
+    def append_metrics(self, values: Mapping[str, Any]) -> None:
+        """Adds one line, handed to the operating system before this returns."""
+        line = to_json(values).encode()
+        with self.metrics_path.open("a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                if (
+                    file.read(1) != b"\n"
+                ):  # a line torn by a power failure; never glue the next one to it
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(line + b"\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All reports in order; a torn last line is left out, and without the file there are none.
+
+        Raises:
+            InputError: if another line is not a JSON object with a step.
+        """
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
+        reports = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                report = json.loads(line)
+            except ValueError:
+                report = None
+            if not isinstance(report, dict) or not isinstance(report.get("step"), int):
+                raise InputError(
+                    f"{self.metrics_path} line {number}: {line[:40]!r} is not a report with its"
+                    " step; remove the line."
+                )
+            reports.append(report)
+        return reports
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drops the reports after `step`: a resumed run repeats what its checkpoint lacks."""
+        if not self.metrics_path.exists():
+            return
+        kept = [report for report in self.read_metrics() if report["step"] <= step]
+        write_text(self.metrics_path, "".join(f"{to_json(report)}\n" for report in kept))
+
+    # models
+
+    def save_checkpoint(self, system: Any, which: Which = "last") -> Path:
+        """Networks, optimizers and step count in one file, replaced in one go."""
+        with replacing(self.checkpoint_path(which)) as temporary:
+            system.save(temporary)
+        return self.checkpoint_path(which)
+
+    def copy_last_to_best(self) -> None:
+        """Makes the last checkpoint the best one too."""
+        with replacing(self.checkpoint_path("best")) as temporary:
+            shutil.copyfile(self.checkpoint_path("last"), temporary)
+
+    def load_system(self, which: Which = "last") -> Any:
+        """The whole system with its optimizers, as it was saved; its step count is `system.step`.
+
+        Raises:
+            InputError: if there is no such checkpoint, or it is not one.
+        """
+        # Keras finds our classes only once their modules are imported.
+        from tfi2i.models import ALL
+
+        path = self.checkpoint_path(which)
+        if not path.is_file():
+            raise InputError(
+                f"{self.path}: has no checkpoint {path.name}: the run stopped before its first"
+                f" one; `tfi2i train --resume {self.path}` begins it again."
+            )
+        system = _load_keras(path, compile=True)
+        if not isinstance(system, tuple(ALL.values())):
+            raise InputError(f"{path}: holds a {type(system).__name__} and not a system of tfi2i.")
+        return system
+
+    def save_translators(self, system: Any) -> None:
+        """One file a direction, each replaced in one go."""
+        for direction in system.directions:
+            with replacing(self.translator_path(direction)) as temporary:
+                system.translator(direction).save(temporary)
+
+    def translator(self, direction: Direction = "a2b") -> Any:
+        """A plain `keras.Model`, image -> image, float32 (N, H, W, 3) in [-1, 1].
+
+        Raises:
+            InputError: if the run has none in that direction yet.
+        """
+        path = self.translator_path(direction)
+        if not path.is_file():
+            there = sorted(p.stem for p in path.parent.glob("[!.]*.keras"))
+            found = (
+                f"only {' and '.join(there)}"
+                if there
+                else "none yet: it stopped before its first checkpoint"
+            )
+            raise InputError(f"{self.path}: has no translator {direction} ({found}).")
+        return load_translator(path)
+
+    # one process at a time
+
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        """Writes what tfi2i logs inside, and what ends it, to log.txt after what is there."""
+        handler = logging.FileHandler(self.log_path, encoding="utf-8", errors="backslashreplace")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log = logging.getLogger("tfi2i")
+        log.addHandler(handler)
+        try:
+            yield
+        except BaseException as error:
+            trace = None if isinstance(error, InputError) else sys.exc_info()
+            text = str(error) or type(error).__name__
+            handler.emit(logging.LogRecord("tfi2i", logging.ERROR, "", 0, text, None, trace))
+            raise
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for writing and clears what a killed process left in it.
+
+        The operating system frees the lock however the process ends.
+
+        Raises:
+            InputError: if another process holds it.
+        """
+        with (self.path / "lock").open("a+", encoding="utf-8") as file:
+            if not _try_lock(file):
+                file.seek(0)
+                holder = file.read(100).strip() or "another process"
+                raise InputError(
+                    f"{self.path}: is being written by {holder};"
+                    " stop that first, or wait until it ends."
+                )
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node() or 'this machine'}")
+            file.flush()
+            # Not evaluation/ and exports/: they may be written while the run trains.
+            for folder in ("", "samples", "checkpoints", "translators"):
+                for leftover in (self.path / folder).glob(TEMPORARY):
+                    leftover.unlink(missing_ok=True)
+            yield
+
+
+def load_translator(path: str | Path) -> Any:
+    """A translator from a `.keras` file of anyone's: image -> image, a plain `keras.Model`.
+
+    Raises:
+        InputError: if the file is no Keras model, carries code, or maps no images to images.
+    """
+    import tfi2i.models  # noqa: F401  Keras finds our layers only once their modules are imported
+
+    path = Path(path)
+    model = _load_keras(path, compile=False)
+    shapes = [
+        tuple(getattr(end, "shape", ())) for end in map(_first, (model.inputs, model.outputs))
+    ]
+    if any(len(shape) != 4 or shape[-1] != 3 for shape in shapes):
+        raise InputError(
+            f"{path}: maps {shapes[0]} to {shapes[1]}, but a translator maps images (N, H, W, 3)"
+            " to images; give a file of a run's translators/ folder."
+        )
+    return model
+
+
+def _first(ends: Any) -> Any:
+    return ends[0] if isinstance(ends, list | tuple) and ends else None
+
+
+def _load_keras(path: Path, compile: bool) -> Any:
+    import keras
+
+    if path.suffix != ".keras" or not path.is_file():
+        raise InputError(f"{path}: is not a .keras file that exists.")
+    _check_archive(path)
+    try:
+        # safe_mode refuses Lambda layers, whose code would run here.
+        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except InputError:
+        raise
+    except Exception as error:  # Keras raises nearly anything for a damaged or foreign file
+        if "lambda" in str(error).lower():
+            raise InputError(
+                f"{path}: is not loaded: it contains a Lambda layer, that is, its author's code."
+            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{path}: cannot be loaded as a Keras model of this version: {reason}"
+        ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses what is no .keras file, or one that unpacks to far more than it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: is damaged or no .keras file ({error}).") from error
+    missing = {"config.json", "metadata.json", "model.weights.h5"} - set(sizes)
+    if missing:
+        raise InputError(f"{path}: is no .keras file: {', '.join(sorted(missing))} missing in it.")
+    # Weights hardly compress; a layer is a few hundred bytes of JSON.
+    if sizes["config.json"] > MAX_CONFIG_BYTES or sum(sizes.values()) > 20 * path.stat().st_size:
+        raise InputError(
+            f"{path}: unpacks to {sum(sizes.values()):,} bytes, which no model of its size does."
+        )
+
+
+def _runs(parent: Path) -> list[Path]:
+    return sorted(
+        p
+        for p in parent.iterdir()
+        if re.match(r"\d{5,}-", p.name) and (p / "config.yaml").is_file()
+    )
+
+
+def _slug(name: str, keep: str) -> str:
+    return re.sub(r"[^a-z0-9]+", keep, name.lower()).strip("-")[:40] or "unnamed"
+
+
+def planned_name(parent: str | Path, system_name: str, data_name: str) -> str:
+    """What the next run of `parent` will be called, unless another process is faster."""
+    return f"{_next_number(Path(parent)):05d}-{_name(system_name, data_name)}"
+
+
+def _name(system_name: str, data_name: str) -> str:
+    return f"{_slug(system_name, keep='')}-{_slug(data_name, keep='-')}"
+
+
+def _next_number(parent: Path) -> int:
+    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
+    return 1 + max((int(m[1]) for name in names if (m := _NUMBER.match(name))), default=0)
+
+
+def _claim_number(parent: Path) -> Path:
+    """An empty folder `.00003` whose number is nobody else's, as only making one is atomic."""
+    number = _next_number(parent)
+    while True:
+        claimed = parent / f".{number:05d}"
+        try:
+            claimed.mkdir()
+        except FileExistsError:  # another process has it, or died with it: a number may be skipped
+            number += 1
+            continue
+        # Between reading the names and claiming, another process may have claimed and renamed.
+        if any(p.name.startswith(f"{number:05d}-") for p in parent.iterdir()):
+            claimed.rmdir()
+            number += 1
+            continue
+        return claimed
+
+
+def _try_lock(file: Any) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(1_000_000)  # a locked byte cannot be read there: lock one behind the text
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

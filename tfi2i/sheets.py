@@ -1,0 +1,59 @@
+"""Pictures of how a translation looks: grids of images, with attention maps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = NDArray[np.uint8]
+BACKGROUND = (255, 255, 255)
+INK = (40, 40, 40)
+GAP = 4
+LABEL_WIDTH = 96
+
+
+def heat(attention: NDArray[np.floating], side: int) -> Pixels:
+    """Attention maps (N, h, w) in colour, blue to red: (N, side, side, 3); each has its own scale.
+
+    Source: the official NICE-GAN's heat map, minimum subtracted and divided by the maximum.
+    """
+    values = np.asarray(attention, np.float64)
+    values = values - values.min((1, 2), keepdims=True)
+    values /= np.maximum(values.max((1, 2), keepdims=True), 1e-12)
+    rows = []
+    for one in values:
+        gray = Image.fromarray(np.rint(one * 255).astype(np.uint8))
+        scaled = gray.resize((side, side), Image.Resampling.BILINEAR)
+        rows.append(np.asarray(scaled, np.float64) / 255)
+    level = np.stack(rows)[..., None]
+    # The "jet" colours: three triangles over blue, green and red.
+    colours = 1.5 - np.abs(4 * level - np.array([3.0, 2.0, 1.0]))
+    return np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
+
+
+def grid(rows: Sequence[tuple[str, Pixels]], scale: int = 1) -> Pixels:
+    """Rows of (label, pixels (N, S, S, 3)) below each other, one column an image.
+
+    Args:
+        rows: all with the same N and S; an empty label leaves no room between it and its row.
+        scale: a whole number by which images are enlarged, pixels kept sharp.
+    """
+    count, side = rows[0][1].shape[0], rows[0][1].shape[1] * scale
+    step = side + GAP
+    size = (LABEL_WIDTH + count * step + GAP, len(rows) * step + GAP)
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    for i, (label, images) in enumerate(rows):
+        top = GAP + i * step
+        draw.text((8, top + side // 2), label, INK, font, anchor="lm")
+        for j, pixels in enumerate(images):
+            image = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(image, (LABEL_WIDTH + GAP + j * step, top))
+    return np.asarray(sheet)
+
+
+def scale_for(side: int, wanted: int = 128) -> int:
+    """The enlargement that makes images of `side` about `wanted` pixels wide, at least 1."""
+    return max(1, round(wanted / side))

@@ -1,0 +1,332 @@
+"""Translates a picture of any size: whole if it is small enough, otherwise in overlapping tiles.
+
+Normalisations that look at a whole image give every tile its own statistics and hence its own
+colours. So tiles are translated in two passes: the first takes the statistics over tiles from all
+over the picture as if they were one image (`layers.SharedStatistics`), the second translates
+overlapping tiles with those statistics and blends them. A network without such layers has no
+statistics to share, and the first pass is skipped.
+
+Shape letters: N images, H W space; a picture is uint8 pixels (H, W, 3).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfi2i.errors import InputError
+from tfi2i.layers import SharedStatistics
+from tfi2i.pixels import to_image, to_pixels
+
+PIXEL_BUDGET = 2**20
+"""Pixels that go through the network at once, whole or as a batch of tiles."""
+TILE = 512
+"""Side of the tiles of a network of free size."""
+RECORDED_TILE = 256
+"""Side of the first pass' tiles: many small ones see more of the picture than few big ones."""
+MINIMUM = 32
+"""Pictures are padded to at least this side, so that reflection padding finds something to reflect
+behind every stride and variances are over more than one value."""
+
+Progress = Callable[[int, int], None]
+"""Is told after each piece of work how many are done and how many there are."""
+
+
+class PictureTranslator:
+    """Calls an image -> image network on pictures of any size; pixels (H, W, 3) -> (H, W, 3).
+
+    Keep one for many pictures: it traces the network at most three times, whatever their sizes.
+
+    Args:
+        translator: Functional model, float32 (N, H, W, 3) in [-1, 1] -> the same, of free or of
+            fixed size (H and W may differ).
+        tile: Side of the tiles; pictures larger than one tile are then always tiled. Without it,
+            tiles of `TILE` for pictures above `PIXEL_BUDGET`. Only for networks of free size.
+        overlap: Pixels that neighbouring tiles share at least, up to half a tile; without it, an
+            eighth of the tile's shorter side. Half of them are blended, the rest is cut off,
+            because a tile's rim sees padding instead of the picture.
+        multiple: The network's stride: the sides of what it is given are multiples of this.
+
+    Raises:
+        InputError: An argument does not fit the network.
+    """
+
+    def __init__(
+        self,
+        translator: keras.Model,
+        *,
+        tile: int | None = None,
+        overlap: int | None = None,
+        multiple: int = 4,
+    ):
+        fixed = _fixed_size(translator)
+        if multiple < 1:
+            raise InputError(f"multiple must be at least 1, received {multiple}.")
+        if fixed is not None and tile is not None and fixed != (tile, tile):
+            raise InputError(
+                f"The translator only takes {fixed[0]} x {fixed[1]} pixels, so tiles of {tile} are "
+                "not possible; leave the tile size out."
+            )
+        if tile is not None and (tile < MINIMUM or tile % multiple):
+            raise InputError(
+                f"tile must be a multiple of {multiple} from {MINIMUM} on, received {tile}."
+            )
+        side = tile or _rounded_up(TILE, multiple)
+        self._fixed = fixed
+        self._always = tile is not None
+        self._multiple = multiple
+        self._tile = fixed or (side, side)
+        half = min(self._tile) // 2
+        self._overlap = half // 4 if overlap is None else overlap
+        if not 0 <= self._overlap <= half:
+            raise InputError(f"overlap must be from 0 to half a tile ({half}), received {overlap}.")
+        # Tiles start on the network's grid, where their features are those of the whole picture,
+        # moved; unless the grid is too coarse for them to overlap at all.
+        shared = _rounded_up(self._overlap, multiple)
+        on_grid = shared <= half and all(length % multiple == 0 for length in self._tile)
+        self._grid = multiple if on_grid else 1
+        self._image = tf.TensorSpec((None, *translator.inputs[0].shape[1:]), tf.float32)
+        self._whole, self._record, self._replay = _traced(translator, self._image)
+
+    def __call__(
+        self, pixels: NDArray[np.uint8], progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        """The translation of pixels (H, W, 3), of the same shape.
+
+        Raises:
+            InputError: These are no pixels, or the network's answer is no image of that size.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+            raise InputError(
+                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
+                f"{pixels.shape}."
+            )
+        height, width, _ = pixels.shape
+        tell = progress or (lambda done, total: None)
+        try:
+            return self._translated(pixels, tell)
+        except tf.errors.ResourceExhaustedError as error:
+            raise InputError(
+                f"A picture of {height} x {width} does not fit into memory; translate it in tiles "
+                f"smaller than {min(self._tile)}."
+            ) from error
+
+    def _translated(self, pixels: NDArray[np.uint8], tell: Progress) -> NDArray[np.uint8]:
+        """The whole picture or tiles of it through the network, and back to its size."""
+        height, width, _ = pixels.shape
+        whole = self._whole_size(height, width)
+        if whole is None:
+            padded = _padded(pixels, *(self._tiled_side(pixels, axis) for axis in (0, 1)))
+            return np.ascontiguousarray(self._tiled(padded, tell)[:height, :width])
+        image = tf.constant(to_image(_padded(pixels, *whole))[None])
+        answer = _checked(self._whole(image), image.shape)
+        tell(1, 1)
+        return np.ascontiguousarray(to_pixels(answer[0, :height, :width]))
+
+    def _whole_size(self, height: int, width: int) -> tuple[int, int] | None:
+        """The size to pad a picture to that goes through in one piece, or None: use tiles."""
+        if self._fixed is not None:
+            return self._fixed if height <= self._fixed[0] and width <= self._fixed[1] else None
+        smallest = _rounded_up(MINIMUM, self._multiple)
+        rows, columns = (max(_rounded_up(n, self._multiple), smallest) for n in (height, width))
+        if self._always:
+            fits = height <= self._tile[0] and width <= self._tile[1]
+        else:
+            fits = rows * columns <= PIXEL_BUDGET
+        return (rows, columns) if fits else None
+
+    def _tiled_side(self, pixels: NDArray[np.uint8], axis: int) -> int:
+        return max(_rounded_up(pixels.shape[axis], self._grid), self._tile[axis])
+
+    def _tiled(self, pixels: NDArray[np.uint8], tell: Progress) -> NDArray[np.uint8]:
+        """Both passes over a picture of at least one tile; only one band of it is ever float."""
+        height, width = self._tile
+        rows, columns = (
+            tile_starts(pixels.shape[axis], self._tile[axis], self._overlap, self._grid)
+            for axis in (0, 1)
+        )
+        down = tile_weights(pixels.shape[0], height, rows, self._overlap)
+        across = tile_weights(pixels.shape[1], width, columns, self._overlap)
+        total = len(rows) * len(columns) + 1
+        statistics = self._statistics(pixels)
+        tell(1, total)
+        done = 1
+        result = np.empty_like(pixels)
+        band = np.zeros((height, pixels.shape[1], 3), np.float32)  # rows[i] on, weighted so far
+        for i, top in enumerate(rows):
+            for j, left in enumerate(columns):
+                image = tf.constant(to_image(pixels[top : top + height, left : left + width])[None])
+                answer = _checked(self._replay(image, statistics), image.shape)[0]
+                weight = down[i][:, None, None] * across[j][None, :, None]
+                band[:, left : left + width] += answer * weight
+                done += 1
+                tell(done, total)
+            # No later tile reaches the rows above the next band.
+            below = rows[i + 1] if i + 1 < len(rows) else pixels.shape[0]
+            finished = below - top
+            result[top:below] = to_pixels(band[:finished])
+            band = np.concatenate([band[finished:], np.zeros_like(band[:finished])])
+        return result
+
+    def _statistics(self, pixels: NDArray[np.uint8]) -> list[tf.Tensor]:
+        """What the normalisations take from tiles over all of the picture, if the budget allows."""
+        free = _rounded_up(RECORDED_TILE, self._multiple)
+        tile = self._fixed or (min(free, self._tile[0]), min(free, self._tile[1]))
+        if not self._record.get_concrete_function(self._image).structured_outputs:
+            return []
+        counts = [math.ceil(pixels.shape[axis] / tile[axis]) for axis in (0, 1)]
+        budget = max(1, PIXEL_BUDGET // math.prod(tile))
+        if math.prod(counts) > budget:  # thin out rows and columns alike
+            shrink = math.sqrt(budget / math.prod(counts))
+            rows = min(max(1, round(counts[0] * shrink)), budget)
+            counts = [rows, min(counts[1], budget // rows)]
+        tops, lefts = (
+            spread(pixels.shape[axis], tile[axis], counts[axis], self._grid) for axis in (0, 1)
+        )
+        chosen = [
+            pixels[top : top + tile[0], left : left + tile[1]] for top in tops for left in lefts
+        ]
+        return self._record(tf.constant(to_image(np.stack(chosen))))
+
+
+def translate_pixels(
+    translator: keras.Model,
+    pixels: NDArray[np.uint8],
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    multiple: int = 4,
+    progress: Progress | None = None,
+) -> NDArray[np.uint8]:
+    """Translates one picture (H, W, 3) of any size; the arguments are `PictureTranslator`'s.
+
+    For many pictures make one `PictureTranslator` and call that.
+    """
+    made = PictureTranslator(translator, tile=tile, overlap=overlap, multiple=multiple)
+    return made(pixels, progress)
+
+
+def spread(length: int, tile: int, count: int, grid: int = 1) -> list[int]:
+    """`count` starts of tiles along an axis, evenly from its start to its end, on a grid.
+
+    length - tile, and hence the last start, must be on the grid.
+    """
+    last = (length - tile) // grid
+    if count == 1:
+        return [last // 2 * grid]
+    # Rounded down, never to the nearest: so no gap is more than a grid step above the average.
+    return [i * last // (count - 1) * grid for i in range(count)]
+
+
+def tile_starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int]:
+    """Starts of the fewest tiles that cover an axis and overlap by at least `overlap`.
+
+    tile and length - tile must be on the grid, overlap rounded up to it less than tile.
+    """
+    if length <= tile:
+        return [0]
+    overlap = _rounded_up(overlap, grid)
+    return spread(length, tile, math.ceil((length - overlap) / (tile - overlap)), grid)
+
+
+def tile_weights(
+    length: int, tile: int, starts: list[int], overlap: int
+) -> list[NDArray[np.float32]]:
+    """For each tile its weights along an axis, (tile,); at every pixel they sum to 1.
+
+    From each tile to the next a raised-cosine step, half an overlap wide, in the middle of what
+    the two share. A tile's weight is the difference of the steps at its two ends, so the sum is 1
+    however many tiles meet.
+    """
+    ramp = max(1.0, overlap / 2)
+    # Pixel centres; at overlap 0 the ramp of 1 is a hard cut between two of them.
+    centres = np.arange(length) + 0.5
+    steps = [np.ones(length)]
+    for start, following in zip(starts, starts[1:], strict=False):
+        middle = (following + start + tile) / 2
+        along = np.clip((centres - middle) / ramp + 0.5, 0, 1)
+        steps.append((1 - np.cos(np.pi * along)) / 2)
+    steps.append(np.zeros(length))
+    return [
+        (steps[i] - steps[i + 1])[start : start + tile].astype(np.float32)
+        for i, start in enumerate(starts)
+    ]
+
+
+def _traced(translator: keras.Model, image: tf.TensorSpec) -> tuple[Any, Any, Any]:
+    """Three functions: images -> images; tiles -> statistics; (tiles, statistics) -> images.
+
+    Graphs even for a single picture: called eagerly, a functional model keeps every activation to
+    the end, four times the memory, and it is not faster. The free sides stay free in the
+    signatures, so a picture of another size is no reason to trace again.
+    """
+
+    @tf.function(input_signature=[image])
+    def whole(images):
+        return translator(images, training=False)
+
+    @tf.function(input_signature=[image])
+    def record(images):
+        with SharedStatistics.record() as statistics:
+            translator(images, training=False)
+        return statistics.values
+
+    @tf.function(reduce_retracing=True)
+    def replay(images, values):
+        with SharedStatistics.replay(values):
+            return translator(images, training=False)
+
+    return whole, record, replay
+
+
+def _fixed_size(translator: keras.Model) -> tuple[int, int] | None:
+    """The only (H, W) a translator takes, or None if it takes any.
+
+    Raises:
+        InputError: It is no image -> image network, or one side or the batch alone is fixed.
+    """
+    if not isinstance(translator, keras.Model) or not translator.inputs:
+        raise InputError(f"A translator is a functional keras.Model, not {type(translator)}.")
+    shapes = [tuple(tensor.shape) for tensor in translator.inputs]
+    outputs = [tuple(tensor.shape) for tensor in translator.outputs]
+    ends = [(len(shape), shape[-1]) for shape in (*shapes, *outputs)]
+    if len(shapes) != 1 or ends != [(4, 3), (4, 3)]:
+        raise InputError(
+            f"A translator maps one image (N, H, W, 3) to one; {translator.name} takes {shapes} "
+            f"and gives {outputs}."
+        )
+    batch, height, width, _ = shapes[0]
+    if batch is not None or (height is None) != (width is None):
+        raise InputError(
+            f"{translator.name} takes images of shape {shapes[0]}; the number of images must be "
+            "free, and height and width both free or both fixed."
+        )
+    return None if height is None else (height, width)
+
+
+def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> NDArray[np.float32]:
+    """The network's answer as an array, if it is an image of the expected shape."""
+    # A model of one output in a list gives a list.
+    image = np.asarray(tf.nest.flatten(answer)[0], np.float32)
+    if image.shape != tuple(shape):
+        raise InputError(
+            f"The translator made {image.shape} of {tuple(shape)}; it must keep the size, so its "
+            "stride may not divide the picture's: give it as `multiple`."
+        )
+    if not np.isfinite(image).all():
+        raise InputError("The translator gave NaN or infinite values; its weights are broken.")
+    return image
+
+
+def _rounded_up(length: int, multiple: int) -> int:
+    return math.ceil(length / multiple) * multiple
+
+
+def _padded(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) reflected below and to the right, up to (height, width, 3)."""
+    grow = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
+    return np.pad(pixels, grow, mode="reflect") if any(map(any, grow)) else pixels

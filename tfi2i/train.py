@@ -1,0 +1,162 @@
+"""Training: data + system + run directory -> `keras.Model.fit`, reported, saved and resumable."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages, Validation
+from tfi2i.data.pipeline import UnpairedData, timed
+from tfi2i.errors import InputError
+from tfi2i.model import ImageTranslator
+from tfi2i.run_dir import Run
+
+log = logging.getLogger("tfi2i")
+
+
+class Segment(NamedTuple):
+    """A part of the training that one call of Keras' `fit` does."""
+
+    start_step: int
+    epoch_steps: int
+    epochs: int
+
+
+def segments(start_step: int, total_steps: int, report_steps: int) -> list[Segment]:
+    """The steps start..total as epochs that end at multiples of report_steps, and at the end."""
+    parts, step = [], start_step
+    while step < total_steps:
+        to_boundary = report_steps - step % report_steps
+        whole = (total_steps - step) // report_steps
+        if to_boundary == report_steps and whole:
+            part = Segment(step, report_steps, whole)
+        else:
+            part = Segment(step, min(to_boundary, total_steps - step), 1)
+        parts.append(part)
+        step += part.epoch_steps * part.epochs
+    return parts
+
+
+def fit(
+    system: ImageTranslator,
+    data: UnpairedData,
+    run: Run,
+    batches: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    report_steps: int = 100,
+    sample_steps: int = 1000,
+    checkpoint_steps: int = 1000,
+    sample_images: int = 6,
+    validation_images: int = 32,
+    tensorboard: bool = True,
+    deterministic: bool | None = None,
+    show: bool = True,
+) -> None:
+    """Trains a compiled system up to its `total_steps`, from the step it is at.
+
+    Killed at any moment and called again with the system of the run's last checkpoint (or with a
+    new one of the same seed, if it has none yet), it ends with the same weights.
+
+    Args:
+        system: compiled.
+        data: any source of `tfi2i.data`.
+        run: where everything goes.
+        batches: arguments of `UnpairedData.batches`.
+        seed: decides the first weights (the caller's part), and the order of examples.
+        report_steps: a line in log.txt, metrics.jsonl and TensorBoard every so many steps.
+        sample_steps: a sheet of test images every so many steps; a multiple of report_steps.
+        checkpoint_steps: a checkpoint every so many steps; a multiple of report_steps.
+        sample_images: how many test images a sheet shows.
+        validation_images: how many pairs the validation error is taken on, where truth is known.
+        tensorboard: whether to write TensorBoard's files too.
+        deterministic: whether to allow only operations that give the same bits every time, slower
+            on a GPU; null: on without a GPU, off with one.
+        show: whether to draw a progress bar.
+
+    Raises:
+        InputError: numbers that don't fit, a domain without readable pictures, or losses that are
+            no longer finite.
+    """
+    for name, steps in (("sample_steps", sample_steps), ("checkpoint_steps", checkpoint_steps)):
+        if report_steps < 1 or steps < 1 or steps % report_steps:
+            raise InputError(
+                f"fit.{name} must be a multiple of fit.report_steps, received {name}={steps} with "
+                f"report_steps={report_steps}."
+            )
+    if system.step >= system.total_steps:
+        raise InputError(
+            f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
+            f"(now {system.total_steps}) to go on."
+        )
+    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
+        tf.config.experimental.enable_op_determinism()
+    batches = batches or {}
+    aspect = batches.get("aspect", "squash")
+    run.truncate_metrics(system.step)
+    reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
+    callbacks: list[keras.callbacks.Callback] = [StopOnNaN(run)]
+    validation = data.validation or (data.test if data.paired else None)
+    if validation is not None:
+        judged = replace(data, test=validation)
+        pairs = _images(judged, system.image_size, aspect, validation_images)
+        callbacks.append(Validation(reports, pairs, checkpoint_steps))
+    shown = _images(data, system.image_size, aspect, sample_images)
+    callbacks += [
+        reports,
+        Checkpoints(run, checkpoint_steps),
+        Samples(run, reports, shown, sample_steps),
+    ]
+    reports.start(system.step, system.total_steps)
+    try:
+        for part in segments(system.step, system.total_steps, report_steps):
+            _fit_segment(system, data, batches, seed, part, reports, callbacks)
+    finally:
+        reports.stop()
+
+
+def _fit_segment(
+    system: ImageTranslator,
+    data: UnpairedData,
+    batches: dict[str, Any],
+    seed: int,
+    part: Segment,
+    reports: Reports,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    dataset = data.batches(
+        image_size=system.image_size, seed=seed, start_step=part.start_step, **batches
+    )
+    dataset, reports.clock = timed(dataset)
+    with _loading_errors(data):
+        system.fit(
+            dataset,
+            steps_per_epoch=part.epoch_steps,
+            epochs=part.epochs,
+            callbacks=callbacks,
+            shuffle=False,  # the order is the data set's own
+            verbose=0,
+        )
+
+
+@contextmanager
+def _loading_errors(data: UnpairedData) -> Iterator[None]:
+    """TensorFlow wraps what goes wrong in a loader in errors of its own; this unwraps it."""
+    try:
+        yield
+    except tf.errors.OpError:
+        if data.failure is not None:
+            raise data.failure from None
+        raise
+
+
+def _images(data: UnpairedData, image_size: int, aspect: str, limit: int) -> TestImages:
+    pixels = {
+        key: data.test_pixels(key, image_size, aspect=aspect, limit=limit)[0] for key in data.test
+    }
+    count = min(len(rows) for rows in pixels.values())
+    return TestImages({key: rows[:count] for key, rows in pixels.items()}, data.paired)

@@ -1,0 +1,300 @@
+"""Translates picture files and folders of them into another folder; never over what it reads.
+
+Works with anything that maps pixels to pixels: a `tiles.PictureTranslator`, a .tflite file, a
+server. Nothing here needs TensorFlow.
+"""
+
+import inspect
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tfi2i.errors import InputError
+from tfi2i.pictures import (
+    ALPHA_SUFFIXES,
+    PICTURE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    picture_paths,
+    read_picture,
+    write_picture,
+)
+
+Translate = Callable[..., NDArray[np.uint8]]
+"""Pixels (H, W, 3) uint8 -> the same. If it has a parameter `progress`, it is given a function to
+call with (pieces done, pieces in all)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the pictures.
+
+    Attributes:
+        written: The files that were written, in order.
+        failed: The pictures that could not be translated, each with the reason.
+    """
+
+    written: tuple[Path, ...]
+    failed: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: Path
+    target: Path
+
+
+def translate_files(
+    translate: Translate,
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    suffix: str | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Summary:
+    """Translates pictures and folders of pictures into the folder `out`.
+
+    Names stay, and so do the sub-folders of a folder. So does the format where it can be written
+    and carries the picture's transparency; otherwise it becomes PNG. Turned photographs come out
+    upright, without the camera's tag. A picture in a list or folder that fails is put on record,
+    and the next one follows.
+
+    Args:
+        translate: Pixels -> pixels of the same shape.
+        inputs: Picture files and folders; hidden files in folders are left out.
+        out: Made if it is not there.
+        suffix: A format for all, such as ".png"; pictures whose transparency it cannot hold fail.
+        overwrite: Replace the outputs of an earlier run. The inputs are never replaced.
+        console: Where the progress bar and the last lines go; stderr unless told.
+
+    Raises:
+        InputError: Before anything is written: an input is not there, `out` is no folder, two
+            inputs would get one name, an output is an input or, without `overwrite`, exists. Or
+            the one picture that was asked for fails.
+    """
+    inputs, out = [Path(path) for path in inputs], Path(out)
+    jobs, targets = _prepared(inputs, out, _checked_suffix(suffix), overwrite)
+    console = console or Console(stderr=True)
+    alone = len(inputs) == 1 and not inputs[0].is_dir()
+    told = "progress" in inspect.signature(translate).parameters
+    written: list[Path] = []
+    failed: list[tuple[Path, str]] = []
+    with _progress_bar(console) as bar:
+        task = bar.add_task("", total=len(jobs))
+        for i, job in enumerate(jobs):
+            bar.update(task, completed=i, description=job.source.name)
+
+            def tell(done: int, total: int, before: int = i) -> None:
+                bar.update(task, completed=before + done / max(total, 1))
+
+            options = {"progress": tell} if told else {}
+            try:
+                written.append(_translated(translate, job, targets, suffix is None, options))
+            except InputError as error:
+                if alone:
+                    raise
+                failed.append((job.source, str(error)))
+    _report(console, written, failed, out)
+    return Summary(tuple(written), tuple(failed))
+
+
+def _checked_suffix(suffix: str | None) -> str | None:
+    if suffix is None:
+        return None
+    dotted = f".{suffix.lower().removeprefix('.')}"
+    if dotted not in WRITABLE_SUFFIXES:
+        raise InputError(
+            f"Pictures cannot be written as {suffix!r}; use one of "
+            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
+        )
+    return dotted
+
+
+def _prepared(
+    inputs: list[Path], out: Path, suffix: str | None, overwrite: bool
+) -> tuple[list[_Job], "_Targets"]:
+    """What there is to do, checked, and the output folder made."""
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f"The output folder {out} is a file; name a folder.")
+        jobs = _planned(inputs, out, suffix)
+        targets = _Targets(jobs, overwrite)
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or out}: {error.strerror or error}; check the path and its "
+            "permissions."
+        ) from error
+    return jobs, targets
+
+
+def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job]:
+    """Every picture once, with the file it goes to.
+
+    Raises:
+        InputError: An input is not there, a folder has no pictures, or there is no input.
+    """
+    jobs: dict[tuple[Any, Path], _Job] = {}  # a picture named twice is translated once
+    for path in inputs:
+        if path.is_dir():
+            # An output folder inside of the input must not be translated again by the next run.
+            inner = out.resolve()
+            nested = inner != path.resolve()
+            found = [
+                picture
+                for picture in picture_paths(path)
+                if not (nested and picture.resolve().is_relative_to(inner))
+            ]
+            if not found:
+                raise InputError(
+                    f"The folder {path} has no pictures in it; they end in "
+                    f"{', '.join(sorted(PICTURE_SUFFIXES))}."
+                )
+            relative = [picture.relative_to(path) for picture in found]
+        elif path.exists():
+            found, relative = [path], [Path(path.name)]
+        else:
+            raise InputError(f"There is no picture or folder {path}; check the path.")
+        for source, name in zip(found, relative, strict=True):
+            target = out / _renamed(name, suffix)
+            jobs.setdefault((_file_key(source) or source, target), _Job(source, target))
+    if not jobs:
+        raise InputError("There is nothing to translate; name pictures or folders of pictures.")
+    return list(jobs.values())
+
+
+def _renamed(name: Path, suffix: str | None) -> Path:
+    """A picture's name under the suffix it is written with."""
+    own = name.suffix.lower()
+    if suffix == own or (suffix is None and own in WRITABLE_SUFFIXES):
+        return name
+    stem = name.stem if own in PICTURE_SUFFIXES else name.name  # "cat.2021" is no suffix
+    return name.with_name(stem + (suffix or ".png"))
+
+
+def _name_key(target: Path) -> str:
+    """Equal for two names that some file system takes for one, such as macOS' and Windows'."""
+    return unicodedata.normalize("NFC", str(target)).casefold()
+
+
+def _file_key(path: Path) -> tuple[int, int] | None:
+    """Equal for two paths of one file, through links and whatever the case; None without a file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+class _Targets:
+    """The names that outputs may have: no input's, no other output's, no existing file's.
+
+    Raises:
+        InputError: On construction or in `claim`, for a name that is not free.
+    """
+
+    def __init__(self, jobs: list[_Job], overwrite: bool):
+        self._overwrite = overwrite
+        self._sources = {_file_key(job.source): job.source for job in jobs}
+        self._sources.pop(None, None)
+        self._claimed: dict[str, Path] = {}
+        for job in jobs:
+            self._claim_new(job)
+        existing = [job.target for job in jobs if _is_taken(job.target)]
+        if existing and not overwrite:
+            more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+            raise InputError(
+                f"{existing[0]}{more} exists already; choose another output folder, or overwrite "
+                "with --overwrite."
+            )
+
+    def claim(self, job: _Job) -> None:
+        """Takes a name that turned out later."""
+        self._claim_new(job)
+        if _is_taken(job.target) and not self._overwrite:
+            raise InputError(
+                f"{job.source} is transparent and becomes {job.target}, which exists already; "
+                "overwrite with --overwrite."
+            )
+
+    def _claim_new(self, job: _Job) -> None:
+        other = self._claimed.setdefault(_name_key(job.target), job.source)
+        if other != job.source:
+            raise InputError(
+                f"{other} and {job.source} would both become {job.target}; rename one, or "
+                "translate them into two folders."
+            )
+        hit = self._sources.get(_file_key(job.target))
+        if hit is not None:
+            raise InputError(
+                f"The output {job.target} is the input {hit}, which is never overwritten; choose "
+                "another output folder."
+            )
+
+
+def _is_taken(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _translated(
+    translate: Translate, job: _Job, targets: _Targets, free_format: bool, options: dict[str, Any]
+) -> Path:
+    """Reads, translates and writes one picture; the file that was written.
+
+    Raises:
+        InputError: The picture is unreadable, or its translation cannot be made or written.
+    """
+    picture = read_picture(job.source)
+    alpha, target = picture.alpha, job.target
+    transparent = alpha is not None and alpha.min() < 255
+    if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
+        # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
+        target = target.with_suffix(".png")
+        targets.claim(_Job(job.source, target))
+    pixels = translate(picture.pixels, **options)
+    if pixels.shape != picture.pixels.shape or pixels.dtype != np.uint8:
+        raise InputError(
+            f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
+            f"{picture.pixels.shape}; use a translator that keeps the size."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {target.parent} cannot be made ({error.strerror or error})."
+        ) from error
+    write_picture(target, pixels, alpha)
+    return target
+
+
+def _progress_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),  # a file's name may contain [brackets]
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _report(
+    console: Console, written: list[Path], failed: list[tuple[Path, str]], out: Path
+) -> None:
+    """One line on what was done, and one for each picture that failed."""
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    for source, reason in failed:
+        line(reason if str(source) in reason else f"{source}: {reason}")
+    pictures = "1 picture" if len(written) == 1 else f"{len(written)} pictures"
+    line(f"Translated {pictures} into {out}" + (f", {len(failed)} failed" if failed else "") + ".")

@@ -1,0 +1,343 @@
+"""The official PyTorch weights of a system: loaded into ours by name, and ours in their layout.
+
+A system lists its source's tensors in `official_weights()`: network -> name -> (variable, layout).
+The layouts, PyTorch's shape -> ours:
+
+| layout            | PyTorch      | ours            |                                          |
+|-------------------|--------------|-----------------|------------------------------------------|
+| "same"            | [K...]; [1]  | (K...); ()      | a scalar is a tensor of one number there |
+| "conv"            | [out,in,h,w] | (h, w, in, out) |                                          |
+| "dense"           | [out,in]     | (in, out)       |                                          |
+| ("flat_dense", C) | [out,C*s*s]  | (s*s*C, out)    | its input is a square of C channels      |
+| ("conv_v", k)     | [in*k*k]     | (k*k*in,)       | spectral norm's v of a k x k kernel      |
+| "rho"             | [1,K,2]      | (K, 2)          |                                          |
+| "channel"         | [1,K,1,1]    | (K,)            |                                          |
+| "shuffle_conv"    | [4K,in,h,w]  | (h, w, in, 4K)  | a convolution before a 2 x pixel shuffle |
+| "shuffle_bias"    | [4K]         | (4K,)           | its bias                                 |
+
+In a system's list "conv_v" may stand alone: its k is that of the kernel, the tensor of the same
+name that ends in `_orig` instead of `_v`.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfi2i.errors import InputError
+from tfi2i.torch_files import read_torch
+
+Layout = str | tuple[str, int]
+
+_STRAY = ("total_ops", "total_params")
+"""What an old tool for counting operations left in state dicts, among them released ones."""
+
+_SHOWN = 5  # of a list of faults
+
+_log = logging.getLogger(__name__)
+
+
+# layouts
+
+
+def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
+    kind, number = _split(layout)
+    if kind == "conv":
+        return array.transpose(2, 3, 1, 0)
+    if kind == "dense":
+        return array.transpose()
+    if kind == "flat_dense":
+        side = _side(array.shape[1], number)
+        square = array.reshape(-1, number, side, side)
+        return square.transpose(2, 3, 1, 0).reshape(array.shape[1], array.shape[0])
+    if kind == "conv_v":
+        return array.reshape(-1, number, number).transpose(1, 2, 0).reshape(-1)
+    if kind == "rho":
+        return array[0]
+    if kind == "channel":
+        return array[0, :, 0, 0]
+    if kind == "shuffle_conv":
+        return _swap_last(array.transpose(2, 3, 1, 0), -1, 4)
+    if kind == "shuffle_bias":
+        return _swap_last(array, -1, 4)
+    return array
+
+
+def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """A tensor in our layout -> PyTorch's; a scalar () becomes [1]."""
+    kind, number = _split(layout)
+    if kind == "conv":
+        return array.transpose(3, 2, 0, 1)
+    if kind == "dense":
+        return array.transpose()
+    if kind == "flat_dense":
+        side = _side(array.shape[0], number)
+        square = array.reshape(side, side, number, -1)
+        return square.transpose(3, 2, 0, 1).reshape(array.shape[1], array.shape[0])
+    if kind == "conv_v":
+        return array.reshape(number, number, -1).transpose(2, 0, 1).reshape(-1)
+    if kind == "rho":
+        return array[None]
+    if kind == "channel":
+        return array[None, :, None, None]
+    if kind == "shuffle_conv":
+        return _swap_last(array, 4, -1).transpose(3, 2, 0, 1)
+    if kind == "shuffle_bias":
+        return _swap_last(array, 4, -1)
+    return array.reshape(1) if array.ndim == 0 else array
+
+
+def official_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+    """The shape in PyTorch's layout of a variable of `shape` in ours."""
+    kind, _ = _split(layout)
+    if kind in ("conv", "shuffle_conv"):
+        height, width, inputs, outputs = shape
+        return (outputs, inputs, height, width)
+    if kind in ("dense", "flat_dense"):
+        return shape[::-1]
+    if kind == "rho":
+        return (1, *shape)
+    if kind == "channel":
+        return (1, *shape, 1, 1)
+    return shape or (1,)
+
+
+_NUMBERED = ("flat_dense", "conv_v")
+_PLAIN = ("same", "conv", "dense", "rho", "channel", "shuffle_conv", "shuffle_bias")
+
+
+def _split(layout: Layout) -> tuple[str, int]:
+    if isinstance(layout, str) and layout in _PLAIN:
+        return layout, 0
+    if isinstance(layout, tuple) and layout[0] in _NUMBERED:
+        return layout
+    wanted = ", ".join([*_PLAIN, *(f'("{kind}", number)' for kind in _NUMBERED)])
+    raise ValueError(f"The layouts are {wanted}; received {layout!r}.")
+
+
+def _side(flat: int, channels: int) -> int:
+    side = math.isqrt(flat // channels)
+    if side * side * channels != flat:
+        raise ValueError(f"{flat} inputs are no square of {channels} channels.")
+    return side
+
+
+def _swap_last(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The last axis as a matrix of rows and columns, one of them -1, transposed.
+
+    PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k; TensorFlow
+    takes it from channel (2 i + j) K + k.
+    """
+    matrix = array.reshape(*array.shape[:-1], rows, columns)
+    return matrix.swapaxes(-1, -2).reshape(array.shape)
+
+
+# a system's weights
+
+
+def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
+    """All weights as the official code names and lays them out: network -> name -> array."""
+    return {
+        network: {
+            name: to_official(_array(variable), layout)
+            for name, (variable, layout) in _with_kernel_sizes(tensors).items()
+        }
+        for network, tensors in system.official_weights().items()
+    }
+
+
+def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Sets all weights of a system to official ones: network -> name -> array in PyTorch's layout.
+
+    Averages of the weights start anew from them; optimizers keep their state.
+
+    Raises:
+        InputError: a network or a tensor is missing, unknown, of another shape, or no finite
+            floating-point array; nothing has been assigned then.
+    """
+    wanted = {
+        network: _with_kernel_sizes(tensors)
+        for network, tensors in system.official_weights().items()
+    }
+    owner = type(system).__name__
+    if set(networks) != set(wanted):
+        raise InputError(
+            f"The networks of {owner} are {_listed(wanted)}, received {_listed(networks)}; "
+            "give the state dicts of exactly these."
+        )
+    faults = []
+    for network, tensors in wanted.items():
+        faults += _faults(network, tensors, _without_stray(networks[network]))
+    if faults:
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise InputError(
+            f"These weights do not fit this {owner}: {'; '.join(faults[:_SHOWN])}{more}."
+        )
+    for network, tensors in wanted.items():
+        for name, (variable, layout) in tensors.items():
+            array = from_official(networks[network][name], layout).reshape(tuple(variable.shape))
+            # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
+            double = str(variable.dtype) == "float64"
+            variable.assign(np.array(array, np.float64 if double else np.float32))
+    for name, average in getattr(system, "averages", {}).items():
+        average.set_weights(getattr(system, name).get_weights())
+
+
+def _faults(
+    network: str, wanted: Mapping[str, tuple[Any, Layout]], given: Mapping[str, Any]
+) -> list[str]:
+    """What keeps these tensors from being assigned, in words."""
+    faults = [f"{network} lacks {name}" for name in wanted if name not in given]
+    faults += [f"{network} has no {str(name)[:80]!r}" for name in given if name not in wanted]
+    for name, (variable, layout) in wanted.items():
+        if name not in given:
+            continue
+        value = given[name]
+        shape = official_shape(tuple(variable.shape), layout)
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            what = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            faults.append(f"{network} {name} is {what}, and floating-point numbers are wanted")
+        elif value.shape != shape and not (shape == (1,) and value.shape == ()):
+            faults.append(f"{network} {name} is {_sides(value.shape)}, {_sides(shape)} is wanted")
+        elif not _is_finite(value):
+            faults.append(f"{network} {name} has NaN or infinite values")
+    return faults
+
+
+def _is_finite(value: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite
+        return bool(np.isfinite(value.astype(np.float32, copy=False)).all())
+
+
+def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, tuple[Any, Layout]]:
+    """The same with each plain "conv_v" made exact."""
+    exact = {}
+    for name, (variable, layout) in tensors.items():
+        if layout == "conv_v":
+            kernel, _ = tensors[f"{name.removesuffix('_v')}_orig"]
+            layout = ("conv_v", int(kernel.shape[0]))
+        exact[name] = (variable, layout)
+    return exact
+
+
+def _without_stray(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in tensors.items() if str(name).rpartition(".")[2] not in _STRAY
+    }
+
+
+def _array(variable: Any) -> np.ndarray:
+    return np.array(variable.numpy())  # a copy: TensorFlow's may change with the variable
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape))}]"
+
+
+def _listed(names: Any) -> str:
+    """Names for a message: not many, not long, no control characters."""
+    shown = [str(name)[:40] for name in names]
+    shown = [name if name.isprintable() else repr(name) for name in shown]
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
+
+
+# checkpoints
+
+
+def import_checkpoint(
+    system_name: str, path: str | Path, *, model: Mapping[str, Any] | None = None
+) -> Any:
+    """A system with the weights of an official PyTorch checkpoint; PyTorch is not needed.
+
+    The architecture is read off the tensors' shapes. Optimizers' states and the step are not taken
+    over, and the system is not compiled.
+
+    Args:
+        system_name: a key of `tfi2i.models.ALL`.
+        path: a .pt or .pth file, of whichever PyTorch version.
+        model: constructor arguments, for what the tensors do not tell, such as `image_size`.
+
+    Raises:
+        InputError: an unknown system, an unreadable file, one of another system, or arguments
+            that contradict the file.
+    """
+    from tfi2i.models import ALL  # here: it loads TensorFlow
+
+    if system_name not in ALL:
+        raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
+    system_class: Any = ALL[system_name]
+    contents = read_torch(path)
+    networks = _find_networks(contents, system_class.official_networks)
+    if networks is None:
+        found = _listed(contents) if isinstance(contents, dict) and contents else "nothing named"
+        raise InputError(
+            f"{path} is no checkpoint of {system_name}: it has {found}, and the state dicts of "
+            f"{_listed(system_class.official_networks)} are wanted."
+        )
+    config = _deduced_config(system_class, networks, path)
+    for key, value in (model or {}).items():
+        if config.get(key, value) != value:
+            raise InputError(
+                f"{path} was trained with {key} {config[key]}, and {key} {value} is asked for; "
+                f"leave {key} out."
+            )
+    try:
+        system = system_class(**{**config, **(model or {})})
+    except (TypeError, ValueError) as error:  # what a constructor says to unfit arguments
+        raise InputError(f"{path} does not make a {system_name}: {error}") from error
+    try:
+        load_official(system, networks)
+    except InputError as error:
+        raise InputError(f"{path} cannot be loaded: {error}") from error
+    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
+        _log.info("%s: not taken over: %s.", path, _listed(ignored))
+    return system
+
+
+def _find_networks(
+    contents: Any, wanted: tuple[str, ...]
+) -> dict[str, dict[str, np.ndarray]] | None:
+    """The wanted networks' tensors, from a dict for each or from names like "gen2B.FC.0.weight"."""
+    if not isinstance(contents, dict) or not wanted:
+        return None
+    if not any(name in contents for name in wanted):
+        nested: dict[str, dict[str, np.ndarray]] = {}
+        for name, value in contents.items():
+            network, _, tensor = str(name).partition(".")
+            nested.setdefault(network, {})[tensor] = value
+        contents = nested
+    if not all(isinstance(contents.get(name), dict) for name in wanted):
+        return None
+    networks = {name: _without_stray(contents[name]) for name in wanted}
+    values = [value for tensors in networks.values() for value in tensors.values()]
+    return networks if all(isinstance(value, np.ndarray) for value in values) else None
+
+
+def _deduced_config(
+    system_class: Any, networks: dict[str, dict[str, np.ndarray]], path: str | Path
+) -> dict[str, Any]:
+    """The system's own reading of the tensors, within the sizes that the file really has."""
+    shapes = [value.shape for tensors in networks.values() for value in tensors.values()]
+    if any(0 in shape for shape in shapes):
+        raise InputError(f"{path} has empty tensors; a trained network has none.")
+    try:
+        config = system_class.config_from_official(networks)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (LookupError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} has the networks of {system_class.__name__} without their tensors ({error}); "
+            "a checkpoint of the official code is wanted."
+        ) from error
+    most = max(max(shape, default=1) for shape in shapes)
+    for key, value in config.items():
+        if isinstance(value, int) and value > most:
+            raise InputError(
+                f"{path} asks for {key} {value} and has no tensor of that size; "
+                "a checkpoint of the official code is wanted."
+            )
+    return config
