@@ -410,6 +410,6 @@ def test_demo_is_called_with_folder_and_seed(monkeypatch):
     from tfi2i import demo
 
     calls = []
-    monkeypatch.setattr(demo, "run", lambda out, *, seed: calls.append((out, seed)))
-    assert main(["demo"]) == main(["demo", "--out", "x", "--seed", "3"]) == 0
-    assert calls == [(Path("demo"), 0), (Path("x"), 3)]
+    monkeypatch.setattr(demo, "run", lambda out, *, seed, smoke: calls.append((out, seed, smoke)))
+    assert main(["demo"]) == main(["demo", "--out", "x", "--seed", "3", "--smoke"]) == 0
+    assert calls == [(Path("demo"), 0, False), (Path("x"), 3, True)]

@@ -175,13 +175,16 @@ def _add_demo(verbs) -> None:
         "the whole job on pictures drawn here, without any download",
         "Trains a small NICE-GAN to turn summer days into dusk posters, measures it against the\n"
         "truth and shows one picture of the result.",
-        "  tfi2i demo\n  tfi2i demo --out /tmp/demo --seed 1",
+        "  tfi2i demo\n  tfi2i demo --out /tmp/demo --seed 1\n  tfi2i demo --smoke",
     )
     verb.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("demo"), help="folder to write to [demo]"
     )
     verb.add_argument(
         "--seed", type=int, default=0, help="another seed, other pictures and weights [0]"
+    )
+    verb.add_argument(
+        "--smoke", action="store_true", help="a few steps of a tiny system: does everything run?"
     )
 
 

@@ -29,19 +29,24 @@ NAMES = {
 }
 
 
-def run(out: Path, *, seed: int = 0) -> dict[str, Any]:
+def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
     """Trains NICE-GAN on scenes, measures it on held-out pairs, and draws `out/demo.png`.
 
     Args:
         out: a folder; each demo is a run of its own in it, and demo.png shows the latest.
-        seed: of the first weights and of the order of examples.
+        seed: of the scenes, of the first weights and of the order of examples.
+        smoke: a few steps of a tiny system, to see within a minute that everything works.
 
     Returns:
         The summary that is printed, as plain values; also in the run as evaluation/demo.json.
     """
     console = Console(stderr=True)
     precision = fast_precision()
-    config = configs.load(CONFIG, [f"model.dtype={precision}", f"fit.seed={seed}"])
+    config = configs.load(
+        CONFIG, [f"model.dtype={precision}", f"fit.seed={seed}", f"data.seed={seed}"]
+    )
+    if smoke:
+        config = config.smoke()
     system, data = configs.build_system(config), configs.build_data(config)
     record = environment.describe() | {"data": data.description()}
     made = Run.create(out, config.system, "demo", config.resolved().as_dict(), record)
@@ -57,7 +62,7 @@ def run(out: Path, *, seed: int = 0) -> dict[str, Any]:
 
     pixels = {key: data.test_pixels(key, system.image_size)[0] for key in "ab"}
     train = {
-        key: np.stack([domain.read(i, system.image_size) for i in range(TRAINING_IMAGES)])
+        key: np.stack([domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))])
         for key, domain in data.train.items()
     }
     summary: dict[str, Any] = {

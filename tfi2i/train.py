@@ -95,6 +95,8 @@ def fit(
         )
     if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
+    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     batches = batches or {}
     aspect = batches.get("aspect", "squash")
     run.truncate_metrics(system.step)

@@ -91,7 +91,7 @@ def demo_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i demo`."""
     from tfi2i import demo
 
-    demo.run(arguments.out, seed=arguments.seed)
+    demo.run(arguments.out, seed=arguments.seed, smoke=arguments.smoke)
     return 0
 
 

@@ -1,0 +1,269 @@
+"""Training: what a run holds afterwards, why it stops, and that it can be killed and resumed."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfi2i import config as configs
+from tfi2i import train
+from tfi2i.callbacks import collapse_note
+from tfi2i.errors import InputError
+from tfi2i.evaluate.paired import l1
+from tfi2i.run_dir import Run
+from tfi2i.train import Segment, segments
+
+CHECKOUT = Path(__file__).parent.parent
+TINY = [
+    *("model.image_size=48", "data.train_size=6", "data.test_size=3", "batches.load_size=50"),
+    *("fit.sample_images=2", "fit.validation_images=2", "fit.show=false"),
+]
+
+
+def tiny(*overrides):
+    return configs.load("nice_gan/scenes", []).smoke([*TINY, *overrides])
+
+
+def start(parent, config):
+    """A run, its system and its data, as the command line makes them."""
+    system, data = configs.build_system(config), configs.build_data(config)
+    run = Run.create(parent, config.system, config.data_name, config.resolved().as_dict(), {})
+    return system, data, run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    config = tiny("compile.total_steps=5", "fit.report_steps=2")
+    system, data, run = start(tmp_path_factory.mktemp("runs"), config)
+    train.fit(system, data, run, config.batches, **config.fit)
+    return system, run
+
+
+def test_a_run_reports_every_loss_and_the_waiting_and_the_error(trained):
+    system, run = trained
+    reports = run.read_metrics()
+    assert [report["step"] for report in reports] == [2, 4, 5]
+    for report in reports:
+        assert set(system.loss_names) < set(report)
+        assert report["images"] == report["step"] * 2
+        assert 0 <= report["waiting_share"] <= 1
+        assert report["val_l1"] == pytest.approx(
+            (report["val_l1_a2b"] + report["val_l1_b2a"]) / 2, rel=1e-6
+        )
+
+
+def test_the_validation_error_is_that_of_the_saved_translators(trained):
+    system, run = trained
+    data = configs.build_data(tiny())
+    truth = {}
+    for key in "ab":
+        domain = data.validation[key]
+        truth[key] = np.stack([domain.read(i, system.image_size) for i in range(2)])
+    fake = [run.translator("a2b")(truth["a"] / np.float32(127.5) - 1)]
+    pixels = np.clip(np.rint((np.concatenate(fake) + 1) * 127.5), 0, 255).astype("uint8")
+    assert run.read_metrics()[-1]["val_l1_a2b"] == pytest.approx(l1(pixels, truth["b"]), abs=2e-4)
+
+
+def test_a_run_holds_samples_checkpoints_translators_and_tensorboard(trained):
+    system, run = trained
+    for step in (0, 2, 4, 5):
+        with Image.open(run.sample_path(step)) as sheet:
+            assert sheet.size[0] > 2 * 48
+    assert run.load_system("last").step == 5
+    best = min(run.read_metrics(), key=lambda report: report["val_l1"])["step"]
+    assert run.load_system("best").step == best
+    events = [e for path in run.tensorboard_dir.iterdir() for e in events_of(path)]
+    assert {(5, "g_cycle"), (5, "val_l1"), (5, "samples")} <= set(events)
+
+
+def events_of(path):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+        for value in event.summary.value:
+            yield event.step, value.tag
+
+
+def test_a_finished_run_says_how_to_go_on(trained):
+    system, run = trained
+    with pytest.raises(InputError, match=r"step 5 already; raise compile.total_steps \(now 5\)"):
+        train.fit(system, configs.build_data(tiny()), run, {})
+
+
+def test_steps_that_do_not_fit_are_refused(trained):
+    system, run = trained
+    with pytest.raises(InputError, match="checkpoint_steps=15 with report_steps=10"):
+        train.fit(system, None, run, report_steps=10, sample_steps=10, checkpoint_steps=15)
+
+
+@pytest.mark.parametrize(
+    ("begin", "total", "every", "parts"),
+    [
+        (0, 6, 2, [(0, 2, 3)]),
+        (0, 5, 2, [(0, 2, 2), (4, 1, 1)]),
+        (3, 10, 4, [(3, 1, 1), (4, 4, 1), (8, 2, 1)]),
+        (0, 3, 10, [(0, 3, 1)]),
+        (7, 7, 2, []),
+    ],
+)
+def test_segments_end_at_multiples_and_at_the_end(begin, total, every, parts):
+    assert segments(begin, total, every) == [Segment(*part) for part in parts]
+
+
+def test_losses_that_are_no_numbers_stop_the_run_and_name_all_that_helps(tmp_path):
+    config = tiny("compile.total_steps=8", "compile.ema_decay=null", "fit.tensorboard=false")
+    system, data, run = start(tmp_path, config)
+
+    class Poison(keras.callbacks.Callback):
+        """What a diverging training does to the weights, at a known step."""
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if system.step == 4:
+                kernel = system.gen_ab.get_layer("conv0").kernel
+                kernel.assign(kernel * float("nan"))
+
+    original = system.fit
+    system.fit = lambda *args, callbacks, **kw: original(
+        *args, callbacks=[*callbacks, Poison()], **kw
+    )
+    with pytest.raises(InputError) as caught:
+        train.fit(system, data, run, config.batches, **config.fit)
+    message = str(caught.value)
+    assert "diverged at step 5" in message
+    assert "g_cycle is nan" in message
+    assert str(run.checkpoint_path("last")) in message
+    assert run.load_system("last").step == 4
+    assert all(np.isfinite(w).all() for w in run.load_system("last").get_weights())
+
+
+def test_collapse_and_copies_are_called_by_their_names():
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    other = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    assert collapse_note(real, other) is None
+    assert "collapsed to a constant" in collapse_note(real, other[:1].repeat(3, 0))
+    assert "copies of the inputs" in collapse_note(real, real)
+    assert collapse_note(real[:1], other[:1]) is None
+
+
+def test_a_collapsed_system_is_noted_in_the_log(tmp_path, caplog):
+    config = tiny("compile.total_steps=4", "compile.ema_decay=null", "compile.learning_rate=0")
+    system, data, run = start(tmp_path, config)
+    kernel = system.gen_ab.get_layer("to_rgb").kernel
+    kernel.assign(0 * kernel)  # grey, whatever comes in
+    with caplog.at_level(logging.WARNING, "tfi2i"):
+        train.fit(system, data, run, config.batches, **config.fit)
+    assert "step 2, a2b: the outputs for different inputs are all alike" in caplog.text
+    assert "b2a: the outputs" not in caplog.text
+
+
+def test_a_picture_that_breaks_in_training_gives_its_own_sentence(tmp_path):
+    config = tiny("compile.total_steps=6", "fit.tensorboard=false", "batches.cache_mb=0")
+    system, data, run = start(tmp_path, config)
+    domain = data.train["a"]
+    reads = []
+
+    def fail(index, side=None):
+        reads.append(index)
+        raise InputError("train_a: the disk is gone.")
+
+    original = data.batches
+
+    def batches(**arguments):
+        dataset = original(**arguments)
+        object.__setattr__(domain, "read_or_next", fail)
+        return dataset
+
+    object.__setattr__(data, "batches", batches)
+    with pytest.raises(InputError, match="the disk is gone"):
+        train.fit(system, data, run, config.batches, **config.fit)
+    assert reads
+
+
+# kill -9
+
+KILLED = [
+    *("compile.total_steps=40", "compile.decay_start=20", "compile.ema_decay=0.9"),
+    *("fit.report_steps=2", "fit.checkpoint_steps=4", "fit.sample_steps=20"),
+]
+
+
+def command(*arguments):
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfi2i.cli", "train", *arguments],
+        cwd=CHECKOUT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def sets(*settings):
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def reports_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def kill_after(process, metrics, reports, delay):
+    """kill -9 once so many more reports are there, and a moment later."""
+    wanted = reports_of(metrics) + reports
+    end = time.monotonic() + 300
+    while reports_of(metrics) < wanted and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(delay)
+    assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
+    smoke = ["nice_gan/scenes", "--smoke", *sets(*TINY, *KILLED)]
+    finish(command(*smoke, "--runs", str(tmp_path / "whole")))
+    whole = Run(tmp_path / "whole" / "00001-nicegan-scenes")
+
+    chance = random.Random()
+    process = command(*smoke, "--runs", str(tmp_path / "killed"))
+    path = tmp_path / "killed" / "00001-nicegan-scenes"
+    steps = []
+    for _ in range(5):
+        kill_after(process, path / "metrics.jsonl", chance.randint(1, 3), chance.uniform(0, 0.3))
+        steps.append(Run(path).read_metrics()[-1]["step"])
+        process = command("--resume", str(path))
+    finish(process)
+
+    killed = Run(path)
+    for which in ("last", "best"):
+        ours, theirs = killed.load_system(which), whole.load_system(which)
+        assert ours.step == theirs.step
+        for x, y in zip(variables(ours), variables(theirs), strict=True):
+            assert np.array_equal(x, y), f"{which} differs after kills at steps {steps}"
+    timing = {"seconds", "images_per_second", "waiting_share"}
+    plain = [
+        [{k: v for k, v in report.items() if k not in timing} for report in run.read_metrics()]
+        for run in (killed, whole)
+    ]
+    assert plain[0] == plain[1]
+
+
+def variables(system):
+    optimizers = [v for o in system.optimizers.values() for v in o.variables]
+    return [v.numpy() for v in [*system.variables, *optimizers]]
