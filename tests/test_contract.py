@@ -134,11 +134,18 @@ def test_translate_takes_and_gives_pixels_of_any_size(trained):
 
 
 @every_system
-def test_half_precision_trains_and_keeps_full_precision_where_it_counts(cls):
-    for policy in ("mixed_bfloat16", "mixed_float16"):
-        system = cls(**cls.smoke, dtype=policy)
-        system.compile()
-        assert all(np.isfinite(value) for value in stepped(system, 2).values()), policy
-        assert all(v.dtype == "float32" for v in system.trainable_variables)
-        assert system.translator().output.dtype == "float32"
-        assert system.get_config()["dtype"] == policy
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_and_can_be_saved(cls, policy, tmp_path):
+    system = cls(**cls.smoke, dtype=policy)
+    system.compile()
+    assert all(np.isfinite(value) for value in stepped(system, 2).values()), policy
+    assert all(v.dtype == "float32" for v in system.trainable_variables)
+    assert system.translator().output.dtype == "float32"
+    assert system.get_config()["dtype"] == policy
+    image = batch_for(system)[system.batch_keys[0]]
+    for name in ("translator", "system"):
+        saved = system if name == "system" else system.translator()
+        saved.save(tmp_path / f"{name}.keras")
+        again = keras.saving.load_model(tmp_path / f"{name}.keras")
+        translator = again.translator() if name == "system" else again
+        np.testing.assert_array_equal(translator(image), system.translator()(image))

@@ -62,7 +62,9 @@ def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
 
     pixels = {key: data.test_pixels(key, system.image_size)[0] for key in "ab"}
     train = {
-        key: np.stack([domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))])
+        key: np.stack(
+            [domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))]
+        )
         for key, domain in data.train.items()
     }
     summary: dict[str, Any] = {

@@ -90,14 +90,15 @@ class ResidualAttention(keras.layers.Layer):
     """
 
     def build(self, input_shape):
-        channels = input_shape[-1]
-        self.logit = SpectralDense(1, use_bias=False, name="logit")
+        channels, policy = input_shape[-1], self.dtype_policy
+        self.logit = SpectralDense(1, use_bias=False, dtype=policy, name="logit")
         self.logit.build((None, 2 * channels))
         self.mix = keras.layers.Conv2D(
             channels,
             1,
             kernel_initializer=kernel_initializer(),
             bias_initializer=bias_initializer(2 * channels),
+            dtype=policy,
             name="mix",
         )
         self.mix.build((None, None, None, 2 * channels))

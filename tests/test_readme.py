@@ -1,0 +1,88 @@
+"""The README's commands and its Python, as far as they go without a download."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfi2i
+from tfi2i import config as configs
+from tfi2i.cli import main
+
+CHECKOUT = Path(__file__).parent.parent
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)[1:]
+    for _, block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("tfi2i ")
+]
+TRAININGS = [command for command in COMMANDS if command[0] == "train"]
+
+
+def test_there_is_something_to_check():
+    assert len(TRAININGS) >= 4
+    assert {"check-data", "translate"} <= {command[0] for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", TRAININGS, ids=" ".join)
+def test_every_training_of_the_readme_has_a_configuration(command):
+    settings = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
+    config = configs.load(command[1], settings)
+    assert config.system == "NICEGAN"
+    configs.load(config.resolved().as_dict())
+
+
+def test_make_knows_the_two_commands():
+    for target in ("demo", "test"):
+        assert f"make {target}\n" in README
+        subprocess.run(["make", "--dry-run", target], cwd=CHECKOUT, check=True, capture_output=True)
+
+
+def test_two_folders_are_checked_trained_and_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "paintings"):
+        Path(folder).mkdir()
+        for i in range(3):
+            pixels = rng.integers(0, 256, (70, 80 + i, 3), np.uint8)
+            Image.fromarray(pixels).save(f"{folder}/{i}.jpg")
+    training = next(command for command in TRAININGS if "nice_gan/folders" in command)
+    assert main([*training, "--smoke", "--set", "fit.show=false"]) == 0
+    translating = next(command for command in COMMANDS if command[0] == "translate")
+    assert Path(translating[1]).is_dir()
+    assert main([*translating[:2], "photos", *translating[3:]]) == 0
+    with Image.open("painted/1.jpg") as picture:
+        assert picture.size == (81, 70)
+
+
+def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatch):
+    code = next(block for language, block in BLOCKS if language == "python")
+    small = tfi2i.NICEGAN.smoke
+    replaced = {
+        "tfi2i.NICEGAN(image_size=256)": f"tfi2i.NICEGAN(**{small!r})",
+        'tfi2i.data.tfds("cycle_gan/horse2zebra")': "tfi2i.data.scenes(train_size=4)",
+        "image_size=256)": f"image_size={small['image_size']})",
+        "steps_per_epoch=1000, epochs=100": "steps_per_epoch=2, epochs=2, verbose=0",
+    }
+    for old, new in replaced.items():
+        assert old in code
+        code = code.replace(old, new)
+    before_the_run = code[: code.index("run = ")]
+    script = (
+        "import numpy, warnings\n"
+        "pixels = numpy.zeros((50, 61, 3), 'uint8')\n"
+        f"{before_the_run}\n"
+        "assert zebra.shape == pixels.shape and zebra.dtype == 'uint8'\n"
+        "assert model.step == 4\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
