@@ -33,11 +33,17 @@ def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     generator, discriminator = networks["gen2B"], networks["disA"]
     width = int(discriminator["model.1.weight_orig"].shape[0])
     style_inputs = int(generator["FC.0.weight"].shape[1])
-    blocks = [re.fullmatch(r"UpBlock1_(\d+)\.conv1\.weight", name) for name in generator]
+    found = [re.fullmatch(r"UpBlock1_(\d+)\.conv1\.weight", name) for name in generator]
+    blocks = {int(block[1]) for block in found if block}
+    if blocks != set(range(1, len(blocks) + 1)):
+        raise InputError(
+            f"the residual blocks UpBlock1_1, UpBlock1_2 ... are not numbered without gaps: "
+            f"{', '.join(map(str, sorted(blocks)[:8]))} came."
+        )
     trunk = [name for name in discriminator if re.fullmatch(r"Dis0_0\.\d+\.weight_orig", name)]
     config = {
         "width": width,
-        "blocks": max((int(found[1]) for found in blocks if found), default=0),
+        "blocks": len(blocks),
         "light": style_inputs == 4 * width,
         "discriminator_depth": 6 + len(trunk),
     }
