@@ -392,6 +392,11 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
     assert run.config["model"]["blocks"] == 2 and run.config["model"]["width"] == 4
     assert run.translator("b2a").count_params() > 0
     capsys.readouterr()
+    mine = tmp_path / "runs" / "mine"
+    assert main(["import", "NICEGAN", "h2z_params.pt", str(mine)]) == 0
+    assert Run(mine).translator("a2b").count_params() > 0
+    capsys.readouterr()
+    assert "exists already" in failure(capsys, "import", "NICEGAN", "h2z_params.pt", str(mine))
     resume = ("train", "--resume", run.path)
     assert "has no section `data`" in failure(capsys, *resume)
     assert main([*map(str, resume), "--set", "data.source=scenes", *SMALL]) == 0

@@ -17,7 +17,7 @@ FILES = sorted(
 ORDER = [
     *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
     *("losses", "layers", "optimizers", "tiles", "networks", "model", "official", "models"),
-    *("data", "evaluate", "environment", "run_dir"),
+    *("data", "evaluate", "environment", "keras_files", "run_dir"),
     *("torch_pickle", "torch_files", "weights", "translate", "sheets", "callbacks", "train"),
     *("config", "demo", "verbs", "cli"),
 ]

@@ -17,7 +17,8 @@ import pytest
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.run_dir import Run, load_translator
+from tfi2i.keras_files import load_translator
+from tfi2i.run_dir import Run
 
 CONFIG = {"system": "NICEGAN", "compile": {"learning_rate": 1e-5, "total_steps": 10}}
 CHECKOUT = Path(__file__).parent.parent
@@ -358,3 +359,10 @@ def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"unpacks to 20,000,004 bytes"):
         load_translator(bomb)
     assert time.monotonic() - started < 1
+
+
+def test_a_run_can_have_a_name_of_its_own_that_is_free(tmp_path):
+    run = Run.create(tmp_path, "NICEGAN", "x", {"system": "NICEGAN"}, {}, folder="mine")
+    assert run.path == tmp_path / "mine"
+    with pytest.raises(InputError, match="mine: exists already"):
+        Run.create(tmp_path, "NICEGAN", "x", {"system": "NICEGAN"}, {}, folder="mine")

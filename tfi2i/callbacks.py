@@ -95,6 +95,7 @@ class Reports(keras.callbacks.Callback):
         self.writer = (
             tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
         )
+        console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("[bold]training"),
             BarColumn(),
@@ -102,8 +103,8 @@ class Reports(keras.callbacks.Callback):
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}", style="dim"),
-            console=Console(stderr=True),
-            disable=not show,
+            console=console,
+            disable=not (show and console.is_terminal),
         )
 
     def start(self, step: int, total_steps: int) -> None:
@@ -160,7 +161,7 @@ class Reports(keras.callbacks.Callback):
             report["images_per_second"],
             100 * report["waiting_share"],
         )
-        if report["waiting_share"] > 0.1:
+        if report["waiting_share"] > 0.1 and seconds > 10:
             log.warning(
                 "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
                 "or shrink the pictures beforehand",

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Terminal()
     handler.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("tfi2i")
     level = log.level
@@ -59,6 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+class _Terminal(logging.Handler):
+    """Writes to whatever stderr is at the moment: a progress bar puts its own in place of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
@@ -97,7 +104,9 @@ def _import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # Not 2: TensorFlow 2.21 reports as errors what its own graph rewriting gives up on. What
+    # really goes wrong comes as an exception too, and the device in use is logged.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as caught:
@@ -289,11 +298,14 @@ def _add_import(verbs) -> None:
         "the authors' PyTorch weights in, run directory out",
         "The architecture is read off the weights where their shapes tell it; --set model.… says\n"
         "the rest. The file's pickled code is never run.",
-        "  tfi2i import NICEGAN horse2zebra_params_latest.pt\n"
+        "  tfi2i import NICEGAN horse2zebra_params_latest.pt runs/horse2zebra\n"
         "  tfi2i import NICEGAN params.pt --set model.image_size=256 --runs imported",
     )
     verb.add_argument("system", metavar="SYSTEM", help="such as NICEGAN")
     verb.add_argument("weights", metavar="FILE", type=Path, help="the authors' checkpoint, .pt")
+    verb.add_argument(
+        "run", metavar="RUN", type=Path, nargs="?", help="a new folder [the next run of --runs]"
+    )
     _add_set(verb)
     _add_runs(verb)
 

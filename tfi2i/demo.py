@@ -127,9 +127,7 @@ def _write(out: Path, made: Run, summary: dict[str, Any], picture: Pixels) -> No
 
 def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> None:
     minutes, seconds = divmod(round(summary["seconds"]), 60)
-    table = Table(
-        title=f"Mean L1 error on {summary['pairs']} held-out pairs (0 to 1, lower is better)"
-    )
+    table = Table(title=f"L1 error on {summary['pairs']} held-out pairs, 0 to 1")
     table.add_column("answer")
     directions = list(summary["l1"])
     for direction in directions:

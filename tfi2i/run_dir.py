@@ -28,7 +28,6 @@ import platform
 import re
 import shutil
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,11 +35,11 @@ from typing import Any, Literal
 from tfi2i import yaml_text
 from tfi2i.errors import InputError
 from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
+from tfi2i.keras_files import load_keras, load_translator
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
 Direction = Literal["a2b", "b2a"]
-MAX_CONFIG_BYTES = 50_000_000
 
 _NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")
 
@@ -73,13 +72,25 @@ class Run:
         data_name: str,
         config: Mapping[str, Any],
         environment: Mapping[str, Any],
+        *,
+        folder: str | None = None,
     ) -> "Run":
         """Makes the next run of `parent`; it appears whole, with its configuration, or not at all.
 
+        Args:
+            parent: the folder of runs; made if it is not there.
+            system_name: of the system, for the run's name.
+            data_name: of the data, for the run's name.
+            config: all settings by section.
+            environment: what the run depends on outside its settings.
+            folder: another name for the run than NUMBER-SYSTEM-DATA.
+
         Raises:
-            InputError: if `parent` cannot be written to.
+            InputError: if `parent` cannot be written to, or `folder` exists in it.
         """
         parent = Path(parent)
+        if folder is not None and os.path.lexists(parent / folder):
+            raise InputError(f"{parent / folder}: exists already; give a new folder for the run.")
         name = _name(system_name, data_name)
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +99,7 @@ class Run:
                 (claimed / directory).mkdir()
             write_text(claimed / "config.yaml", yaml_text.dump(config))
             write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
-            path = parent / f"{claimed.name[1:]}-{name}"
+            path = parent / (folder or f"{claimed.name[1:]}-{name}")
             claimed.rename(path)
             sync(parent)
         except OSError as error:
@@ -243,7 +254,7 @@ class Run:
                 f"{self.path}: has no checkpoint {path.name}: the run stopped before its first"
                 f" one; `tfi2i train --resume {self.path}` begins it again."
             )
-        system = _load_keras(path, compile=True)
+        system = load_keras(path, compile=True)
         if not isinstance(system, tuple(ALL.values())):
             raise InputError(f"{path}: holds a {type(system).__name__} and not a system of tfi2i.")
         return system
@@ -316,70 +327,6 @@ class Run:
                 for leftover in (self.path / folder).glob(TEMPORARY):
                     leftover.unlink(missing_ok=True)
             yield
-
-
-def load_translator(path: str | Path) -> Any:
-    """A translator from a `.keras` file of anyone's: image -> image, a plain `keras.Model`.
-
-    Raises:
-        InputError: if the file is no Keras model, carries code, or maps no images to images.
-    """
-    import tfi2i.models  # noqa: F401  Keras finds our layers only once their modules are imported
-
-    path = Path(path)
-    model = _load_keras(path, compile=False)
-    shapes = [
-        tuple(getattr(end, "shape", ())) for end in map(_first, (model.inputs, model.outputs))
-    ]
-    if any(len(shape) != 4 or shape[-1] != 3 for shape in shapes):
-        raise InputError(
-            f"{path}: maps {shapes[0]} to {shapes[1]}, but a translator maps images (N, H, W, 3)"
-            " to images; give a file of a run's translators/ folder."
-        )
-    return model
-
-
-def _first(ends: Any) -> Any:
-    return ends[0] if isinstance(ends, list | tuple) and ends else None
-
-
-def _load_keras(path: Path, compile: bool) -> Any:
-    import keras
-
-    if path.suffix != ".keras" or not path.is_file():
-        raise InputError(f"{path}: is not a .keras file that exists.")
-    _check_archive(path)
-    try:
-        # safe_mode refuses Lambda layers, whose code would run here.
-        return keras.saving.load_model(path, compile=compile, safe_mode=True)
-    except InputError:
-        raise
-    except Exception as error:  # Keras raises nearly anything for a damaged or foreign file
-        if "lambda" in str(error).lower():
-            raise InputError(
-                f"{path}: is not loaded: it contains a Lambda layer, that is, its author's code."
-            ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(
-            f"{path}: cannot be loaded as a Keras model of this version: {reason}"
-        ) from error
-
-
-def _check_archive(path: Path) -> None:
-    """Refuses what is no .keras file, or one that unpacks to far more than it is."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path}: is damaged or no .keras file ({error}).") from error
-    missing = {"config.json", "metadata.json", "model.weights.h5"} - set(sizes)
-    if missing:
-        raise InputError(f"{path}: is no .keras file: {', '.join(sorted(missing))} missing in it.")
-    # Weights hardly compress; a layer is a few hundred bytes of JSON.
-    if sizes["config.json"] > MAX_CONFIG_BYTES or sum(sizes.values()) > 20 * path.stat().st_size:
-        raise InputError(
-            f"{path}: unpacks to {sum(sizes.values()):,} bytes, which no model of its size does."
-        )
 
 
 def _runs(parent: Path) -> list[Path]:

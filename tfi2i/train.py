@@ -113,6 +113,8 @@ def fit(
         Checkpoints(run, checkpoint_steps),
         Samples(run, reports, shown, sample_steps),
     ]
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    log.info("training on %s", ", ".join(device.name for device in devices))
     reports.start(system.step, system.total_steps)
     try:
         for part in segments(system.step, system.total_steps, report_steps):

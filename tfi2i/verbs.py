@@ -12,7 +12,8 @@ from typing import Any
 from tfi2i import config as configs
 from tfi2i.config import Config
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run, load_translator, planned_name
+from tfi2i.keras_files import load_translator
+from tfi2i.run_dir import Run, planned_name
 from tfi2i.settings import Setting, closest, shown, wanted
 
 log = logging.getLogger("tfi2i")
@@ -277,12 +278,14 @@ def import_verb(arguments: argparse.Namespace) -> int:
     settings = {key: value for key, value in system.get_config().items() if key in known}
     config = configs.load({"system": arguments.system, "model": settings}).resolved()
     system.compile(**config.compile)  # so that training can go on from these weights
+    target = arguments.run
     run = Run.create(
-        arguments.runs,
+        arguments.runs if target is None else target.parent,
         arguments.system,
         arguments.weights.stem,
         config.as_dict(),
         environment.describe() | {"imported": str(arguments.weights.resolve())},
+        folder=None if target is None else target.name,
     )
     run.save_checkpoint(system)
     run.save_translators(system)
