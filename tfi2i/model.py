@@ -102,7 +102,7 @@ class ImageTranslator(keras.Model):
         """Gives every group of variables an optimizer and its slots, and makes the averages.
 
         Args:
-            make_optimizer: a new optimizer at each call.
+            make_optimizer: a new optimizer for the name of a group of variables.
             ema_decay: 0..1, the decay of the average of the translators' weights; None: no average.
         """
         if ema_decay is not None and not 0 < ema_decay < 1:
@@ -111,7 +111,7 @@ class ImageTranslator(keras.Model):
         scaled = self.dtype_policy.name == "mixed_float16"
         optimizers = {}
         for name, variables in self.optimizer_variables().items():
-            optimizer = make_optimizer()
+            optimizer = make_optimizer(name)
             if scaled:  # half precision underflows without it
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(variables)

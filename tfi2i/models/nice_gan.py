@@ -244,6 +244,7 @@ class NICEGAN(ImageTranslator):
         adv_weight: float = 1.0,
         cycle_weight: float = 10.0,
         recon_weight: float = 10.0,
+        discriminator_learning_rate: float | None = None,
         ema_decay: float | None = None,
     ):
         """Sets the numbers of training; the defaults are the paper's.
@@ -257,6 +258,8 @@ class NICEGAN(ImageTranslator):
             adv_weight: of the sum of the three adversarial terms.
             cycle_weight: of the L1 distance after there and back.
             recon_weight: of the L1 distance of an image decoded into its own domain.
+            discriminator_learning_rate: of the discriminator's optimizer, where it shall have
+                another rate than the generator's (not in the paper); null: `learning_rate`.
             ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
         """
         self.learning_rate = learning_rate
@@ -266,10 +269,14 @@ class NICEGAN(ImageTranslator):
         self.adv_weight = adv_weight
         self.cycle_weight = cycle_weight
         self.recon_weight = recon_weight
+        self.discriminator_learning_rate = discriminator_learning_rate
         self.ema_decay = ema_decay
+        rates = {"generator": learning_rate, "discriminator": learning_rate}
+        if discriminator_learning_rate is not None:
+            rates["discriminator"] = discriminator_learning_rate
         self.prepare_training(
-            lambda: CoupledAdam(
-                LinearDecay(learning_rate, total_steps, decay_start), beta_1=0.5, l2=l2
+            lambda name: CoupledAdam(
+                LinearDecay(rates[name], total_steps, decay_start), beta_1=0.5, l2=l2
             ),
             ema_decay,
         )
