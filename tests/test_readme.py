@@ -83,6 +83,10 @@ def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatc
         "assert model.step == 4\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "error::UserWarning", "-c", script],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr

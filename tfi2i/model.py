@@ -130,6 +130,10 @@ class ImageTranslator(keras.Model):
         copy.trainable = False
         return copy
 
+    def fit(self, *args, shuffle: bool = False, **kwargs):
+        """Keras' `fit`; the order of examples is the data set's, so `shuffle` is off."""
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
     def minimize(self, name: str, loss, tape: tf.GradientTape) -> None:
         """One update of the variables of optimizer `name`, and of no others."""
         variables = self.optimizer_variables()[name]

@@ -142,7 +142,6 @@ def _fit_segment(
             steps_per_epoch=part.epoch_steps,
             epochs=part.epochs,
             callbacks=callbacks,
-            shuffle=False,  # the order is the data set's own
             verbose=0,
         )
 
