@@ -82,17 +82,7 @@ def fit(
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are
             no longer finite.
     """
-    for name, steps in (("sample_steps", sample_steps), ("checkpoint_steps", checkpoint_steps)):
-        if report_steps < 1 or steps < 1 or steps % report_steps:
-            raise InputError(
-                f"fit.{name} must be a multiple of fit.report_steps, received {name}={steps} with "
-                f"report_steps={report_steps}."
-            )
-    if system.step >= system.total_steps:
-        raise InputError(
-            f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
-            f"(now {system.total_steps}) to go on."
-        )
+    _check_steps(system, run, report_steps, sample_steps, checkpoint_steps)
     if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
     # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
@@ -121,6 +111,22 @@ def fit(
             _fit_segment(system, data, batches, seed, part, reports, callbacks)
     finally:
         reports.stop()
+
+
+def _check_steps(
+    system: ImageTranslator, run: Run, report_steps: int, sample_steps: int, checkpoint_steps: int
+) -> None:
+    for name, steps in (("sample_steps", sample_steps), ("checkpoint_steps", checkpoint_steps)):
+        if report_steps < 1 or steps < 1 or steps % report_steps:
+            raise InputError(
+                f"fit.{name} must be a multiple of fit.report_steps, received {name}={steps} with "
+                f"report_steps={report_steps}."
+            )
+    if system.step >= system.total_steps:
+        raise InputError(
+            f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
+            f"(now {system.total_steps}) to go on."
+        )
 
 
 def _fit_segment(
