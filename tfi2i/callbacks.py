@@ -40,11 +40,9 @@ class TestImages:
     pixels: dict[str, Pixels]
     paired: bool
 
-    def translations(self, system: Any, limit: int | None = None) -> dict[str, Pixels]:
-        """The outputs of every direction, by direction, for the first `limit` images."""
-        return {
-            d: run_over(system.predictor(d), self.pixels[d[0]][:limit]) for d in system.directions
-        }
+    def translations(self, system: Any) -> dict[str, Pixels]:
+        """The outputs of every direction, by direction."""
+        return {d: run_over(system.predictor(d), self.pixels[d[0]]) for d in system.directions}
 
 
 def run_over(function: Callable[[Any], Any], pixels: Pixels, batch: int = 8) -> Pixels:

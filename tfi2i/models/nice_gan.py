@@ -250,7 +250,7 @@ class NICEGAN(ImageTranslator):
         """Sets the numbers of training; the defaults are the paper's.
 
         Args:
-            learning_rate: of both optimizers.
+            learning_rate: of both optimizers, unless the discriminator has its own.
             total_steps: how long to train.
             decay_start: the last step at the full rate, from which it falls to 0 at
                 `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
