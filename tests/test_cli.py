@@ -11,13 +11,17 @@ import pytest
 from PIL import Image
 
 from tfi2i import config as configs
-from tfi2i import train, verbs, weights
+from tfi2i import train, weights
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.run_dir import Run
+from tfi2i.verbs import training
 
 CHECKOUT = Path(__file__).parent.parent
-VERBS = ("list", "demo", "train", "translate", "check-data", "import")
+VERBS = (
+    *("list", "demo", "train", "translate", "check-data", "import"),
+    *("evaluate", "study", "study-results"),
+)
 SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")
 
 
@@ -96,7 +100,8 @@ def test_help_answers_within_half_a_second_without_tensorflow():
 
 def test_importing_the_light_modules_does_not_load_tensorflow():
     done = python(
-        "import sys, tfi2i, tfi2i.cli, tfi2i.verbs, tfi2i.config, tfi2i.run_dir, tfi2i.settings\n"
+        "import sys, tfi2i, tfi2i.cli, tfi2i.config, tfi2i.run_dir, tfi2i.settings\n"
+        "from tfi2i.verbs import evaluation, training, translation\n"
         "assert tfi2i.InputError and tfi2i.Config and tfi2i.Run\n"
         "print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
     )
@@ -111,7 +116,6 @@ def test_every_verb_explains_itself_with_an_example(capsys, verb):
     assert caught.value.code == 0
     assert f"Examples:\n  tfi2i {verb}" in text
     assert max(map(len, text.splitlines())) <= 100
-    assert hasattr(verbs, f"{verb.replace('-', '_')}_verb")
 
 
 def test_the_public_names_are_there():
@@ -153,13 +157,13 @@ def test_what_goes_wrong_decides_the_code(monkeypatch, capsys, raised, code, lin
     def fail(arguments):
         raise raised
 
-    monkeypatch.setattr(verbs, "list_verb", fail)
+    monkeypatch.setattr(training, "list_verb", fail)
     assert main(["list"]) == code
     assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(verbs, "list_verb", lambda arguments: 1 // 0)
+    monkeypatch.setattr(training, "list_verb", lambda arguments: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         main(["list"])
 
@@ -167,8 +171,8 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_reader_that_has_enough_is_no_error():
     code = (
-        "import sys; from tfi2i import cli, verbs\n"
-        "verbs.list_verb = lambda a: [print('x' * 99) for _ in range(9999)] and 0\n"
+        "import sys; from tfi2i import cli\nfrom tfi2i.verbs import training\n"
+        "training.list_verb = lambda a: [print('x' * 99) for _ in range(9999)] and 0\n"
         "sys.exit(cli.main(['list']))"
     )
     command = f'TF_CPP_MIN_LOG_LEVEL=2 "{sys.executable}" -c "$1" | head -1'

@@ -17,9 +17,9 @@ FILES = sorted(
 ORDER = [
     *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
     *("losses", "layers", "optimizers", "tiles", "networks", "model", "official", "models"),
-    *("data", "evaluate", "environment", "keras_files", "run_dir"),
-    *("torch_pickle", "torch_files", "weights", "translate", "sheets", "callbacks", "train"),
-    *("config", "demo", "verbs", "cli"),
+    *("data", "environment", "keras_files", "run_dir", "torch_pickle", "torch_files"),
+    *("weights", "translate", "sheets", "evaluate", "callbacks", "train"),
+    *("config", "demo", "verbs", "arguments", "cli"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

@@ -4,9 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from skimage.metrics import structural_similarity
 
 from tfi2i.errors import InputError
-from tfi2i.evaluate.paired import l1, oracle_recolouring, psnr, trivial_answers
+from tfi2i.evaluate import paired
+from tfi2i.evaluate.paired import (
+    l1,
+    oracle_recolouring,
+    psnr,
+    recoloured,
+    retrieval_top1,
+    ssim,
+    trivial_answers,
+)
 
 
 def flat(*values, size=4):
@@ -32,7 +42,70 @@ def test_psnr_by_hand():
     assert psnr(flat(9)[0], flat(9)[0]) == math.inf
 
 
-@pytest.mark.parametrize("measure", [l1, psnr])
+def waves(seed, count=3, size=24):
+    """Smooth pictures, as photographs are."""
+    random = np.random.default_rng(seed)
+    steps = random.uniform(-0.4, 0.4, (2, count, 1, 1, 3))
+    rows, columns, _ = np.mgrid[:size, :size, :1]
+    return np.rint(127 + 120 * np.sin(steps[0] * rows + steps[1] * columns)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise_share", [0.02, 0.5])
+def test_ssim_agrees_with_another_implementation(noise_share):
+    first = waves(8, count=18)  # more than are taken at a time
+    second = np.rint((1 - noise_share) * first + noise_share * noise(9, 18, 24)).astype(np.uint8)
+    expected = [
+        structural_similarity(
+            *pair,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=-1,
+            data_range=255,
+        )
+        for pair in zip(first, second, strict=True)
+    ]
+    np.testing.assert_allclose(ssim(first, second), expected, atol=1e-3)
+
+
+def test_ssim_of_equal_and_of_opposite_pictures():
+    assert ssim(waves(10), waves(10)) == pytest.approx([1, 1, 1])
+    assert ssim(flat(0, size=11), flat(255, size=11))[0] < 0.001
+    assert (ssim(waves(10), 255 - waves(10)) < 0).all()
+
+
+def test_ssim_refuses_what_its_window_does_not_fit():
+    with pytest.raises(InputError, match="10 x 10 pixels; SSIM takes 11 x 11 or more"):
+        ssim(flat(1, size=10), flat(2, size=10))
+    with pytest.raises(InputError, match=r"\(16, 16, 3\); give two \(N, H, W, 3\)"):
+        ssim(flat(1, size=16)[0], flat(1, size=16)[0])
+
+
+@pytest.mark.parametrize("block", [2, 1000])
+def test_retrieval_counts_translations_that_find_their_own_truth(monkeypatch, block):
+    monkeypatch.setattr(paired, "BLOCK", block)
+    truths = np.random.default_rng(11).standard_normal((5, 16))
+    assert retrieval_top1(2 * truths, truths) == 1
+    assert retrieval_top1(truths[[0, 1, 2, 4, 3]], truths) == pytest.approx(0.6)
+    assert retrieval_top1(-truths, truths) == 0
+
+
+def test_ties_of_retrieval_count_against():
+    truths = np.random.default_rng(12).standard_normal((6, 16))
+    truths[3] = truths[1]
+    assert retrieval_top1(truths, truths) == pytest.approx(4 / 6)
+    assert retrieval_top1(np.ones((6, 16)), np.ones((6, 16))) == 0
+
+
+def test_retrieval_needs_pairs():
+    rows = np.ones((4, 3))
+    with pytest.raises(InputError, match="4 translations and 3 truths"):
+        retrieval_top1(rows, rows[:3])
+    with pytest.raises(InputError, match="at least 2 rows"):
+        retrieval_top1(rows[:1], rows[:1])
+
+
+@pytest.mark.parametrize("measure", [l1, psnr, ssim])
 def test_different_shapes_are_refused_not_broadcast(measure):
     with pytest.raises(InputError, match=r"\(1, 4, 4, 3\) and \(2, 4, 4, 3\)"):
         measure(flat(1), flat(1, 2))
@@ -66,6 +139,23 @@ def test_per_image_statistics_undo_each_pictures_own_exposure():
 def test_pictures_without_contrast_get_the_target_mean():
     answers = trivial_answers(flat(7, 7), flat(90, 90), flat(7, 7), flat(80, 100))
     assert answers["colour_statistics"] == answers["colour_statistics_global"] == 0
+
+
+def test_recoloured_pictures_score_as_the_answer_does():
+    inputs, targets = waves(13), noise(14, size=24)
+    made = recoloured(inputs, targets.mean((0, 1, 2)), targets.std((0, 1, 2)))
+    answer = trivial_answers(inputs, targets, inputs, targets)["colour_statistics"]
+    assert made.dtype == np.uint8
+    assert l1(made, targets) == pytest.approx(answer, abs=1e-3)
+    np.testing.assert_allclose(made.mean((1, 2)), np.tile(targets.mean((0, 1, 2)), (3, 1)), atol=8)
+
+
+@pytest.mark.parametrize("mean", [[10, 20], [1, 2, math.nan], [-1, 0, 0], [[1, 2, 3]]])
+def test_statistics_that_are_not_three_of_the_range_are_refused(mean):
+    with pytest.raises(InputError, match="mean is"):
+        recoloured(flat(1), mean, [1, 1, 1])
+    with pytest.raises(InputError, match="deviation is"):
+        recoloured(flat(1), [1, 1, 1], mean)
 
 
 def test_oracle_solves_a_recolouring_and_nothing_else():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -19,14 +20,17 @@ from tfi2i import config as configs
 from tfi2i import train
 from tfi2i.callbacks import collapse_note
 from tfi2i.errors import InputError
+from tfi2i.evaluate import backbones
+from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
+from tfi2i.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i.train import Segment, segments
 
 CHECKOUT = Path(__file__).parent.parent
 TINY = [
     *("model.image_size=48", "data.train_size=6", "data.test_size=3", "batches.load_size=50"),
-    *("fit.sample_images=2", "fit.validation_images=2", "fit.show=false"),
+    *("fit.sample_images=2", "fit.evaluate_images=3", "fit.show=false"),
 ]
 
 
@@ -57,21 +61,47 @@ def test_a_run_reports_every_loss_and_the_waiting_and_the_error(trained):
         assert set(system.loss_names) < set(report)
         assert report["images"] == report["step"] * 2
         assert 0 <= report["waiting_share"] <= 1
-        assert report["val_l1"] == pytest.approx(
-            (report["val_l1_a2b"] + report["val_l1_b2a"]) / 2, rel=1e-6
-        )
+        for name in ("val_l1", "val_kid"):
+            mean = (report[f"{name}_a2b"] + report[f"{name}_b2a"]) / 2
+            assert report[name] == pytest.approx(mean, rel=1e-6)
 
 
-def test_the_validation_error_is_that_of_the_saved_translators(trained):
+def test_the_validation_figures_are_those_of_the_saved_translators(trained):
     system, run = trained
     data = configs.build_data(tiny())
-    truth = {}
-    for key in "ab":
-        domain = data.validation[key]
-        truth[key] = np.stack([domain.read(i, system.image_size) for i in range(2)])
-    fake = [run.translator("a2b")(truth["a"] / np.float32(127.5) - 1)]
-    pixels = np.clip(np.rint((np.concatenate(fake) + 1) * 127.5), 0, 255).astype("uint8")
-    assert run.read_metrics()[-1]["val_l1_a2b"] == pytest.approx(l1(pixels, truth["b"]), abs=2e-4)
+    real = {
+        key: next(data.pictures("validation", key, system.image_size, limit=3))[0] for key in "ab"
+    }
+    fake = to_pixels(np.asarray(run.translator("a2b")(to_image(real["a"]))))
+    last = run.read_metrics()[-1]
+    assert last["val_l1_a2b"] == pytest.approx(l1(fake, real["b"]), abs=2e-4)
+    features = backbones.load().features
+    assert last["val_kid_a2b"] == pytest.approx(kid(features(fake), features(real["b"])), rel=1e-2)
+
+
+def test_without_held_out_pictures_the_best_is_chosen_on_training_pictures(tmp_path):
+    config = tiny("fit.tensorboard=false")
+    system, data, run = start(tmp_path, config)
+    data = replace(data, validation=None, paired=False)
+    train.fit(system, data, run, config.batches, **config.fit)
+    report = run.read_metrics()[-1]
+    assert "val_kid" in report
+    assert "val_l1" not in report
+    real = {key: next(data.pictures("train", key, system.image_size, limit=3))[0] for key in "ab"}
+    fake = to_pixels(np.asarray(run.translator("b2a")(to_image(real["b"]))))
+    features = backbones.load().features
+    assert report["val_kid_b2a"] == pytest.approx(
+        kid(features(fake), features(real["a"])), rel=1e-2
+    )
+
+
+def test_kid_can_be_switched_off_and_then_there_is_no_best(tmp_path):
+    config = tiny("fit.tensorboard=false", "fit.evaluate_steps=0")
+    system, data, run = start(tmp_path, config)
+    train.fit(system, data, run, config.batches, **config.fit)
+    assert not [key for report in run.read_metrics() for key in report if key.startswith("val_")]
+    assert run.checkpoint_path("last").is_file()
+    assert not run.checkpoint_path("best").exists()
 
 
 def test_a_run_holds_samples_checkpoints_translators_and_tensorboard(trained):
@@ -80,7 +110,7 @@ def test_a_run_holds_samples_checkpoints_translators_and_tensorboard(trained):
         with Image.open(run.sample_path(step)) as sheet:
             assert sheet.size[0] > 2 * 48
     assert run.load_system("last").step == 5
-    best = min(run.read_metrics(), key=lambda report: report["val_l1"])["step"]
+    best = min(run.read_metrics(), key=lambda report: report["val_kid"])["step"]
     assert run.load_system("best").step == best
     events = [e for path in run.tensorboard_dir.iterdir() for e in events_of(path)]
     assert {(5, "g_cycle"), (5, "val_l1"), (5, "samples")} <= set(events)
@@ -102,6 +132,18 @@ def test_steps_that_do_not_fit_are_refused(trained):
     system, run = trained
     with pytest.raises(InputError, match="checkpoint_steps=15 with report_steps=10"):
         train.fit(system, None, run, report_steps=10, sample_steps=10, checkpoint_steps=15)
+    with pytest.raises(InputError, match="evaluate_steps=15 with checkpoint_steps=10"):
+        train.fit(
+            system,
+            None,
+            run,
+            report_steps=10,
+            sample_steps=10,
+            checkpoint_steps=10,
+            evaluate_steps=15,
+        )
+    with pytest.raises(InputError, match="evaluate_images is 1; KID needs 2"):
+        train.fit(system, None, run, evaluate_images=1)
 
 
 @pytest.mark.parametrize(

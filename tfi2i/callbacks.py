@@ -6,7 +6,6 @@ Every callback counts by `system.step`, so a resumed run does at step t what it 
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +20,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tfi2i import sheets
 from tfi2i.data.pipeline import Clock
 from tfi2i.errors import InputError
+from tfi2i.evaluate import backbones
+from tfi2i.evaluate.distances import kid
+from tfi2i.evaluate.diversity import COPY_DISTANCE
 from tfi2i.evaluate.paired import l1
 from tfi2i.files import replacing
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pixels import run_over, to_image
 from tfi2i.run_dir import Run
 
 log = logging.getLogger("tfi2i")
 
 Pixels = NDArray[np.uint8]
-COPY_DISTANCE = 0.01  # mean |output - input| in 0..1, below which an output is called a copy
 CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
 
 
@@ -43,13 +44,6 @@ class TestImages:
     def translations(self, system: Any) -> dict[str, Pixels]:
         """The outputs of every direction, by direction."""
         return {d: run_over(system.predictor(d), self.pixels[d[0]]) for d in system.directions}
-
-
-def run_over(function: Callable[[Any], Any], pixels: Pixels, batch: int = 8) -> Pixels:
-    """Pixels (N, S, S, 3) through a function image -> image, a few at a time."""
-    images = to_image(pixels)
-    chunks = [images[i : i + batch] for i in range(0, len(images), batch)]
-    return np.concatenate([to_pixels(np.asarray(function(chunk))) for chunk in chunks])
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -258,27 +252,46 @@ def is_due(step: int, every: int, total_steps: int) -> bool:
 
 
 class Validation(keras.callbacks.Callback):
-    """Puts the error against the truth into the report of a step; stands before `Reports`."""
+    """Puts the KID of fixed pictures, and of pairs their error, into a step's report.
+
+    Stands before `Reports`. The pictures are none of the test set, or the figures of the best
+    checkpoint on the test set would be its luck.
+    """
 
     def __init__(self, reports: Reports, images: TestImages, every: int):
         super().__init__()
         self.reports = reports
         self.images = images
         self.every = every
+        self.real: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch, logs=None):
-        if is_due(self.model.step, self.every, self.model.total_steps):
-            fakes = self.images.translations(self.model)
-            errors = {d: l1(fake, self.images.pixels[d.split("2")[1]]) for d, fake in fakes.items()}
-            self.reports.extra |= {f"val_l1_{d}": error for d, error in errors.items()}
-            self.reports.extra["val_l1"] = sum(errors.values()) / len(errors)
+        if not is_due(self.model.step, self.every, self.model.total_steps):
+            return
+        backbone = backbones.load()
+        if not self.real:
+            self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
+        fakes = self.images.translations(self.model)
+        # Rounded: where arrays lie in memory decides the last bits of a matrix product.
+        kids = {
+            d: round(kid(backbone.features(fake), self.real[d[2]]), 6) for d, fake in fakes.items()
+        }
+        self._report("val_kid", kids)
+        if self.images.paired:
+            self._report(
+                "val_l1", {d: l1(fake, self.images.pixels[d[2]]) for d, fake in fakes.items()}
+            )
+
+    def _report(self, name: str, values: dict[str, float]) -> None:
+        self.reports.extra |= {f"{name}_{d}": value for d, value in values.items()}
+        self.reports.extra[name] = sum(values.values()) / len(values)
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves last.keras and the translators, and best.keras by the error of `Validation`.
+    """Saves last.keras and the translators, and best.keras by the KID of `Validation`.
 
     Stands after `Reports`: the report of a step is on disk before its checkpoint, so a resumed run
-    drops the reports that its checkpoint lacks and finds the best error so far in the others.
+    drops the reports that its checkpoint lacks and finds the best KID so far in the others.
     """
 
     def __init__(self, run: Run, every: int):
@@ -304,8 +317,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.keep_best()
 
     def keep_best(self) -> None:
-        """Makes the last checkpoint the best one if its validation error is the lowest so far."""
-        scored = [(r["val_l1"], r["step"]) for r in self.run.read_metrics() if r.get("val_l1")]
+        """Makes the last checkpoint the best one if its validation KID is the lowest so far."""
+        reports = self.run.read_metrics()
+        scored = [(r["val_kid"], r["step"]) for r in reports if r.get("val_kid") is not None]
         if scored and min(scored)[1] == self.model.step:
             self.run.copy_last_to_best()
 

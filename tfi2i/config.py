@@ -37,7 +37,7 @@ SMOKE_FIT = {
     "sample_steps": 2,
     "checkpoint_steps": 2,
     "sample_images": 2,
-    "validation_images": 2,
+    "evaluate_images": 2,
 }
 
 Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]

@@ -12,9 +12,11 @@ from rich.table import Table
 
 from tfi2i import config as configs
 from tfi2i import environment, sheets
-from tfi2i.callbacks import Pixels, run_over
+from tfi2i.callbacks import Pixels
+from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text
+from tfi2i.pixels import run_over
 from tfi2i.run_dir import Run
 from tfi2i.train import fit
 
@@ -85,6 +87,8 @@ def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
         best = min(errors.values())
         error = l1(fakes[direction], pixels[target])
         summary["l1"][direction] = errors | {"translation": error, "of_best_trivial": error / best}
+    console.print("Measuring on held-out pictures.")
+    summary["kid"] = _kid(evaluate(made, data, seed=seed))
     _write(out, made, summary, _picture(pixels, fakes))
     _show(console, out, made, summary)
     return summary
@@ -103,6 +107,19 @@ def fast_precision() -> str:
         flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
         native = "amx_bf16" in flags or "avx512_bf16" in flags
     return "mixed_bfloat16" if native else "float32"
+
+
+def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The KIDs of an evaluation by direction, of the translator and of what to compare with."""
+    return {
+        direction: {
+            "identity": found["trivial"]["identity"]["kid"],
+            "colour_statistics": found["trivial"]["colour_statistics"]["kid"],
+            "translation": found["checkpoints"]["last"]["kid"],
+            "floor": found["floor"]["kid"],
+        }
+        for direction, found in evaluation["directions"].items()
+    }
 
 
 def _picture(pixels: dict[str, Pixels], fakes: dict[str, Pixels]) -> Pixels:
@@ -144,9 +161,23 @@ def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> No
         *(f"{summary['l1'][d]['of_best_trivial']:.2f}" for d in directions),
     )
     console.print(table)
+    table = Table(title="KID x 1000 (distance of the sets of pictures)")
+    table.add_column("answer")
+    for direction in directions:
+        table.add_column(direction, justify="right")
+    names = {
+        "identity": NAMES["identity"],
+        "colour_statistics": NAMES["colour_statistics"],
+        "translation": f"[bold]{summary['system']}",
+        "floor": "other real pictures",
+    }
+    for key, name in names.items():
+        table.add_row(name, *(f"{1000 * summary['kid'][d][key]:.1f}" for d in directions))
+    console.print(table)
     console.print(
         f"{summary['steps']} steps in {minutes} min {seconds:02d} s, seed {summary['seed']}, "
         f"{summary['precision']}, {summary['cpus']} CPU cores.\n"
-        f"Look at {out / 'demo.png'}; the run is {made.path}.\n"
+        f"Look at {out / 'demo.png'} and {made.evaluation_dir / 'report.html'}; the run is "
+        f"{made.path}.\n"
         f"Use it: tfi2i translate {made.path} PICTURES --out FOLDER"
     )

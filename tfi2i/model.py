@@ -189,7 +189,10 @@ class ImageTranslator(keras.Model):
         """The translator as a compiled function, kept; it follows the weights as they train."""
         if direction not in self._predictors:
             translator = self.translator(direction)
-            self._predictors[direction] = tf.function(translator, reduce_retracing=True)
+            # One graph for any number of images: with one of its own for the number that comes
+            # first, a resumed training would round differently.
+            image = tf.TensorSpec(translator.input_shape, translator.input.dtype)
+            self._predictors[direction] = tf.function(translator, input_signature=[image])
         return self._predictors[direction]
 
     def attention(self, image, direction: str = "a2b"):

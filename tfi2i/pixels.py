@@ -1,5 +1,8 @@
 """Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,3 +16,12 @@ def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """An image of any shape in [-1, 1] to pixels, uint8 0..255, rounded and saturated."""
     scaled = (np.asarray(image, np.float32) + np.float32(1)) * np.float32(127.5)
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def run_over(
+    function: Callable[[Any], Any], pixels: NDArray[np.uint8], batch: int = 8
+) -> NDArray[np.uint8]:
+    """Pixels (N, S, S, 3) through a function image -> image, a few at a time."""
+    images = to_image(pixels)
+    chunks = [images[i : i + batch] for i in range(0, len(images), batch)]
+    return np.concatenate([to_pixels(np.asarray(function(chunk))) for chunk in chunks])

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages, Validation
@@ -51,8 +51,9 @@ def fit(
     report_steps: int = 100,
     sample_steps: int = 1000,
     checkpoint_steps: int = 1000,
+    evaluate_steps: int | None = None,
     sample_images: int = 6,
-    validation_images: int = 32,
+    evaluate_images: int = 128,
     tensorboard: bool = True,
     deterministic: bool | None = None,
     show: bool = True,
@@ -71,8 +72,12 @@ def fit(
         report_steps: a line in log.txt, metrics.jsonl and TensorBoard every so many steps.
         sample_steps: a sheet of test images every so many steps; a multiple of report_steps.
         checkpoint_steps: a checkpoint every so many steps; a multiple of report_steps.
+        evaluate_steps: the KID of a fixed set of pictures every so many steps, by which the best
+            checkpoint is chosen; a multiple of checkpoint_steps; null: with every checkpoint, 0:
+            never.
         sample_images: how many test images a sheet shows.
-        validation_images: how many pairs the validation error is taken on, where truth is known.
+        evaluate_images: how many pictures of each domain that KID is taken on: held-out ones where
+            the data has them beside its test set, else training pictures.
         tensorboard: whether to write TensorBoard's files too.
         deterministic: whether to allow only operations that give the same bits every time, slower
             on a GPU; null: on without a GPU, off with one.
@@ -82,6 +87,7 @@ def fit(
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are
             no longer finite.
     """
+    _check_evaluation(checkpoint_steps, evaluate_steps, evaluate_images)
     _check_steps(system, run, report_steps, sample_steps, checkpoint_steps)
     if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
@@ -92,11 +98,9 @@ def fit(
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = [StopOnNaN(run)]
-    validation = data.validation or (data.test if data.paired else None)
-    if validation is not None:
-        judged = replace(data, test=validation)
-        pairs = _images(judged, system.image_size, aspect, validation_images)
-        callbacks.append(Validation(reports, pairs, checkpoint_steps))
+    if evaluate_steps != 0:
+        judged = _judged(data, system.image_size, aspect, evaluate_images)
+        callbacks.append(Validation(reports, judged, evaluate_steps or checkpoint_steps))
     shown = _images(data, system.image_size, aspect, sample_images)
     callbacks += [
         reports,
@@ -127,6 +131,16 @@ def _check_steps(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
+
+
+def _check_evaluation(checkpoint_steps: int, steps: int | None, images: int) -> None:
+    if steps is not None and (steps < 0 or steps % checkpoint_steps):
+        raise InputError(
+            f"fit.evaluate_steps must be a multiple of fit.checkpoint_steps, received "
+            f"evaluate_steps={steps} with checkpoint_steps={checkpoint_steps}."
+        )
+    if images < 2:
+        raise InputError(f"fit.evaluate_images is {images}; KID needs 2 pictures or more.")
 
 
 def _fit_segment(
@@ -169,3 +183,20 @@ def _images(data: UnpairedData, image_size: int, aspect: str, limit: int) -> Tes
     }
     count = min(len(rows) for rows in pixels.values())
     return TestImages({key: rows[:count] for key, rows in pixels.items()}, data.paired)
+
+
+def _judged(data: UnpairedData, image_size: int, aspect: str, limit: int) -> TestImages:
+    """Pictures that are not of the test set, the same at every call."""
+    split = "validation" if data.validation else "train"
+    pixels = {}
+    for key in data.train:
+        batches = [
+            rows for rows, _ in data.pictures(split, key, image_size, aspect=aspect, limit=limit)
+        ]
+        if sum(map(len, batches)) < 2:
+            raise InputError(
+                f"{getattr(data, split)[key].where} needs 2 pictures or more that can be read; "
+                "switch KID off with fit.evaluate_steps=0."
+            )
+        pixels[key] = np.concatenate(batches)
+    return TestImages(pixels, paired=split == "validation")

@@ -18,7 +18,7 @@ from tfi2i.errors import InputError
 
 __all__ = ["SOURCES", "Domain", "UnpairedData", "folders", "scenes", "tfds", "timed"]
 
-VALIDATION_SIZE = 64  # pairs of scenes beyond the test set, to choose a checkpoint by
+VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
 
 def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> UnpairedData:

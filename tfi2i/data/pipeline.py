@@ -8,9 +8,10 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class UnpairedData:
         train: The `Domain` to train on, by "a" and "b".
         test: The `Domain` that training never sees, by "a" and "b".
         paired: Whether test["a"][i] and test["b"][i] are the same scene.
-        validation: Pairs like those of `test`, to choose a checkpoint by; None: `test`, if paired.
+        validation: Pairs of scenes beyond `test`, to choose a checkpoint by; None: there are none.
         failure: What stopped the loading of batches; TensorFlow reports it as an error of its own,
             which hides the sentence, so a caller of `fit` raises this instead.
     """
@@ -133,22 +134,62 @@ class UnpairedData:
         Raises:
             InputError: No test picture can be read.
         """
+        rows, names = [], []
+        batches = self.pictures("test", domain, image_size, aspect=aspect, batch=1)
+        for pixels, batch_names in islice(batches, limit):
+            rows.append(pixels)
+            names += batch_names
+        if not rows:
+            where = self.test[domain].where
+            raise InputError(f"{where} holds no test picture that can be read; add some.")
+        return np.concatenate(rows), names
+
+    def pictures(
+        self,
+        split: str,
+        domain: str,
+        image_size: int,
+        *,
+        aspect: str = "squash",
+        limit: int | None = None,
+        seed: int = 0,
+        batch: int = 32,
+    ) -> Iterator[tuple[Pixels, list[str]]]:
+        """The pixels (at most `batch`, S, S, 3) of a split and their names, a few at a time.
+
+        Unreadable pictures are left out; where test or validation is paired, both sides.
+
+        Args:
+            split: "train", "test" or "validation".
+            domain: "a" or "b".
+            image_size: The side S.
+            aspect: "squash" scales both sides to S, "crop" takes the centre square.
+            limit: A random sample of at most so many, in their order; of pairs, the same ones.
+            seed: Of that sample.
+            batch: Pictures at a time.
+        """
         _check_aspect(aspect)
-        chosen = self.test[domain]
-        others = [self.test[key] for key in KEYS if self.paired and key != domain]
+        domains: dict[str, Domain] = getattr(self, split)
+        chosen = domains[domain]
+        paired = split == "validation" or (split == "test" and self.paired)
+        others = [domains[key] for key in KEYS if paired and key != domain]
+        indices = np.arange(len(chosen))
+        if limit is not None and limit < len(indices):
+            random = np.random.default_rng(seed)
+            indices = np.sort(random.choice(len(indices), limit, replace=False))
         rows: list[Pixels] = []
         names: list[str] = []
-        for index, name in enumerate(chosen.names):
-            if limit is not None and len(rows) >= limit:
-                break
+        for index in map(int, indices):
             pixels = chosen.read_or_none(index, image_size)
             if pixels is None or any(o.read_or_none(index, image_size) is None for o in others):
                 continue
             rows.append(scaled_to_square(pixels, image_size, aspect))
-            names.append(name)
-        if not rows:
-            raise InputError(f"{chosen.where} holds no test picture that can be read; add some.")
-        return np.stack(rows), names
+            names.append(chosen.names[index])
+            if len(rows) == batch:
+                yield np.stack(rows), names
+                rows, names = [], []
+        if rows:
+            yield np.stack(rows), names
 
     def description(self) -> dict[str, Any]:
         """Name, counts and digests, for the record of a run."""

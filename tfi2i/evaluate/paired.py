@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.evaluate.distances import as_two_sets
+from tfi2i.evaluate.diversity import unit_rows
+
+WINDOW = 11  # pixels across the Gaussian window of SSIM
+BLOCK = 256  # rows whose similarities to all others are in memory at a time
 
 
 def l1(x: ArrayLike, y: ArrayLike) -> float:
@@ -31,6 +36,58 @@ def psnr(x: ArrayLike, y: ArrayLike) -> float:
     first, second = _same_shape(x, y)
     error = float(np.square(first - second).mean())
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def ssim(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
+    """Structural similarity (N,) of pixels (N, H, W, 3), 0..255, pair by pair; equal pictures: 1.
+
+    The mean over pixels and channels, with a Gaussian window of 11 pixels and deviation 1.5; the
+    window stays inside the picture.
+
+    Raises:
+        InputError: different shapes, not (N, H, W, 3), or pictures below 11 pixels.
+
+    Source: Wang et al. 2004, section III.B, per colour channel instead of on luminance.
+    """
+    import tensorflow as tf
+
+    first, second = _same_shape(x, y)
+    if first.ndim != 4 or first.shape[-1] != 3:
+        raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
+    if min(first.shape[1:3]) < WINDOW:
+        raise InputError(
+            f"Pictures to compare are {first.shape[1]} x {first.shape[2]} pixels; "
+            f"SSIM takes {WINDOW} x {WINDOW} or more."
+        )
+    parts = [slice(start, start + 16) for start in range(0, len(first), 16)]  # bounds the memory
+    found = [
+        tf.image.ssim(first[i], second[i], 255, filter_size=WINDOW, filter_sigma=1.5) for i in parts
+    ]
+    return np.concatenate(found)
+
+
+def retrieval_top1(translations: ArrayLike, truths: ArrayLike) -> float:
+    """The share 0..1 of translations whose nearest truth by cosine is their own; chance is 1 / N.
+
+    Both are features (N, D) of one network. Another truth that is as near counts against.
+
+    Raises:
+        InputError: fewer than 2 rows, shapes that differ, or numbers that are not finite or all 0.
+    """
+    first, second = map(unit_rows, as_two_sets(translations, truths))
+    if len(first) != len(second):
+        raise InputError(
+            f"There are {len(first)} translations and {len(second)} truths; give pairs."
+        )
+    hits = 0
+    for start in range(0, len(first), BLOCK):
+        similarity = first[start : start + BLOCK] @ second.T
+        rows = np.arange(len(similarity))
+        own = similarity[rows, start + rows]
+        similarity[rows, start + rows] = -np.inf
+        # Equal truths may differ in the last bits here: so small a lead is a tie.
+        hits += int((own > similarity.max(1) + 1e-12).sum())
+    return hits / len(first)
 
 
 def trivial_answers(
@@ -71,6 +128,25 @@ def trivial_answers(
         "colour_statistics_global": l1(_transfer(pixels, domain, to), targets),
         "mean_image": l1(np.broadcast_to(train_targets.mean(0), targets.shape), targets),
     }
+
+
+def recoloured(
+    pixels: NDArray[np.uint8], mean: ArrayLike, deviation: ArrayLike
+) -> NDArray[np.uint8]:
+    """Pixels (N, H, W, 3), each picture brought to a mean and a deviation (3,) per channel, 0..255.
+
+    With those of the target domain this is the answer "colour_statistics", as pixels.
+
+    Raises:
+        InputError: an array which is not (N, H, W, 3) uint8, or statistics out of range.
+    """
+    _require_pictures("pixels", pixels)
+    to = np.asarray(mean, np.float64), np.asarray(deviation, np.float64)
+    for name, values in zip(("mean", "deviation"), to, strict=True):
+        if values.shape != (3,) or not ((values >= 0) & (values <= 255)).all():
+            raise InputError(f"{name} is {values.tolist()}; give one of 0..255 for each channel.")
+    own = _channel_statistics(pixels, (1, 2))
+    return np.rint(_transfer(np.asarray(pixels, np.float32), own, to)).astype(np.uint8)
 
 
 def oracle_recolouring(

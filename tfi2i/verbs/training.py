@@ -1,4 +1,4 @@
-"""What the verbs of the command line do: parsed arguments in, exit code out."""
+"""The verbs up to a trained run: list, demo, train, check-data and import."""
 
 import argparse
 import logging
@@ -12,7 +12,6 @@ from typing import Any
 from tfi2i import config as configs
 from tfi2i.config import Config
 from tfi2i.errors import InputError
-from tfi2i.keras_files import load_translator
 from tfi2i.run_dir import Run, planned_name
 from tfi2i.settings import Setting, closest, shown, wanted
 
@@ -197,37 +196,6 @@ def _print_plan(config: Config, system: Any, runs: Path) -> None:
     for direction in system.directions:
         count = system.translator(direction).count_params()
         print(f"#   {direction:12} {count:>13,}  (the translator)")
-
-
-# translate
-
-
-def translate_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i translate RUN_OR_TRANSLATOR IMAGES…`."""
-    from tfi2i.tiles import PictureTranslator
-    from tfi2i.translate import translate_files
-
-    if arguments.tile is not None and arguments.tile < 1:
-        raise InputError(f"--tile {arguments.tile}: a tile's side is a number of pixels above 0.")
-    translator = _translator(arguments.model, arguments.direction)
-    summary = translate_files(
-        PictureTranslator(translator, tile=arguments.tile),
-        arguments.images,
-        arguments.out,
-        suffix=arguments.format,
-        overwrite=arguments.overwrite,
-    )
-    return 1 if summary.failed else 0
-
-
-def _translator(path: Path, direction: str | None) -> Any:
-    if path.is_file():
-        if direction is not None:
-            raise InputError(
-                f"--direction {direction}: {path} has one direction only; leave --direction out."
-            )
-        return load_translator(path)
-    return Run(path).translator("b2a" if direction == "b2a" else "a2b")
 
 
 # check-data

@@ -1,0 +1,195 @@
+"""What an evaluation measures, on answers whose figures are known beforehand."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from squares import Squares
+
+from tfi2i.data import UnpairedData, scenes
+from tfi2i.data.domains import Domain
+from tfi2i.errors import InputError
+from tfi2i.evaluate.distances import kid
+from tfi2i.evaluate.measure import Gallery, Measure, warnings
+from tfi2i.evaluate.report import Row
+
+SIDE = 32
+
+
+class Noise(Domain):
+    """Many small pictures that cost nothing to make."""
+
+    def __init__(self, count, seed):
+        super().__init__([f"{i}.png" for i in range(count)], "noise")
+        self.seed = seed
+
+    def read(self, index, side=None):
+        value = (index * 7 + self.seed) % 251
+        pixels = np.full((8, 8, 3), value, np.uint8)
+        pixels[: index % 8, :, index % 3] = index % 256
+        return pixels
+
+    def digest(self):
+        return str(len(self))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return scenes(train_size=12, test_size=10)
+
+
+def measure_of(data, **settings):
+    return Measure(data, Squares(), image_size=SIDE, **settings)
+
+
+def truth_of(data, direction):
+    """An answer that knows the truth."""
+    target = direction[2]
+    source = data.test_pixels(direction[0], SIDE)[0]
+    truth = data.test_pixels(target, SIDE)[0]
+    by_input = {pixels.tobytes(): answer for pixels, answer in zip(source, truth, strict=True)}
+    return lambda pixels: np.stack([by_input[one.tobytes()] for one in pixels])
+
+
+def test_the_truth_is_found_to_be_the_truth(data):
+    measure, gallery = measure_of(data), Gallery()
+    found = measure.translation(
+        "a2b", truth_of(data, "a2b"), truth_of(data, "b2a"), gallery, "last"
+    )
+    assert found["paired"]["l1"] == 0
+    assert found["paired"]["ssim"] == pytest.approx(1)
+    assert found["paired"]["retrieval_top1"] == 1
+    assert found["paired"]["retrieval_chance"] == 0.1
+    assert found["cycle_l1"] == 0
+    assert found["fid"] == pytest.approx(0, abs=1e-9)
+    assert found["diversity"]["fake"] == found["diversity"]["real"]
+    assert found["memorising"]["fake"] == found["memorising"]["real"]
+    assert found["notes"] == []
+
+
+def test_a_copy_of_the_input_scores_as_the_input_and_is_called_a_copy(data):
+    measure = measure_of(data)
+    found = measure.translation("a2b", lambda pixels: pixels, None, Gallery(), "last")
+    identity = measure.trivial("a2b")["identity"]
+    for name in ("kid", "kid_low", "kid_high", "fid", "paired"):
+        assert found[name] == identity[name]
+    assert found["cycle_l1"] is None
+    assert found["copying"]["l1"] == 0
+    assert len(found["notes"]) == 1
+
+
+def test_one_answer_for_everything_is_called_alike(data):
+    constant = data.test_pixels("b", SIDE, limit=1)[0]
+    found = measure_of(data).translation(
+        "a2b", lambda pixels: np.repeat(constant, len(pixels), 0), None, Gallery(), "last"
+    )
+    assert found["diversity"]["fake"] == pytest.approx(0, abs=1e-6)
+    assert any("alike" in note for note in found["notes"])
+
+
+def test_training_pictures_as_answers_are_called_memorised():
+    data = scenes(train_size=10, test_size=10)
+    train = np.concatenate([rows for rows, _ in data.pictures("train", "b", SIDE)])
+    found = measure_of(data).translation(
+        "a2b", lambda pixels: train[: len(pixels)], None, Gallery(), "last"
+    )
+    assert found["memorising"]["fake"] < 1e-6 < found["memorising"]["real"]
+    assert any("training" in note for note in found["notes"])
+
+
+def test_the_floor_is_training_pictures_against_test_pictures(data):
+    train, test = (
+        Squares().features(np.concatenate([rows for rows, _ in data.pictures(split, "b", SIDE)]))
+        for split in ("train", "test")
+    )
+    assert measure_of(data).floor("b")["kid"] == pytest.approx(kid(train, test), rel=1e-6)
+
+
+def test_the_same_pictures_of_both_domains_are_drawn_and_the_number_is_kept(data):
+    measure = measure_of(data, images=4, train_images=5)
+    found = measure.translation("a2b", truth_of(data, "a2b"), None, Gallery(), "last")
+    assert found["paired"]["l1"] == 0
+    assert measure.real("test", "b").moments.count == 4
+    assert measure.real("train", "b").moments.count == 5
+    assert (measure.planned("test", "a"), measure.planned("train", "a")) == (4, 5)
+
+
+def test_without_truth_the_distance_is_that_to_the_nearest_real_picture(data):
+    unpaired = UnpairedData("x", data.train, data.test)
+    gallery = Gallery()
+    found = measure_of(unpaired).translation("a2b", truth_of(data, "a2b"), None, gallery, "last")
+    assert found["paired"] is None
+    assert [row.truth for row in gallery.first] == [None] * 8
+    assert max(row.distance for row in gallery.worst) < 1e-6
+
+
+def test_too_few_pictures_are_refused():
+    data = UnpairedData("x", {k: Noise(3, 0) for k in "ab"}, {k: Noise(1, 1) for k in "ab"})
+    with pytest.raises(InputError, match="noise holds 1 pictures"):
+        measure_of(data).real("test", "a")
+
+
+def row(distance, which="last"):
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    return Row(str(distance), distance, pixels, {which: pixels}, None, None, None)
+
+
+def test_the_gallery_keeps_the_first_the_best_and_the_worst():
+    distances = np.random.default_rng(0).permutation(50) / 50
+    gallery = Gallery(first=3, extremes=2)
+    for index, distance in enumerate(distances):
+        gallery.offer(index, row(float(distance)))
+    gallery.close()
+    assert [one.distance for one in gallery.first] == list(distances[:3])
+    assert [one.distance for one in gallery.best] == [0, 0.02]
+    assert [one.distance for one in gallery.worst] == [0.98, 0.96]
+    for index in range(50):
+        gallery.offer(index, row(0.5, "best"))
+    assert [one.distance for one in gallery.best] == [0, 0.02]
+    for one in (*gallery.first, *gallery.best, *gallery.worst):
+        assert set(one.fakes) == {"last", "best"}
+
+
+def peak_of(count):
+    train = {key: Noise(10, 0) for key in "ab"}
+    data = UnpairedData("x", train, {"a": Noise(count, 1), "b": Noise(count, 2)}, paired=True)
+    measure = Measure(data, Squares(), image_size=8)
+    measure.real("test", "b")
+    tracemalloc.start()
+    found = measure._answered("a2b", lambda pixels: 255 - pixels, None, Gallery(), "last")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.pictures.moments.count == count
+    return peak
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures():
+    small, large = peak_of(500), peak_of(5000)
+    # Four numbers a picture, and its features in the sample.
+    assert large - small < 4500 * (4 * 8 + 48 * 4) * 2
+
+
+def test_small_numbers_and_useless_translations_come_with_a_warning():
+    score = {"kid": 0.1, "fid": 3.0, "paired": None}
+    found = {
+        "n": {"translated": 20, "real": 30, "train": 9},
+        "trivial": {"identity": score},
+        "checkpoints": {"last": score},
+    }
+    few = warnings("a2b", found)
+    for word, sentence in zip(("FID of 20 against 30", "intervals", "no closer"), few, strict=True):
+        assert word in sentence
+    found["n"] = {"translated": 2000, "real": 2000, "train": 9}
+    found["checkpoints"]["last"] = {"kid": 0.01, "fid": 1.0, "paired": None}
+    assert warnings("a2b", found) == []
+
+
+def test_right_content_in_a_wrong_texture_is_told_from_useless_translations():
+    found = {
+        "n": {"translated": 2000, "real": 2000, "train": 9},
+        "trivial": {"identity": {"kid": 0.1, "paired": {"l1": 0.3}}},
+        "checkpoints": {"last": {"kid": 0.2, "paired": {"l1": 0.1}}},
+    }
+    assert "closer to the truth" in warnings("a2b", found)[0]
+    found["checkpoints"]["last"]["paired"]["l1"] = 0.4
+    assert "closer to the truth" not in warnings("a2b", found)[0]

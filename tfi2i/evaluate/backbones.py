@@ -1,0 +1,269 @@
+"""Networks whose features KID and FID compare: pictures of any size to vectors.
+
+The networks stand in efficientnet.py and inception.py; here are their weights' files, the bringing
+of pictures to the network's size, and the running. Batch normalisation is folded into the
+convolutions. Letters: N pictures, H rows, W columns, D dimensions.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfi2i.errors import InputError
+from tfi2i.pixels import to_image
+from tfi2i.torch_files import read_torch
+
+if TYPE_CHECKING:
+    import keras
+
+NAMES = ("efficientnet-lite0", "inception-2015")
+PROTOCOLS = ("default", "nice-gan")
+
+BATCH = 32
+
+_CENTRES = {"efficientnet-lite0": np.float32(127), "inception-2015": np.float32(128)}
+_EPSILON = 1e-3  # of all batch normalisations in both networks
+_COUNTER = ".num_batches_tracked"  # of training batches: the one kind of tensor without a use
+
+Pixels = NDArray[np.uint8]
+Images = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that gives pictures of any size features; made by `load`.
+
+    Attributes:
+        dimensions: D, the numbers a picture is given.
+        side: rows and columns that a picture is brought to.
+        resizing: how, in words: "bicubic, antialiased, to 224 x 224".
+    """
+
+    name: str
+    dimensions: int
+    side: int
+    resizing: str
+    _prepare: Callable[[Pixels], Images] = field(repr=False)
+    _run: Callable[[Images], Images] = field(repr=False)
+
+    def features(self, pixels: Pixels) -> NDArray[np.float32]:
+        """The features (N, D) of pictures (N, H, W, 3), uint8.
+
+        On a CPU a picture's features are the same bits whatever pictures stand beside it.
+
+        Raises:
+            InputError: another type or shape.
+        """
+        pixels = np.asarray(pixels)
+        sides = pixels.shape[1:3]
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in sides:
+            raise InputError(
+                f"Pictures for {self.name} are {pixels.dtype} {pixels.shape}; "
+                "give uint8 pictures (N, H, W, 3)."
+            )
+        found = np.empty((len(pixels), self.dimensions), np.float32)
+        for start in range(0, len(pixels), BATCH):
+            some = pixels[start : start + BATCH]
+            # Always a full batch: other sizes would be traced anew and could round otherwise.
+            batch = np.zeros((BATCH, self.side, self.side, 3), np.float32)
+            batch[: len(some)] = self._prepare(some)
+            found[start : start + BATCH] = self._run(batch)[: len(some)]
+        return found
+
+
+def load(
+    name: str = "efficientnet-lite0", *, weights: Path | None = None, protocol: str = "default"
+) -> Backbone:
+    """A backbone, kept for the next call; "inception-2015" downloads 96 MB once per user.
+
+    Args:
+        name: one of `NAMES`.
+        weights: the file of its weights, to be had elsewhere; its content must be the known one.
+        protocol: "default" resizes as clean-fid does (Parmar et al. 2022, arXiv 2104.11222);
+            "nice-gan" as the official NICE-GAN's evaluation does, for inception-2015 alone.
+
+    Raises:
+        InputError: an unknown name or protocol, weights that cannot be had or are not the known
+            ones.
+    """
+    if name not in NAMES:
+        raise InputError(f"The backbones are {', '.join(NAMES)}; received {name!r}.")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"The protocols are {', '.join(PROTOCOLS)}; received {protocol!r}.")
+    if protocol == "nice-gan" and name != "inception-2015":
+        raise InputError(
+            f"The protocol nice-gan is for the backbone inception-2015, received {name}; "
+            "choose that or the protocol default."
+        )
+    return _load(name, Path(weights).expanduser() if weights else None, protocol)
+
+
+@functools.cache
+def _load(name: str, weights: Path | None, protocol: str) -> Backbone:
+    run, side, dimensions = _runner(name, weights)
+
+    def prepare(pixels: Pixels) -> Images:
+        if protocol == "nice-gan":
+            return bilinear(to_image(pixels), side)
+        return (bicubic(pixels, side) - _CENTRES[name]) / np.float32(128)
+
+    words = "bilinear, not antialiased" if protocol == "nice-gan" else "bicubic, antialiased"
+    return Backbone(name, dimensions, side, f"{words}, to {side} x {side}", prepare, run)
+
+
+@functools.cache
+def _runner(name: str, weights: Path | None) -> tuple[Callable[[Images], Images], int, int]:
+    """The network as a function of images (BATCH, side, side, 3); its side; its D."""
+    import tensorflow as tf
+
+    from tfi2i.evaluate import efficientnet, inception
+
+    if name == "efficientnet-lite0":
+        path, sha256 = weights or efficientnet.packaged_weights(), efficientnet.SHA256
+        network = efficientnet.network
+    else:
+        path, sha256 = weights or inception.fetched_weights(), inception.WEIGHTS.sha256
+        network = inception.network
+    _check(path, name, sha256)
+    tensors = Tensors(read_torch(path), path)
+    model = network(tensors)
+    tensors.require_all_used()
+    side, dimensions = model.input.shape[1], model.output["features"].shape[-1]
+
+    # XLA would be 20 times slower on a CPU.
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, side, side, 3), tf.float32)])
+    def run(images: Any) -> Any:
+        return model(images, training=False)["features"]
+
+    return lambda images: run(images).numpy(), side, dimensions
+
+
+def _check(path: Path, name: str, sha256: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if found != sha256:
+        raise InputError(
+            f"{path} does not hold the weights of {name}: its SHA-256 is {found} and not {sha256}; "
+            "it is damaged or another file, so remove it or give the right one."
+        )
+
+
+# bringing pictures to a size
+
+
+def bicubic(pixels: Pixels, side: int) -> Images:
+    """Pictures (N, H, W, 3) to (N, side, side, 3), antialiased; values 0..255, not rounded.
+
+    Source: clean-fid's "clean" mode. A picture of that size already is not touched.
+    """
+    if pixels.shape[1:3] == (side, side):
+        return pixels.astype(np.float32)
+    resized = np.empty((len(pixels), side, side, 3), np.float32)
+    for i, picture in enumerate(pixels):
+        for channel in range(3):
+            plane = Image.fromarray(picture[..., channel].astype(np.float32))
+            resized[i, ..., channel] = np.asarray(
+                plane.resize((side, side), Image.Resampling.BICUBIC)
+            )
+    return resized.clip(0, 255)
+
+
+def bilinear(images: Images, side: int) -> Images:
+    """Images (N, H, W, 3) to (N, side, side, 3), each pixel of the four nearest: not antialiased.
+
+    Source: the official NICE-GAN's evaluation.
+    """
+    import tensorflow as tf
+
+    return tf.image.resize(images, (side, side), antialias=False).numpy()
+
+
+# a file's tensors as layers
+
+
+class Tensors:
+    """The tensors of a PyTorch file by name, each to be used once: they become layers of Keras.
+
+    Widths and kernel sizes are the file's.
+    """
+
+    def __init__(self, values: Any, path: Path):
+        if not isinstance(values, Mapping):
+            raise InputError(f"{path} holds no tensors by name.")
+        self._left = {k: v for k, v in values.items() if not str(k).endswith(_COUNTER)}
+        self._path = path
+
+    def convolution(
+        self,
+        x: "keras.KerasTensor",
+        convolution: str,
+        normalisation: str,
+        *,
+        stride: int = 1,
+        padding: str = "same",
+        activation: str | None = None,
+    ) -> "keras.KerasTensor":
+        """A convolution, or a depthwise one, with the batch normalisation after it folded in."""
+        from keras import layers
+
+        kernel = self._take(f"{convolution}.weight", 4).astype(np.float64)
+        gamma, beta, mean, variance = (
+            self._take(f"{normalisation}.{part}", 1).astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gamma / np.sqrt(variance + _EPSILON)
+        folded = (kernel.T * scale).T
+        outputs, inputs, *size = kernel.shape
+        settings = {"strides": stride, "padding": padding, "activation": activation}
+        if inputs == 1 < x.shape[-1]:
+            layer = layers.DepthwiseConv2D(size, **settings)
+            folded = folded.transpose(2, 3, 0, 1)
+        else:
+            layer = layers.Conv2D(outputs, size, **settings)
+            folded = folded.transpose(2, 3, 1, 0)
+        return self._apply(layer, x, folded, beta - mean * scale)
+
+    def dense(self, x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
+        """A fully connected layer."""
+        from keras import layers
+
+        kernel = self._take(f"{name}.weight", 2)
+        return self._apply(layers.Dense(len(kernel)), x, kernel.T, self._take(f"{name}.bias", 1))
+
+    def require_all_used(self) -> None:
+        """Raises InputError if the file has tensors that the network has not."""
+        if self._left:
+            raise InputError(
+                f"{self._path} has {len(self._left)} tensors too many, such as "
+                f"{str(next(iter(self._left)))[:80]!r}; the weights of another network?"
+            )
+
+    def _take(self, name: str, rank: int) -> NDArray[np.floating]:
+        value = self._left.pop(name, None)
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != rank:
+            raise InputError(f"{self._path} lacks {name}, a tensor of {rank} dimensions.")
+        return value
+
+    def _apply(
+        self,
+        layer: "keras.Layer",
+        x: "keras.KerasTensor",
+        kernel: NDArray[np.floating],
+        bias: NDArray[np.floating],
+    ) -> "keras.KerasTensor":
+        try:
+            y = layer(x)
+            layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+        except ValueError as error:  # what Keras says to shapes that do not fit
+            raise InputError(f"{self._path} does not fit the network: {error}") from error
+        return y

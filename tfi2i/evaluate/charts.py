@@ -1,0 +1,134 @@
+"""Curves of a training as SVG text for a page: one panel a call, same input, same text.
+
+Words and axes take the page's text colour (`currentColor`) and the curves are legible on light and
+dark grounds, so that a chart follows the page's theme. Nothing from outside stands in a chart: a
+name with a dollar sign would be read as a formula. Matplotlib is imported when a chart is drawn.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+BLUE, ORANGE, GREEN, VIOLET = "#3d85d8", "#dd7a26", "#2f9e6e", "#9b6bd0"
+MOST_POINTS = 400
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: small, searchable and in the page's font
+    "svg.hashsalt": "tfi2i",  # ids are random without it
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    **{key: INK for key in ("text.color", "axes.edgecolor", "axes.labelcolor")},
+    **{key: INK for key in ("xtick.color", "ytick.color", "grid.color")},
+}
+
+
+def kid_chart(
+    name: str,
+    steps: Sequence[int],
+    kids: Sequence[float],
+    references: Mapping[str, float],
+    best_step: int | None = None,
+) -> str:
+    """KID x 1000 over steps, a marker an evaluation, with level lines to compare with.
+
+    The scale is logarithmic above 1 and linear below it, as KID may be negative.
+
+    Args:
+        name: letters and hyphens; makes the chart's ids differ from other charts' of the page.
+        steps: of the evaluations.
+        kids: one a step, not yet times 1000.
+        references: KID by what it belongs to, at most three.
+        best_step: of the best checkpoint, marked by an upright line.
+    """
+    import matplotlib
+    from matplotlib.ticker import NullLocator, SymmetricalLogLocator
+
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _panel(width=5.0, height=3.1)
+        values = 1000 * np.asarray(kids, float)
+        axes.plot(steps, values, "-o", color=BLUE, lw=1.6, ms=4, label="translations")
+        lines = zip(references.items(), (GREEN, VIOLET, VIOLET), ("--", "--", ":"), strict=False)
+        for (label, level), colour, style in lines:
+            axes.axhline(1000 * level, color=colour, ls=style, lw=1.3, label=label)
+        if best_step is not None:
+            label = f"best checkpoint, step {best_step}"
+            axes.axvline(best_step, color=ORANGE, lw=1.3, label=label)
+        shown = [*values, *(1000 * level for level in references.values())]
+        axes.set_yscale("symlog", linthresh=1, linscale=0.6)
+        axes.set_ylim(min(0, 1.5 * min(shown)), 1.5 * max(1, *shown))
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 2, 5]))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("step")
+        axes.set_ylabel("KID × 1000")
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=1.6)
+        return _svg(figure, name)
+
+
+def loss_chart(name: str, steps: Sequence[int], losses: Sequence[float | None]) -> str:
+    """One loss over steps, small; None leaves a gap, and long trainings show means of neighbours.
+
+    Args:
+        name: letters and hyphens; makes the chart's ids differ from other charts' of the page.
+        steps: of the reports.
+        losses: one a step.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _panel(width=2.3, height=1.4)
+        values = np.array([np.nan if loss is None else loss for loss in losses], float)
+        axes.plot(*_thinned(np.asarray(steps, float), values), color=BLUE, lw=1.3)
+        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="y", nbins=3)
+        return _svg(figure, name)
+
+
+def _panel(width: float, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(axis="y", alpha=0.18, lw=0.6)
+    axes.xaxis.set_major_formatter(lambda step, _: _short(step))
+    return figure, axes
+
+
+def _short(step: float) -> str:
+    return f"{step / 1000:g}k" if abs(step) >= 10_000 else f"{step:g}"
+
+
+def _thinned(
+    steps: NDArray[np.floating], values: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """At most MOST_POINTS means of as many neighbours each; a gap among them stays one."""
+    block = -(-len(steps) // MOST_POINTS)
+    if block <= 1:
+        return steps, values
+    starts = np.arange(0, len(steps), block)
+    sizes = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / sizes, np.add.reduceat(values, starts) / sizes
+
+
+def _svg(figure: "Figure", name: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    # The style would hold for the whole page.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)

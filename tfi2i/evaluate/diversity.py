@@ -1,0 +1,115 @@
+"""Whether translations copy their input, repeat the training pictures, or are all alike.
+
+The distances are cosine distances of features: 0 for one direction, 1 for a right angle, 2 for
+opposite directions. Letters: N and M pictures, D features.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfi2i.errors import InputError
+from tfi2i.evaluate.distances import as_features, as_two_sets
+
+Floats = NDArray[np.float64]
+BLOCK = 256  # rows whose similarities to all others are in memory at a time
+COPY_DISTANCE = 0.01  # mean |output - input| in 0..1, below which an output is called a copy
+
+
+def nearest(x: ArrayLike, y: ArrayLike, *, exclude_self: bool = False) -> Floats:
+    """The cosine distance (N,) of each row of x (N, D) to its nearest row of y (M, D).
+
+    With `exclude_self`, x and y are the same rows, and each looks for its nearest among the others.
+
+    Raises:
+        InputError: shapes that do not fit, numbers that are not finite, or a row of zeros.
+    """
+    first, second = map(unit_rows, as_two_sets(x, y, fewest=2 if exclude_self else 1))
+    if exclude_self and len(first) != len(second):
+        raise InputError(
+            f"exclude_self takes the same rows twice, and they are {len(first)} and {len(second)}."
+        )
+    found = np.empty(len(first))
+    for start in range(0, len(first), BLOCK):
+        similarity = first[start : start + BLOCK] @ second.T
+        if exclude_self:
+            own = np.arange(len(similarity))
+            similarity[own, start + own] = -np.inf
+        found[start : start + BLOCK] = 1 - similarity.max(1)
+    return np.clip(found, 0, 2)  # rounding goes 1e-16 beyond
+
+
+def spread(x: ArrayLike) -> float:
+    """The mean cosine distance between pairs of different rows of x (N, D): 0 for all alike.
+
+    Exact in O(N D): the square of the rows' sum holds the products of all pairs.
+
+    Raises:
+        InputError: fewer than 2 rows, another shape, not finite numbers, or a row of zeros.
+    """
+    rows = unit_rows(as_features(x, fewest=2))
+    count = len(rows)
+    similarity = (np.square(rows.sum(0)).sum() - count) / (count * (count - 1))
+    return max(0.0, float(1 - similarity))
+
+
+def copying_note(l1_to_input: float) -> str | None:
+    """What it means that translations are as close to their inputs as this; None if not copies.
+
+    Args:
+        l1_to_input: mean |output - input| as a share of the range, 0..1.
+    """
+    if l1_to_input < COPY_DISTANCE:
+        return (
+            f"the translations are copies of their inputs (distance {l1_to_input:.3f} of the "
+            "range): the translator changes nothing, and a low KID only says that the domains are "
+            "alike; lower the weights of the cycle and reconstruction losses"
+        )
+    return None
+
+
+def memorising_note(fake: float, real: float) -> str | None:
+    """What it means that translations are nearer to the training pictures than real ones are.
+
+    Args:
+        fake: the median distance of translations to the nearest training picture of the target.
+        real: the same of real test pictures of the target.
+    """
+    if fake < real / 2:
+        return (
+            f"the translations are much nearer to training pictures ({fake:.3f}) than real test "
+            f"pictures are ({real:.3f}): the translator repeats what it was trained on, and its "
+            "KID looks better than it is; train with more pictures or go back to an earlier "
+            "checkpoint"
+        )
+    return None
+
+
+def diversity_note(fake: float, real: float) -> str | None:
+    """What it means that translations spread less than real pictures; None if they do not.
+
+    Args:
+        fake: the spread of the translations.
+        real: the spread of real test pictures of the target.
+    """
+    if fake < real / 2:
+        return (
+            f"the translations are much more alike (spread {fake:.3f}) than real pictures are "
+            f"({real:.3f}): the generator has collapsed to a few answers; go back to an earlier "
+            "checkpoint or lower compile.learning_rate"
+        )
+    return None
+
+
+def unit_rows(features: Floats) -> Floats:
+    """Features (N, D), each row scaled to length 1.
+
+    Raises:
+        InputError: a row of zeros.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not lengths.all():
+        raise InputError(
+            f"The features in row {lengths.argmin()} are all 0 and have no direction; look at the "
+            "pictures and weights they come from."
+        )
+    return features / lengths

@@ -1,0 +1,228 @@
+"""The Inception network of FID and KID: the one that TensorFlow published on 2015-12-05.
+
+Szegedy et al. 2015, arXiv 1512.00567. keras.applications has one of another training, whose
+distances do not compare. The weights are the port of github.com/mseitzer/pytorch-fid; the graph
+differs from torchvision's in its pools, see `_average_pool` and `_block_e`.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+from keras import layers
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tfi2i.errors import InputError
+from tfi2i.files import replacing
+
+if TYPE_CHECKING:
+    from tfi2i.evaluate.backbones import Tensors
+
+SIDE = 299
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to be had at a URL, of known content; the size is in bytes."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+WEIGHTS = Download(
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    95_628_359,
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
+
+_SECONDS = 30  # without a byte
+_CHUNK = 1 << 18
+
+_log = logging.getLogger("tfi2i")
+
+
+# the weights
+
+
+def fetched_weights() -> Path:
+    """The weights' file in the user's cache, downloaded (96 MB) if it is not there yet.
+
+    Raises:
+        InputError: the server cannot be reached or sends something else, or the disk is full.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfi2i"
+    path = cache / WEIGHTS.url.rpartition("/")[2]
+    if path.exists():
+        return path
+    _log.info("Fetching %s into %s.", WEIGHTS.url, cache)
+    try:
+        with replacing(path) as temporary:
+            _download(WEIGHTS, temporary)
+    except (OSError, http.client.HTTPException, InputError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the server's answer too, and holds the connection
+        reason = str(error).strip("<>. ") or type(error).__name__
+        raise InputError(
+            f"{WEIGHTS.url} could not be fetched into {cache} ({reason}); download it elsewhere "
+            "and give it with --weights FILE, or use efficientnet-lite0, which needs no download."
+        ) from error
+    return path
+
+
+def _download(wanted: Download, path: Path) -> None:
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("inception-2015"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    digest = hashlib.sha256()
+    received = 0
+    with (
+        urllib.request.urlopen(wanted.url, timeout=_SECONDS) as response,
+        path.open("wb") as file,
+        progress,
+    ):
+        bar = progress.add_task("", total=wanted.size)
+        while received <= wanted.size and (chunk := response.read(_CHUNK)):
+            file.write(chunk)
+            digest.update(chunk)
+            received += len(chunk)
+            progress.update(bar, completed=received)
+    if received > wanted.size:
+        raise InputError(f"it is larger than the {wanted.size} bytes wanted")
+    if received < wanted.size:
+        raise InputError(f"it ended after {received} of {wanted.size} bytes")
+    if digest.hexdigest() != wanted.sha256:
+        raise InputError(f"its SHA-256 is {digest.hexdigest()} and not {wanted.sha256}")
+
+
+# the network
+
+
+def network(tensors: "Tensors") -> keras.Model:
+    """Images (N, 299, 299, 3), (pixels - 128) / 128 -> features (N, 2048) and logits (N, 1008)."""
+    image = keras.Input((SIDE, SIDE, 3))
+    x = _chain(tensors, image, "Conv2d_1a_3x3", halve=True)
+    x = _chain(tensors, x, "Conv2d_2a_3x3", padding="valid")
+    x = _halving_pool(_chain(tensors, x, "Conv2d_2b_3x3"))
+    x = _chain(tensors, x, "Conv2d_3b_1x1", "Conv2d_4a_3x3", padding="valid")
+    x = _halving_pool(x)
+    for name in ("Mixed_5b", "Mixed_5c", "Mixed_5d"):
+        x = _block_a(tensors, x, name)
+    x = _block_b(tensors, x, "Mixed_6a")
+    for name in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
+        x = _block_c(tensors, x, name)
+    x = _block_d(tensors, x, "Mixed_7a")
+    x = _block_e(tensors, x, "Mixed_7b", _average_pool(x))
+    # The published network has a maximum here; torchvision's has an average in both.
+    x = _block_e(tensors, x, "Mixed_7c", layers.MaxPooling2D(3, 1, "same")(x))
+    features = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, {"features": features, "logits": tensors.dense(features, "fc")})
+
+
+def _block_a(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.Concatenate()(
+        [
+            _chain(tensors, x, f"{name}.branch1x1"),
+            _chain(tensors, x, *_numbered(f"{name}.branch5x5", 2)),
+            _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 3)),
+            _chain(tensors, _average_pool(x), f"{name}.branch_pool"),
+        ]
+    )
+
+
+def _block_b(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.Concatenate()(
+        [
+            _chain(tensors, x, f"{name}.branch3x3", halve=True),
+            _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 3), halve=True),
+            _halving_pool(x),
+        ]
+    )
+
+
+def _block_c(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.Concatenate()(
+        [
+            _chain(tensors, x, f"{name}.branch1x1"),
+            _chain(tensors, x, *_numbered(f"{name}.branch7x7", 3)),
+            _chain(tensors, x, *_numbered(f"{name}.branch7x7dbl", 5)),
+            _chain(tensors, _average_pool(x), f"{name}.branch_pool"),
+        ]
+    )
+
+
+def _block_d(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.Concatenate()(
+        [
+            _chain(tensors, x, *_numbered(f"{name}.branch3x3", 2), halve=True),
+            _chain(tensors, x, *_numbered(f"{name}.branch7x7x3", 4), halve=True),
+            _halving_pool(x),
+        ]
+    )
+
+
+def _block_e(
+    tensors: "Tensors", x: keras.KerasTensor, name: str, pooled: keras.KerasTensor
+) -> keras.KerasTensor:
+    one = _chain(tensors, x, f"{name}.branch3x3_1")
+    two = _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 2))
+    return layers.Concatenate()(
+        [
+            _chain(tensors, x, f"{name}.branch1x1"),
+            _chain(tensors, one, f"{name}.branch3x3_2a"),
+            _chain(tensors, one, f"{name}.branch3x3_2b"),
+            _chain(tensors, two, f"{name}.branch3x3dbl_3a"),
+            _chain(tensors, two, f"{name}.branch3x3dbl_3b"),
+            _chain(tensors, pooled, f"{name}.branch_pool"),
+        ]
+    )
+
+
+def _chain(
+    tensors: "Tensors",
+    x: keras.KerasTensor,
+    *names: str,
+    padding: str = "same",
+    halve: bool = False,
+) -> keras.KerasTensor:
+    """Convolutions one after the other; to halve, the last has stride 2 and no padding."""
+    for name in names:
+        last = halve and name == names[-1]
+        x = tensors.convolution(
+            x,
+            f"{name}.conv",
+            f"{name}.bn",
+            stride=2 if last else 1,
+            padding="valid" if last else padding,
+            activation="relu",
+        )
+    return x
+
+
+def _numbered(stem: str, count: int) -> list[str]:
+    return [f"{stem}_{number}" for number in range(1, count + 1)]
+
+
+def _halving_pool(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.MaxPooling2D(3, 2)(x)
+
+
+def _average_pool(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Means of 3 x 3 that leave the padding out at the border, where torchvision counts zeros."""
+    return layers.AveragePooling2D(3, 1, "same")(x)

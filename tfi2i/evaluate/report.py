@@ -1,0 +1,385 @@
+"""report.html: one file, opened from disk, that shows how good a training's translations are.
+
+Figures come from the values of evaluation.json, curves from the run's metrics, pictures as pixels.
+"""
+
+import base64
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfi2i.errors import InputError
+from tfi2i.evaluate.charts import kid_chart, loss_chart
+from tfi2i.files import write_text
+
+Pixels = NDArray[np.uint8]
+
+SCHEMA = 1
+TEMPLATES = Path(__file__).parent / "templates"
+LARGEST_PNG = 96  # sides up to this are embedded without loss, larger ones as WebP
+WEBP_QUALITY = 90
+CHECKPOINTS = {"last": "Last checkpoint", "best": "Best checkpoint"}
+TRIVIAL = {"identity": "the input itself", "colour_statistics": "colour transfer"}
+CHECKS = {"copying": "l1", "memorising": "fake", "diversity": "fake"}  # each with its figure's key
+
+
+class Row(NamedTuple):
+    """One test picture of one direction and what became of it; all pixels uint8 (S, S, 3).
+
+    `distance` is in the units that its `Pictures` name; `fakes` are by checkpoint, "last" and
+    "best"; `cycle` and the colours of `attention` are of the last checkpoint.
+    """
+
+    name: str
+    distance: float
+    real: Pixels
+    fakes: dict[str, Pixels]
+    cycle: Pixels | None
+    attention: Pixels | None
+    truth: Pixels | None
+
+
+class Pictures(NamedTuple):
+    """The pictures of one direction; `distance` says in words what a row's distance measures."""
+
+    grid: list[Row]
+    best: list[Row]
+    worst: list[Row]
+    distance: str
+
+
+def write_report(
+    path: Path,
+    evaluation: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, Pictures],
+) -> None:
+    """Writes the page whole, or leaves the one that is there.
+
+    Args:
+        path: of the page; replaced if it exists.
+        evaluation: the values of evaluation.json; what is null or missing is left out.
+        metrics: the run's reports, each with its "step".
+        pictures: by direction; a direction may be missing.
+
+    Raises:
+        InputError: an evaluation of another schema, or a picture that is not uint8 (S, S, 3).
+    """
+    import jinja2
+
+    if evaluation.get("schema") != SCHEMA:
+        raise InputError(
+            f"The evaluation has schema {evaluation.get('schema')!r} and the report reads {SCHEMA};"
+            " evaluate the run again."
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        directions=[
+            _direction(key, result, metrics, pictures.get(key))
+            for key, result in evaluation["directions"].items()
+        ],
+        losses=list(_losses(metrics)),
+        notes=list(_notes(evaluation)),
+        config=list(_flat(evaluation["config"])),
+        environment=list(_flat(evaluation["environment"])),
+    )
+    # A file name that is not UTF-8 arrives with halves of surrogate pairs, which no file can hold.
+    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def _direction(
+    key: str,
+    result: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    pictures: Pictures | None,
+) -> dict[str, Any]:
+    """What the page shows of one direction."""
+    source, target = key.split("2")
+    columns, rows = _scores(result)
+    return {
+        "key": key,
+        "label": _words(key),
+        "source": source,
+        "target": target,
+        "n": result["n"],
+        "verdict": _verdict(result),
+        "choice": _choice(result["checkpoints"]),
+        "columns": columns,
+        "rows": rows,
+        "checks": list(_checks(result["checkpoints"])),
+        "checkpoints": _checkpoint_names(result["checkpoints"]),
+        "kid_chart": _kid_chart(key, result, metrics),
+        "sections": [] if pictures is None else list(_sections(key, pictures)),
+        "attention": pictures is not None
+        and any(row.attention is not None for part in pictures[:3] for row in part),
+    }
+
+
+# words
+
+
+def _words(direction: str) -> str:
+    return direction.replace("2", " to ")
+
+
+def _number(value: float | None, form: str, scale: float = 1) -> str:
+    """The value in a format, or nothing where there is none."""
+    return "" if value is None or not math.isfinite(value) else format(value * scale, form)
+
+
+def _percent(share: float | None, form: str = ".1f") -> str:
+    text = _number(share, form, 100)
+    return f"{text} %" if text else ""
+
+
+def _kid(score: Mapping[str, Any]) -> str:
+    return _number(score["kid"], "z.2f", 1000)
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    """The last checkpoint against the floor and the trivial answers, in one sentence."""
+    last, floor, trivial = result["checkpoints"]["last"], result["floor"], result["trivial"]
+    parts = []
+    if _kid(last):
+        others = [f"real pictures {_kid(floor)}"]
+        others += [f"{TRIVIAL[key]} {_kid(score)}" for key, score in trivial.items()]
+        parts.append(f"KID {_kid(last)} ({', '.join(others)}){_standing(last, floor, trivial)}")
+    paired = _paired(last)
+    answers = {key: _paired(score)["l1"] for key, score in trivial.items() if _paired(score)}
+    if paired:
+        text = f"L1 {_number(paired['l1'], '.3f')}"
+        if answers:
+            best = min(answers, key=answers.__getitem__)
+            text += f" against {_number(answers[best], '.3f')} of the best trivial answer"
+            text += f" ({TRIVIAL[best]})"
+        parts.append(text)
+    return "; ".join(parts) or "not measured"
+
+
+def _standing(
+    last: Mapping[str, Any], floor: Mapping[str, Any], trivial: Mapping[str, Mapping[str, Any]]
+) -> str:
+    if floor["kid_high"] is not None and last["kid"] <= floor["kid_high"]:
+        return ", not distinguishable from real pictures by this measure"
+    kids = {key: score["kid"] for key, score in trivial.items() if score["kid"] is not None}
+    if kids and last["kid"] >= min(kids.values()):
+        return f", no better than {TRIVIAL[min(kids, key=kids.__getitem__)]}"
+    return ""
+
+
+def _choice(checkpoints: Mapping[str, Any]) -> str:
+    """Which of two checkpoints KID prefers, if there are two and it can tell."""
+    last, best = checkpoints["last"], checkpoints.get("best")
+    if best is None or not _kid(last) or not _kid(best):
+        return ""
+    text = f"KID is {_kid(last)} at the last step, {last['step']}, and {_kid(best)} at "
+    text += f"the best checkpoint's, {best['step']}: "
+    bounds = [last["kid_low"], last["kid_high"], best["kid_low"], best["kid_high"]]
+    if None in bounds:
+        return text + "without intervals, it cannot be said whether that is more than chance."
+    last_low, last_high, best_low, best_high = bounds
+    if best_high < last_low:
+        return text + "the best checkpoint is better, by more than chance explains."
+    if last_high < best_low:
+        return text + "the last checkpoint is better, by more than chance explains."
+    return text + "the intervals overlap, so that the difference may be chance."
+
+
+def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    yield from evaluation["warnings"]
+    for direction, result in evaluation["directions"].items():
+        for key, checkpoint in result["checkpoints"].items():
+            where = f"{_words(direction)}, {CHECKPOINTS[key].lower()}"
+            yield from (f"{where}: {note}" for note in checkpoint.get("notes") or ())
+
+
+# tables
+
+
+def _paired(score: Mapping[str, Any]) -> Mapping[str, Any]:
+    return score.get("paired") or {}
+
+
+def _checkpoint_names(checkpoints: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """By key: name and step, in a fixed order."""
+    return {
+        key: (name, f"step {checkpoints[key]['step']}")
+        for key, name in CHECKPOINTS.items()
+        if key in checkpoints
+    }
+
+
+def _scores(result: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The measures that anything has, and the rows of the table: name, detail and cells by measure.
+
+    A cell is (figure, what stands small beside it).
+    """
+    checkpoints = result["checkpoints"]
+    named = [("Real pictures", "training against test: the floor", result["floor"], "floor")]
+    for key, (name, step) in _checkpoint_names(checkpoints).items():
+        named.append((name, step, checkpoints[key], "translation"))
+    for key, score in result["trivial"].items():
+        named.append((TRIVIAL[key].capitalize(), "learns nothing", score, "trivial"))
+    rows: list[dict[str, Any]] = [
+        {"name": name, "detail": detail, "kind": kind, "cells": _cells(score)}
+        for name, detail, score, kind in named
+    ]
+    measures = rows[0]["cells"]
+    return [key for key in measures if any(row["cells"][key][0] for row in rows)], rows
+
+
+def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    paired = _paired(score)
+    low, high = (_number(score[key], "z.2f", 1000) for key in ("kid_low", "kid_high"))
+    deviation = _number(score.get("kid_std"), ".2f", 1000)  # of protocols without an interval
+    spread = f"{low} to {high}" if low and high else f"± {deviation}" if deviation else ""
+    chance = _percent(paired.get("retrieval_chance"))
+    return {
+        "kid": (_kid(score), spread),
+        "fid": (_number(score["fid"], "z.1f"), ""),
+        "l1": (_number(paired.get("l1"), ".3f"), ""),
+        "psnr": (_number(paired.get("psnr_db"), ".1f"), ""),
+        "ssim": (_number(paired.get("ssim"), "z.3f"), ""),
+        "retrieval": (
+            _percent(paired.get("retrieval_top1")),
+            f"({chance})" if chance else "",
+        ),
+        "cycle_l1": (_number(score.get("cycle_l1"), ".3f"), ""),
+    }
+
+
+def _checks(checkpoints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows of the table of checks: the figure of every checkpoint, and that of real pictures."""
+    for key, figure in CHECKS.items():
+        found = {name: score.get(key) or {} for name, score in checkpoints.items()}
+        if all(values.get(figure) is None for values in found.values()):
+            continue
+        cells = {}
+        for name, values in found.items():
+            value, real = values.get(figure), values.get("real")
+            share = f"{_percent(value / real, '.0f')} of real" if value is not None and real else ""
+            cells[name] = (_number(value, ".3f"), share)
+        yield {"key": key, "cells": cells, "real": _number(found["last"].get("real"), ".3f")}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value as JSON or plain text) of nested settings."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{prefix}{key}", text
+
+
+# curves
+
+
+def _kid_chart(
+    key: str, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+) -> dict[str, str] | None:
+    """KID while training, as SVG, with its lowest point in words; None if it was not measured."""
+    points = [
+        (report["step"], report[f"val_kid_{key}"])
+        for report in metrics
+        if report.get(f"val_kid_{key}") is not None
+    ]
+    if not points:
+        return None
+    scores = {"real pictures": result["floor"]}
+    scores |= {TRIVIAL[name]: score for name, score in result["trivial"].items()}
+    levels = {name: score["kid"] for name, score in scores.items() if score["kid"] is not None}
+    best = result["checkpoints"].get("best")
+    steps, kids = zip(*points, strict=True)
+    step, kid = min(points, key=lambda point: point[1])
+    return {
+        "svg": kid_chart(f"kid-{key}", steps, kids, levels, best and best["step"]),
+        "words": f"lowest at step {step}: {_number(kid, 'z.2f', 1000)}",
+    }
+
+
+def _losses(metrics: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The terms of the generator's and the discriminator's loss, each with its curve as SVG."""
+    for title, prefix in (("Generator", "g"), ("Discriminator", "d")):
+        terms = dict.fromkeys(
+            term for report in metrics for term in report if re.fullmatch(prefix + r"_\w+", term)
+        )
+        charts = []
+        for number, term in enumerate(terms):
+            reports = [report for report in metrics if term in report]
+            steps = [report["step"] for report in reports]
+            losses = [report[term] for report in reports]
+            charts.append({"term": term, "svg": loss_chart(f"{prefix}{number}", steps, losses)})
+        if charts:
+            yield {"title": title, "charts": charts}
+
+
+# pictures
+
+
+def _sections(key: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
+    measured = f"by {pictures.distance}"
+    for title, rows in (
+        ("Side by side", pictures.grid),
+        (f"Best {measured}", pictures.best),
+        (f"Worst {measured}", pictures.worst),
+    ):
+        if rows:
+            shown = [
+                {
+                    "name": row.name,
+                    "distance": f"{pictures.distance} {_number(row.distance, '.3f')}",
+                    "pictures": list(_shown(key, row)),
+                }
+                for row in rows
+            ]
+            yield {"title": title, "rows": shown}
+
+
+def _shown(key: str, row: Row) -> Iterator[dict[str, Any]]:
+    """The pictures of a row in reading order, embedded; the input carries the attention map."""
+    wanted: dict[str, Pixels | None] = {"Input": row.real}
+    wanted |= {f"Translation, {key}": row.fakes[key] for key in CHECKPOINTS if key in row.fakes}
+    wanted |= {"There and back": row.cycle, "Truth": row.truth}
+    for label, pixels in wanted.items():
+        if pixels is not None:
+            where = f"{label} of {row.name!r} ({_words(key)})"
+            overlay = None
+            if label == "Input" and row.attention is not None:
+                overlay = _data_uri(row.attention, f"Attention on {where}")
+            yield {
+                "label": label,
+                "uri": _data_uri(pixels, where),
+                "overlay": overlay,
+                "small": len(pixels) <= LARGEST_PNG,
+            }
+
+
+def _data_uri(pixels: Pixels, where: str) -> str:
+    given = np.asarray(pixels)
+    if given.ndim != 3 or given.shape[-1] != 3 or given.dtype != np.uint8 or not given.size:
+        raise InputError(f"{where} is {given.dtype} {given.shape}; give uint8 pixels (S, S, 3).")
+    file = io.BytesIO()
+    image = Image.fromarray(given)
+    if max(image.size) <= LARGEST_PNG:
+        image.save(file, "PNG", optimize=True)
+        kind = "png"
+    else:
+        image.save(file, "WEBP", quality=WEBP_QUALITY)
+        kind = "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
