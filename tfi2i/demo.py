@@ -88,7 +88,8 @@ def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
         error = l1(fakes[direction], pixels[target])
         summary["l1"][direction] = errors | {"translation": error, "of_best_trivial": error / best}
     console.print("Measuring on held-out pictures.")
-    summary["kid"] = _kid(evaluate(made, data, seed=seed))
+    evaluation = evaluate(made, data, seed=seed)
+    summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
     _write(out, made, summary, _picture(pixels, fakes))
     _show(console, out, made, summary)
     return summary
@@ -174,6 +175,8 @@ def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> No
     for key, name in names.items():
         table.add_row(name, *(f"{1000 * summary['kid'][d][key]:.1f}" for d in directions))
     console.print(table)
+    for note in summary["notes"]:
+        console.print(f"Note: {note}", markup=False, highlight=False)
     console.print(
         f"{summary['steps']} steps in {minutes} min {seconds:02d} s, seed {summary['seed']}, "
         f"{summary['precision']}, {summary['cpus']} CPU cores.\n"

@@ -8,9 +8,11 @@
       tensorboard/                 the same for TensorBoard, if asked for
       samples/000200.png           the same test images at every stage, by step
       checkpoints/last.keras       networks, optimizers and the step count in one file: to resume
-      checkpoints/best.keras       the same, of the step the evaluation liked best
+      checkpoints/best.keras       the same, of the step with the lowest KID while training
       translators/a2b.keras        image -> image, a plain model without training parts: to use
-      evaluation/  exports/        reports; artefacts with their sidecars
+      evaluation/report.html       what `tfi2i evaluate` found, to look at
+      evaluation/evaluation.json   the same, to compute with
+      exports/                     artefacts with their sidecars
       lock                         held by the process that trains; says which one
 
 The number orders the runs of a folder, over all systems and data sets. Nothing is overwritten but

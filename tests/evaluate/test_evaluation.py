@@ -3,13 +3,15 @@
 import json
 
 import pytest
+from PIL import Image
 from squares import Squares
 
 from tfi2i import config as configs
 from tfi2i import train
+from tfi2i.arguments import parser
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.evaluate import evaluation
+from tfi2i.evaluate import backbones, evaluation
 from tfi2i.run_dir import Run
 
 SMALL = ["data.train_size=6", "data.test_size=4", "fit.show=false", "fit.tensorboard=false"]
@@ -134,3 +136,51 @@ def test_a_run_without_a_checkpoint_says_so(run, tmp_path):
     made = Run.create(tmp_path, "NICEGAN", "x", run.config, {})
     with pytest.raises(InputError, match="has no checkpoint"):
         evaluation.evaluate(made, configs.build_data(configs.load(made.config_path)))
+
+
+def test_a_study_of_a_run_and_a_folder_is_made_and_counted(run, tmp_path, capsys):
+    data = configs.build_data(configs.load(run.config_path))
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name, pixels in zip(data.test["a"].names, data.test_pixels("b", 64)[0], strict=True):
+        Image.fromarray(pixels).save(theirs / name)
+    out = tmp_path / "study"
+    arguments = ["study", f"ours={run.path}", str(theirs), "--images", "3", "--out", str(out)]
+    assert main(arguments) == 0
+    assert str(out / "index.html") in capsys.readouterr().out
+    assert len(list((out / "pictures").iterdir())) == 9  # three inputs, each with two answers
+    (theirs / data.test["a"].names[0]).unlink()
+    for path in theirs.iterdir():
+        path.rename(path.with_stem(f"other-{path.stem}"))
+    assert main([*arguments[:-1], str(tmp_path / "again")]) == 2
+    assert "has no translation of" in capsys.readouterr().err
+
+    votes = {
+        "schema": 1,
+        "study": "f" * 16,
+        "methods": ["ours", "theirs"],
+        "questions": 3,
+        "participant": "0123456789abcdef",
+        "finished": "2026-11-21T08:00:00.000Z",
+        "votes": [
+            {"question": f"p{i}", "chosen": name, "shown": ["theirs", "ours"], "ms": 900}
+            for i, name in enumerate(("ours", "ours", "theirs"))
+        ],
+    }
+    (tmp_path / "votes.json").write_text(json.dumps(votes))
+    assert main(["study-results", str(tmp_path / "votes.json")]) == 0
+    assert "66.7 %" in capsys.readouterr().out
+
+
+def test_a_study_without_a_run_is_refused(tmp_path, capsys):
+    assert main(["study", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
+    assert "at least one run" in capsys.readouterr().err
+
+
+def test_the_command_line_knows_the_backbones_and_protocols():
+    options = {
+        action.dest: action.choices
+        for action in parser()._subparsers._group_actions[0].choices["evaluate"]._actions
+    }
+    assert options["backbone"] == backbones.NAMES
+    assert options["protocol"] == backbones.PROTOCOLS

@@ -221,11 +221,11 @@ class Measure:
             "identity": lambda pixels: pixels,
             "colour_statistics": recolour,
         }
-        scores = {}
-        for name, answer in answers.items():
-            found = self._answered(direction, answer, None, None, "")
-            scores[name] = self._scored(direction, found)
-        return scores
+        return {name: self.score_of(direction, answer) for name, answer in answers.items()}
+
+    def score_of(self, direction: str, answer: Answer) -> dict[str, Any]:
+        """KID, FID and paired errors of an answer."""
+        return self._scored(direction, self._answered(direction, answer, None, None, ""))
 
     def translation(
         self, direction: str, answer: Answer, back: Answer | None, gallery: Gallery, which: str

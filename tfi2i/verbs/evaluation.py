@@ -22,7 +22,7 @@ def evaluate_verb(arguments: argparse.Namespace) -> int:
     from tfi2i.evaluate.evaluation import evaluate, report_path, summary_table
 
     run = Run(arguments.run)
-    data, aspect = _pictures(run, arguments.overrides)
+    data, aspect = pictures_of(run, arguments.overrides)
     evaluation = evaluate(
         run,
         data,
@@ -49,12 +49,12 @@ def evaluate_verb(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(run: Run, overrides: list[str]) -> tuple[Any, str]:
+def pictures_of(run: Run, overrides: list[str]) -> tuple[Any, str]:
     """The data of a run and how its pictures become squares."""
     for override in overrides:
         if override.partition(".")[0] not in ("data", "batches"):
             raise InputError(
-                f"--set {override}: an evaluation takes the run as it is; only data.… and "
+                f"--set {override}: this takes the run as it is; only data.… and "
                 "batches.aspect, which say what pictures to look at, can be set."
             )
     config = configs.load(run.config_path, overrides)
@@ -78,7 +78,7 @@ def study_verb(arguments: argparse.Namespace) -> int:
             "methods may be folders of pictures."
         )
     source = arguments.direction[0]
-    data, aspect = _pictures(runs[0], arguments.overrides)
+    data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
     batches = data.pictures(
         "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
