@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tfi2i_export import sidecar
 
 from tfi2i.data.scenes import draw_many
 from tfi2i.pictures import read_picture
@@ -46,6 +47,13 @@ def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
         trivial = {key: errors[key] for key in ("identity", "colour_statistics", "mean_image")}
         assert all(0.1 < value < 0.6 for value in trivial.values())
         assert errors["translation"] > 0.1  # four steps teach nothing
+        assert abs(errors["int8"] - errors["translation"]) < 0.01
+    for direction in ("a2b", "b2a"):
+        assert summary["kid"][direction]["floor"] < summary["kid"][direction]["translation"]
+        card = sidecar.verify(out / RUN / "exports" / f"{direction}-int8.json")
+        assert card.evaluation["pictures"] == 4
+        assert card.size_bytes // 1000 == summary["int8"][direction]["kilobytes"]
+    assert "</html>" in (out / RUN / "evaluation" / "report.html").read_text()
 
 
 def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo, tmp_path):

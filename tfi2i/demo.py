@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from tfi2i import config as configs
 from tfi2i import environment, sheets
 from tfi2i.callbacks import Pixels
+from tfi2i.data.pipeline import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text
@@ -31,11 +33,15 @@ NAMES = {
 }
 
 
-def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
-    """Trains NICE-GAN on scenes, measures it on held-out pairs, and draws `out/demo.png`.
+Export = Callable[[Run, UnpairedData, str], tuple[Path, Callable[[Pixels], Pixels]]]
+
+
+def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
+    """Trains NICE-GAN on scenes, measures and exports it, and draws `out/demo.png`.
 
     Args:
         out: a folder; each demo is a run of its own in it, and demo.png shows the latest.
+        export: makes the int8 file of a direction; gives its path and pixels -> pixels by it.
         seed: of the scenes, of the first weights and of the order of examples.
         smoke: a few steps of a tiny system, to see within a minute that everything works.
 
@@ -78,6 +84,7 @@ def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "pairs": len(pixels["a"]),
         "l1": {},
+        "int8": {},
     }
     fakes = {}
     for direction in system.directions:
@@ -90,7 +97,14 @@ def run(out: Path, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
     console.print("Measuring on held-out pictures.")
     evaluation = evaluate(made, data, seed=seed)
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
-    _write(out, made, summary, _picture(pixels, fakes))
+    small = {}
+    for direction in system.directions:
+        source, target = direction.split("2")
+        path, answer = export(made, data, direction)
+        small[direction] = answer(pixels[source])
+        summary["l1"][direction]["int8"] = l1(small[direction], pixels[target])
+        summary["int8"][direction] = {"file": str(path), "kilobytes": path.stat().st_size // 1000}
+    _write(out, made, summary, _picture(pixels, fakes, small))
     _show(console, out, made, summary)
     return summary
 
@@ -123,14 +137,17 @@ def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
-def _picture(pixels: dict[str, Pixels], fakes: dict[str, Pixels]) -> Pixels:
-    """Rows input, translation, truth, for both directions; the first pairs, not chosen ones."""
+def _picture(
+    pixels: dict[str, Pixels], fakes: dict[str, Pixels], small: dict[str, Pixels]
+) -> Pixels:
+    """Rows input, translation, int8, truth for both directions; the first pairs, not chosen."""
     rows = []
     for direction, fake in fakes.items():
         source, target = direction.split("2")
         rows += [
             (f"input {source}", pixels[source][:COLUMNS]),
             ("translation", fake[:COLUMNS]),
+            ("int8 .tflite", small[direction][:COLUMNS]),
             (f"truth {target}", pixels[target][:COLUMNS]),
         ]
     return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
@@ -158,6 +175,9 @@ def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> No
         *(f"[bold]{summary['l1'][d]['translation']:.3f}" for d in directions),
     )
     table.add_row(
+        "the same as int8 .tflite", *(f"{summary['l1'][d]['int8']:.3f}" for d in directions)
+    )
+    table.add_row(
         "its share of the best trivial answer",
         *(f"{summary['l1'][d]['of_best_trivial']:.2f}" for d in directions),
     )
@@ -182,5 +202,7 @@ def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> No
         f"{summary['precision']}, {summary['cpus']} CPU cores.\n"
         f"Look at {out / 'demo.png'} and {made.evaluation_dir / 'report.html'}; the run is "
         f"{made.path}.\n"
+        f"For the phone: {', '.join(one['file'] for one in summary['int8'].values())}, "
+        f"{' and '.join(str(one['kilobytes']) for one in summary['int8'].values())} kB.\n"
         f"Use it: tfi2i translate {made.path} PICTURES --out FOLDER"
     )

@@ -91,8 +91,19 @@ def demo_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i demo`."""
     from tfi2i import demo
 
-    demo.run(arguments.out, seed=arguments.seed, smoke=arguments.smoke)
+    demo.run(arguments.out, _int8, seed=arguments.seed, smoke=arguments.smoke)
     return 0
+
+
+def _int8(run: Run, data: Any, direction: Any) -> tuple[Path, Any]:
+    """The int8 file of a direction, and pixels -> pixels by it."""
+    from tfi2i_export.exporting import Choice, export
+    from tfi2i_export.interpreter import TFLiteTranslator
+
+    # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly, and
+    # the picture and the table show the difference.
+    path = export(run, data, Choice(direction=direction), accept=True)
+    return path, TFLiteTranslator(path)
 
 
 # train

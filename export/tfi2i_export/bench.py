@@ -1,0 +1,307 @@
+"""How fast, big and true exported .tflite files are, side by side, on this machine.
+
+Times are of one process that runs the files in turn, so that whatever else the machine does hits
+all of them alike: their ratios hold where the milliseconds do not.
+"""
+
+import dataclasses
+import functools
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfi2i.errors import InputError
+from tfi2i.run_dir import Direction, Run
+from tfi2i_export.agreement import EQUAL_DB
+from tfi2i_export.interpreter import INPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.peak_memory import peak_memory_mb
+from tfi2i_export.sidecar import Sidecar
+from tfi2i_export.tflite_pictures import sidecar_of
+
+THREADS = (1, 2, 4)
+WARM_UP = 3  # runs that are not counted
+LARGEST_SIDE = 4096
+PLAIN = "plain export"
+"""The name of the file without the rewrites of `fold`, and its format."""
+
+log = logging.getLogger("tfi2i")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Milliseconds for a picture: the median, and what 10 % and 90 % of the runs stay below."""
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one file takes.
+
+    Attributes:
+        name: The file's, without .tflite.
+        format: As its sidecar has it; None: it has no sidecar.
+        size: (H, W) of the picture it was timed on; of a file for several sizes, the first.
+        size_bytes: Of the file.
+        partitions: The parts that XNNPACK, LiteRT's delegate for CPUs, takes; 1 is best.
+        undelegated: How often each operation is outside of them.
+        latency: By number of threads.
+        memory_mb: What a translation adds to a process at its peak; None: unknown.
+        ratio_float32: The median with the fewest threads to that of the float32 file for this size.
+        ratio_plain: The same to that of the plain export.
+        psnr_db: The mean agreement with the run's own translations, as its sidecar has it.
+    """
+
+    name: str
+    format: str | None
+    size: tuple[int, int]
+    size_bytes: int
+    partitions: int | None
+    undelegated: dict[str, int]
+    latency: dict[int, Latency]
+    memory_mb: float | None
+    ratio_float32: float | None
+    ratio_plain: float | None
+    psnr_db: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    name: str
+    path: Path
+    format: str | None
+    size: tuple[int, int]
+    sidecar: Sidecar | None
+
+
+def bench(
+    artefacts: Sequence[Path],
+    *,
+    threads: Sequence[int] = THREADS,
+    runs: int = 30,
+    plain: Run | Path | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Measures .tflite files that `tfi2i export` made, in the order given, the plain export last.
+
+    Args:
+        artefacts: Files, or folders: all .tflite files in them.
+        threads: Of the CPU; more than the machine has are left out.
+        runs: Of each file with each number of threads.
+        plain: What to compare with besides: a run, which is converted anew for the first file's
+            direction and size and without rewriting, or a file that this has made.
+        size: Side of the pictures for files of free size; their sidecar's unless given.
+        progress: Is told after each piece of work how many are done and how many there are.
+
+    Raises:
+        InputError: A file cannot be used, or an argument makes no sense.
+    """
+    if runs < 1:
+        raise InputError(f"runs is {runs}; give 1 or more.")
+    counts = _affordable(threads)
+    files = _files(tflite_files(artefacts), size)
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(plain, Run):
+            log.info("Converting the run without rewriting it, to compare with.")
+            content = plain_export(plain, _direction(files[0]), files[0].size)
+            plain = Path(folder) / "plain.tflite"
+            plain.write_bytes(content)
+        if plain is not None:
+            files.append(_File(PLAIN, plain, PLAIN, _picture(plain, None, size), None))
+        return _measured(files, counts, runs, progress)
+
+
+def _measured(
+    files: list[_File], counts: list[int], runs: int, progress: Progress | None
+) -> list[Result]:
+    from tfi2i_export.conversion import inspect
+
+    total, done = len(files) + len(counts) * runs, 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    memory, inside = [], []
+    for file in files:
+        inside.append(inspect(file.path.read_bytes()))
+        memory.append(peak_memory_mb(file.path, file.size))
+        tell()
+    latencies = [_latencies(files, count, runs, tell) for count in counts]
+    medians = [latency.median_ms for latency in latencies[0]]
+    return [
+        Result(
+            name=file.name,
+            format=file.format,
+            size=file.size,
+            size_bytes=file.path.stat().st_size,
+            partitions=inside[i].partitions,
+            undelegated=inside[i].undelegated,
+            latency={count: one[i] for count, one in zip(counts, latencies, strict=True)},
+            memory_mb=memory[i],
+            ratio_float32=_ratio(files, medians, i, "float32"),
+            ratio_plain=_ratio(files, medians, i, PLAIN),
+            psnr_db=_psnr_db(file.sidecar),
+        )
+        for i, file in enumerate(files)
+    ]
+
+
+def tflite_files(paths: Sequence[Path]) -> list[Path]:
+    """The .tflite files among paths and in the folders among them, each once.
+
+    Raises:
+        InputError: A path is neither, or a folder has none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.glob("*.tflite"))
+            if not inside:
+                raise InputError(
+                    f"{path}: there is no .tflite file in it; `tfi2i export` makes them."
+                )
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path}: there is no such file or folder.")
+    return list({path.resolve(): path for path in found}.values())
+
+
+def run_of(path: Path) -> Run | None:
+    """The run whose exports/ folder a file is in, if its sidecar names it too."""
+    sidecar = sidecar_of(path)
+    folder = path.resolve().parent.parent
+    if sidecar is None or sidecar.run != folder.name or not (folder / "config.yaml").is_file():
+        return None
+    return Run(folder)
+
+
+def plain_export(run: Run, direction: Direction, size: tuple[int, int]) -> bytes:
+    """A run's translator as a float32 .tflite for pictures (H, W), without the rewrites of `fold`.
+
+    Raises:
+        InputError: The run has no translator for the direction, or it does not convert.
+    """
+    import keras
+
+    from tfi2i_export.conversion import convert
+    from tfi2i_export.fold import in_float32
+
+    translator = in_float32(run.translator(direction))
+    image = keras.Input((*size, 3), name=INPUT)
+    return convert(keras.Model(image, translator(image)))
+
+
+def _affordable(threads: Sequence[int]) -> list[int]:
+    cores = os.cpu_count() or 1
+    if not threads or min(threads) < 1:
+        raise InputError(f"threads is {list(threads)}; give numbers from 1 on.")
+    counts = sorted({count for count in threads if count <= cores})
+    if not counts:
+        raise InputError(f"threads is {list(threads)}; this machine has {cores} cores.")
+    left_out = sorted(set(threads) - set(counts))
+    if left_out:
+        log.info(
+            "Not timed with %s threads: there are %d cores.", " or ".join(map(str, left_out)), cores
+        )
+    return counts
+
+
+def _files(paths: list[Path], size: int | None) -> list[_File]:
+    """The files with the sizes to time them at, each tried out on a picture."""
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
+        raise InputError(f"--size {size}: choose from 1 to {LARGEST_SIDE}.")
+    stems = [path.stem for path in paths]
+    files = []
+    for path in paths:
+        sidecar = sidecar_of(path)
+        name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
+        format = None if sidecar is None else sidecar.format
+        files.append(_File(name, path, format, _picture(path, sidecar, size), sidecar))
+    if size is not None and all(file.size != (size, size) for file in files):
+        raise InputError(f"--size {size}: the files take pictures of their own sizes only.")
+    return files
+
+
+def _picture(path: Path, sidecar: Sidecar | None, size: int | None) -> tuple[int, int]:
+    """The (H, W) to time a file at, once it has translated a picture of that size."""
+    translator = TFLiteTranslator(path)
+    picture = translator.size
+    if picture is None:
+        if size is None and sidecar is None:
+            raise InputError(f"{path} takes pictures of any size; choose one with --size.")
+        side = size or (sidecar.image_size if sidecar else 0)
+        if side > LARGEST_SIDE:
+            raise InputError(f"{path}: its sidecar has image_size {side}; choose one with --size.")
+        picture = side, side
+    translator(np.zeros((1, *picture, 3), np.uint8))
+    return picture
+
+
+def _direction(file: _File) -> Direction:
+    return "b2a" if file.sidecar and file.sidecar.direction == "b2a" else "a2b"
+
+
+def _latencies(
+    files: list[_File], threads: int, runs: int, tell: Callable[[], None]
+) -> list[Latency]:
+    calls = [_warmed_up(file, threads) for file in files]
+    took: list[list[float]] = [[] for _ in files]
+    for _ in range(runs):
+        for call, milliseconds in zip(calls, took, strict=True):
+            start = time.perf_counter()
+            call()
+            milliseconds.append(1000 * (time.perf_counter() - start))
+        tell()
+    return [_latency(milliseconds) for milliseconds in took]
+
+
+def _latency(milliseconds: list[float]) -> Latency:
+    median, low, high = map(float, np.percentile(milliseconds, (50, 10, 90)))
+    return Latency(median_ms=median, low_ms=low, high_ms=high)
+
+
+def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
+    """A function that gives LiteRT a picture and takes its translation."""
+    interpreter = opened(file.path.read_bytes(), threads, str(file.path))
+    signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    dtype = signature.get_input_details()[INPUT]["dtype"]
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *file.size, 3)).astype(dtype)
+    call = functools.partial(signature, **{INPUT: pixels})
+    with quiet():
+        for _ in range(WARM_UP):
+            call()
+    return call
+
+
+def _ratio(files: list[_File], medians: list[float], i: int, format: str) -> float | None:
+    """Of a file's time to that of the first one of a format that takes pictures of its size."""
+    wanted = (format, files[i].size)
+    compared = [
+        median
+        for file, median in zip(files, medians, strict=True)
+        if (file.format, file.size) == wanted
+    ]
+    return medians[i] / compared[0] if compared else None
+
+
+def _psnr_db(sidecar: Sidecar | None) -> float | None:
+    if sidecar is None or sidecar.agreement is None:
+        return None
+    found = sidecar.agreement["psnr_db_mean"]
+    return EQUAL_DB if found is None else found

@@ -1,0 +1,165 @@
+"""What `bench` found, to look at and to compute with: a table, bench.json and a chart."""
+
+import dataclasses
+import datetime
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tfi2i.environment import describe
+from tfi2i.evaluate.charts import BLUE, VIOLET
+from tfi2i.files import replacing, to_json, write_text
+from tfi2i_export.bench import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELS_APART = 0.07  # of the chart's height
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "tfi2i",  # ids are random without it
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,  # a file's name may have dollar signs
+}
+
+
+def table(results: Sequence[Result]) -> Table:
+    """A row a file; times are medians, with 10 % and 90 % of the runs for the fewest threads."""
+    fewest, *more = results[0].latency
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    made.caption = (
+        "parts + ops: of the network, that XNNPACK takes, and single ones outside of them"
+    )
+    made.add_column("file", overflow="fold")
+    for heading in (
+        *("MB", "PSNR\ndB", "parts\n+ ops", _heading(fewest), "10–90\n%"),
+        *map(_heading, more),
+        *("peak\nMB", "time /\nfloat32", "time /\nplain"),
+    ):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        first = result.latency[fewest]
+        made.add_row(
+            Text(result.name),
+            f"{result.size_bytes / 1e6:.2f}",
+            _number(result.psnr_db, ".1f"),
+            f"{_number(result.partitions, 'd')} + {sum(result.undelegated.values())}",
+            f"{first.median_ms:.1f}",
+            f"{first.low_ms:.1f}–{first.high_ms:.1f}",
+            *(f"{result.latency[count].median_ms:.1f}" for count in more),
+            _number(result.memory_mb, ".0f"),
+            _number(result.ratio_float32, ".2f"),
+            _number(result.ratio_plain, ".2f"),
+        )
+    return made
+
+
+def write(results: Sequence[Result], folder: Path, *, runs: int) -> list[Path]:
+    """Writes bench.json, bench.svg and bench.png into a folder and returns their paths."""
+    paths = [folder / f"bench.{suffix}" for suffix in ("json", "svg", "png")]
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
+    values = {
+        "made": f"{now.isoformat()}Z",
+        "processor": _processor(),
+        "litert": metadata.version("ai-edge-litert"),
+        "environment": describe(),
+        "runs": runs,
+        "results": [dataclasses.asdict(result) for result in results],
+    }
+    write_text(paths[0], to_json(values, indent=2) + "\n")
+    _draw(results, paths[1:])
+    return paths
+
+
+def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
+    """Time with the fewest threads against agreement; a line for files that nobody compared."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    fewest = next(iter(results[0].latency))
+    times = [result.latency[fewest].median_ms for result in results]
+    levels = [result.psnr_db for result in results if result.psnr_db is not None]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(alpha=0.25, lw=0.6)
+        axes.set_xlim(0, 1.4 * max(times))
+        axes.set_ylim(min(levels, default=0) - 3, max(levels, default=0) + 3)
+        axes.set_xlabel(f"time for a picture, {_threads(fewest)} (ms)")
+        axes.set_ylabel("agreement with the run (PSNR, dB)")
+        points = []
+        for result, time in zip(results, times, strict=True):
+            if result.psnr_db is None:
+                _mark_time(axes, time, f"{result.name} ({time:.1f} ms, agreement not measured)")
+            else:
+                label = f"{result.name} ({result.psnr_db:.1f} dB, {time:.1f} ms)"
+                points.append((result.psnr_db, time, label))
+        _mark_points(axes, sorted(points))
+        for path in paths:
+            stable = {"Date": None} if path.suffix == ".svg" else {}
+            with replacing(path) as temporary:
+                figure.savefig(temporary, dpi=150, metadata=stable)
+
+
+def _mark_time(axes: "Axes", time: float, label: str) -> None:
+    axes.axvline(time, color=VIOLET, ls="--", lw=1.2)
+    axes.annotate(
+        label,
+        (time, axes.get_ylim()[0]),
+        xytext=(3, 4),
+        textcoords="offset points",
+        rotation=90,
+        va="bottom",
+        color=VIOLET,
+    )
+
+
+def _mark_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> None:
+    """Points (PSNR, time, label), lowest first; those close together get a column of labels."""
+    bottom, top = axes.get_ylim()
+    apart = LABELS_APART * (top - bottom)
+    columns: list[list[tuple[float, float, str]]] = []
+    for point in points:
+        if columns and point[0] - columns[-1][0][0] < apart * len(columns[-1]):
+            columns[-1].append(point)
+        else:
+            columns.append([point])
+    for column in columns:
+        left = max(time for _, time, _ in column) + 0.03 * axes.get_xlim()[1]
+        for i, (psnr, time, label) in enumerate(column):
+            axes.plot([time], [psnr], "o", color=BLUE, ms=6)
+            line = {"arrowstyle": "-", "lw": 0.5, "color": BLUE, "relpos": (0, 0.5)}
+            height = column[0][0] + i * apart
+            axes.annotate(label, (time, psnr), (left, height), va="center", arrowprops=line)
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _heading(count: int) -> str:
+    return f"ms, {_threads(count)}".replace(" thread", "\nthread")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def _processor() -> str | None:
+    """The processor's name, as Linux has it; elsewhere what Python knows."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return value.strip()
+    return platform.processor() or None

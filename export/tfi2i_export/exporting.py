@@ -1,0 +1,448 @@
+"""`tfi2i export`: a run's translator in, an artefact whose agreement with it is known, out.
+
+Nothing is written before the artefact has answered held-out pictures as its format promises.
+"""
+
+import dataclasses
+import datetime
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from importlib import metadata as versions
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from rich.console import Console
+
+from tfi2i.data.pipeline import UnpairedData
+from tfi2i.errors import InputError
+from tfi2i.files import replacing, sync
+from tfi2i.pixels import run_over, to_image
+from tfi2i.run_dir import Run, Which
+from tfi2i_export import sidecar as sidecars
+from tfi2i_export.agreement import Agreement, advice, agreement, table
+from tfi2i_export.conversion import Io, convert, convolutions, inspect
+from tfi2i_export.equalise import equalise
+from tfi2i_export.fold import fold, in_float32, parity_db
+from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator
+from tfi2i_export.metadata import with_metadata
+from tfi2i_export.quantization import FORCED, FORMATS, auto, quantize
+from tfi2i_export.saved_model import SavedTranslator, save
+from tfi2i_export.sidecar import Sidecar, Signature, Tensor
+
+log = logging.getLogger("tfi2i")
+
+Pixels = NDArray[np.uint8]
+Direction = Literal["a2b", "b2a"]
+
+STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
+EXACT_DB = 70.0  # of the rewritten graph against the translator, before any quantisation
+EXACT_LEVELS = 1
+TARGET_DB = 43.0  # of the format "auto"
+STRIDE = 4  # what free sides are multiples of
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What to export, and how; the words are those of `tfi2i export --help`.
+
+    Attributes:
+        format: one of `FORMATS` or `FORCED`, or "saved_model".
+        direction: "a2b" or "b2a".
+        checkpoint: "last" or "best".
+        io: "float": float32 RGB 0..255; "uint8".
+        sizes: sides of square pictures, one signature each; None: the training's.
+        dynamic: free height and width.
+        pad: "slice" for CPUs, "mirror" for GPUs.
+        target_db: for "auto".
+        images: test pictures that the agreement is measured on.
+        calibration: training pictures to equalise and calibrate by.
+        seed: which pictures.
+    """
+
+    format: str = "int8"
+    direction: Direction = "a2b"
+    checkpoint: Which = "last"
+    io: Io = "float"
+    sizes: tuple[int, ...] | None = None
+    dynamic: bool = False
+    pad: Literal["slice", "mirror"] = "slice"
+    target_db: float = TARGET_DB
+    images: int = 24
+    calibration: int = 12
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the artefact, without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`."""
+        parts = [self.direction, self.format]
+        parts += [self.checkpoint] if self.checkpoint != "last" else []
+        parts += [self.io] if self.io != "float" else []
+        parts += ["dynamic"] if self.dynamic else []
+        parts += ["x".join(map(str, self.sizes))] if self.sizes else []
+        parts += [self.pad] if self.pad != "slice" else []
+        return "-".join(parts)
+
+    @property
+    def quantised(self) -> bool:
+        return self.format.startswith("int") or self.format == "auto"
+
+
+def export(
+    run: Run,
+    data: UnpairedData,
+    choice: Choice | None = None,
+    *,
+    aspect: str = "squash",
+    to: Path | None = None,
+    force: bool = False,
+    accept: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Exports a translator of a run; returns the artefact's path, NAME.tflite or a folder NAME.
+
+    NAME.json, the sidecar, stands beside it.
+
+    Args:
+        run: with a checkpoint.
+        data: whose test pictures judge the artefact, and whose training pictures calibrate it.
+        choice: what to export; None: the direction a2b as int8.
+        aspect: how pictures become squares, as in training.
+        to: a folder; None: the run's exports/.
+        force: also a format that is known to be bad.
+        accept: write an artefact that misses its limits; the sidecar says so.
+        overwrite: replace an artefact of the same name.
+
+    Raises:
+        InputError: options that exclude each other, an artefact that is there already, or one that
+            does not agree with the translator; nothing is written then.
+    """
+    choice = choice or Choice()
+    _check(choice, force)
+    folder = run.exports_dir if to is None else to
+    target = folder / (choice.name + ("" if choice.format == "saved_model" else ".tflite"))
+    if not overwrite and (target.exists() or target.with_suffix(".json").exists()):
+        raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
+    system = run.load_system(choice.checkpoint)
+    pictures = _Pictures(data, choice, aspect)
+    translator = in_float32(system.translator(choice.direction))
+    sizes = choice.sizes or (system.image_size,)
+    folded = _folded(translator, choice, sizes, pictures)
+    made = _made(folded, choice, sizes, pictures, translator)
+    found = _judged(made, translator, choice, sizes, pictures)
+    Console(stderr=True).print(table(found))
+    if not found.passed and not accept:
+        raise InputError(
+            f"{target.name} is not written: it does not agree with the translator as "
+            f"{choice.format} promises. {advice(found, choice.format)} --accept writes it "
+            "all the same."
+        )
+    card = _sidecar(run, system, data, choice, made, found, sizes)
+    card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
+    return _written(made, card, target)
+
+
+def _check(choice: Choice, force: bool) -> None:
+    known = (*FORMATS, "saved_model")
+    if choice.format not in (*known, *FORCED):
+        raise InputError(
+            f"There is no format {choice.format!r}; choose of {', '.join((*known, *FORCED))}."
+        )
+    if choice.format in FORCED and not force:
+        raise InputError(
+            f"{choice.format} ruins these networks or gains nothing; --force exports it for "
+            "comparison, with its measured figure."
+        )
+    if choice.dynamic and choice.sizes:
+        raise InputError("--dynamic leaves the size free: leave out --sizes.")
+    if choice.sizes and any(side < STRIDE or side % STRIDE for side in choice.sizes):
+        raise InputError(f"--sizes are sides in pixels, multiples of {STRIDE}, such as 256,512.")
+    if choice.sizes and len(set(choice.sizes)) != len(choice.sizes):
+        raise InputError("--sizes names a size twice.")
+    if choice.format in STATIC and (choice.dynamic or len(choice.sizes or ()) > 1):
+        raise InputError(
+            f"{choice.format} is calibrated for one size: leave out --dynamic, --sizes."
+        )
+    if choice.images < 1 or choice.calibration < 1:
+        raise InputError("Numbers of pictures are 1 or more.")
+    if choice.format == "saved_model" and (choice.sizes or choice.dynamic or choice.io != "float"):
+        raise InputError(
+            "A SavedModel takes any size, in float: leave out --sizes, --dynamic, --io."
+        )
+
+
+class _Pictures:
+    """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by."""
+
+    def __init__(self, data: UnpairedData, choice: Choice, aspect: str):
+        self._data = data
+        self._choice = choice
+        self._aspect = aspect
+
+    def held_out(self, side: int) -> Pixels:
+        return self._read("test", side, self._choice.images)
+
+    def calibration(self, side: int) -> Pixels:
+        return self._read("train", side, self._choice.calibration)
+
+    def _read(self, split: str, side: int, limit: int) -> Pixels:
+        domain = self._choice.direction[0]
+        batches = self._data.pictures(
+            split, domain, side, aspect=self._aspect, limit=limit, seed=self._choice.seed
+        )
+        rows = [pixels for pixels, _ in batches]
+        if not rows:
+            where = getattr(self._data, split)[domain].where
+            raise InputError(f"{where} holds no picture that can be read.")
+        return np.concatenate(rows)
+
+
+def _folded(
+    translator: keras.Model, choice: Choice, sizes: Sequence[int], pictures: _Pictures
+) -> dict[int | None, keras.Model]:
+    """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
+    free = choice.dynamic or choice.format == "saved_model"
+    folded: dict[int | None, keras.Model] = {}
+    for side in (None,) if free else sizes:
+        images = to_image(pictures.calibration(side or sizes[0]))
+        rewritten = fold(translator, side=side, pad=choice.pad)
+        # One more rewriting, exact too; of several sizes it would make weights of their own.
+        if choice.quantised and len(sizes) == 1:
+            rewritten = equalise(rewritten, images, k_power=1.0 if choice.format in STATIC else 0.0)
+        psnr_db, levels = parity_db(translator, rewritten, images)
+        if psnr_db < EXACT_DB or levels > EXACT_LEVELS:
+            raise InputError(
+                f"The rewritten graph differs from the translator by {psnr_db:.0f} dB and {levels} "
+                "levels of 255: please report this as a bug of tfi2i, with the run's config.yaml."
+            )
+        folded[side] = rewritten
+    return folded
+
+
+@dataclasses.dataclass
+class _Made:
+    """An artefact in memory."""
+
+    content: bytes | keras.Model
+    recipe: dict[str, Any]
+
+    def translator(self, side: int, several: bool) -> Any:
+        """Pixels (N, S, S, 3) -> pixels."""
+        if isinstance(self.content, bytes):
+            signature = f"translate_{side}x{side}" if several else None
+            return TFLiteTranslator(self.content, signature=signature)
+        return SavedTranslator(self.content)
+
+
+def _made(
+    folded: dict[int | None, keras.Model],
+    choice: Choice,
+    sizes: Sequence[int],
+    pictures: _Pictures,
+    translator: keras.Model,
+) -> _Made:
+    first = next(iter(folded.values()))
+    recipe: dict[str, Any] = {
+        "rewrites": ["folded", f"pad_{choice.pad}", "retiled_output"],
+        "equalised": choice.quantised and len(sizes) == 1,
+    }
+    if recipe["equalised"]:
+        recipe["equalisation_pictures"] = choice.calibration
+    if choice.format == "saved_model":
+        return _Made(first, recipe)
+    graphs: Any = first
+    if len(sizes) > 1:
+        graphs = {(side, side): graph for side, graph in folded.items()}
+    model = convert(graphs, io=choice.io, half=choice.format == "float16")
+    if not choice.quantised:
+        return _Made(model, recipe)
+    layers = convolutions(first)
+    side = sizes[0]
+    if choice.format == "auto":
+        # Not the pictures that judge: of many files the one chosen on them would be their luck.
+        shown = pictures.calibration(side)
+        expected = _reference(translator, shown)
+        signature = f"translate_{side}x{side}" if len(sizes) > 1 else None
+
+        def convert_with(in_float: frozenset[str]) -> bytes:
+            return quantize(model, "int8-fast", layers=layers, in_float=in_float)[0]
+
+        def psnr(candidate: bytes) -> float:
+            answers = TFLiteTranslator(candidate, signature=signature)(shown)
+            return agreement(expected, answers, "auto").psnr_db_mean
+
+        content, in_float = auto(convert_with, layers, psnr, choice.target_db)
+        recipe |= {"target_db": choice.target_db, "in_float": sorted(in_float)}
+        return _Made(content, recipe)
+    calibration = pictures.calibration(side)
+    content, more = quantize(model, choice.format, layers=layers, calibration=calibration)
+    return _Made(content, recipe | more)
+
+
+def _reference(translator: keras.Model, pixels: Pixels) -> Pixels:
+    return run_over(tf.function(translator, reduce_retracing=True), pixels, batch=1)
+
+
+def _judged(
+    made: _Made,
+    translator: keras.Model,
+    choice: Choice,
+    sizes: Sequence[int],
+    pictures: _Pictures,
+) -> Agreement:
+    """The agreement on held-out pictures; of several sizes the worst one."""
+    found = []
+    for side in sizes:
+        pixels = pictures.held_out(side)
+        candidate = made.translator(side, len(sizes) > 1)(pixels)
+        found.append(agreement(_reference(translator, pixels), candidate, choice.format))
+    return min(found, key=lambda one: (one.passed, one.psnr_db_mean))
+
+
+def _sidecar(
+    run: Run,
+    system: Any,
+    data: UnpairedData,
+    choice: Choice,
+    made: _Made,
+    found: Agreement,
+    sizes: Sequence[int],
+) -> Sidecar:
+    source, target = choice.direction.split("2")
+    warnings = [] if found.passed else ["It does not agree with the translator as it should."]
+    if choice.format == "int8-npu":
+        warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
+    packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
+    return Sidecar(
+        name=choice.name,
+        file="",
+        sha256="0" * 64,
+        size_bytes=0,
+        format=choice.format,
+        recipe=made.recipe,
+        system=type(system).__name__,
+        direction=choice.direction,
+        domains={"source": source, "target": target},
+        data=data.name,
+        run=run.name,
+        step=system.step,
+        image_size=sizes[0],
+        multiple=STRIDE,
+        io=choice.io,
+        signatures=_signatures(made, choice),
+        agreement=found.as_dict(accepted=True),  # without, nothing is written
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        versions={name: _version(package) for name, package in packages.items()},
+        warnings=tuple(warnings),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return versions.version(package)
+    except versions.PackageNotFoundError:
+        return None
+
+
+def _signatures(made: _Made, choice: Choice) -> tuple[Signature, ...]:
+    source, target = choice.direction.split("2")
+    if isinstance(made.content, bytes):
+        known = inspect(made.content).signatures
+        types = {name: (given[INPUT], answer[OUTPUT]) for name, (given, answer) in known.items()}
+        shaped = {name: [(one.shape, one.dtype) for one in pair] for name, pair in types.items()}
+    else:
+        free = ((-1, -1, -1, 3), "float32")
+        shaped = {"predict_tensor": [free, free]}
+
+    def tensor(name: str, shape: Sequence[int], dtype: str, domain: str, meaning: str) -> Tensor:
+        return Tensor(
+            name=name,
+            shape=tuple(shape),
+            dtype=dtype,
+            layout="NHWC",
+            colour="RGB",
+            range=(0, 255),
+            domain=domain,
+            meaning=meaning,
+        )
+
+    return tuple(
+        Signature(
+            name=name,
+            inputs=(tensor(INPUT, *given, source, "the picture to translate"),),
+            outputs=(tensor(OUTPUT, *answer, target, "its translation"),),
+        )
+        for name, (given, answer) in shaped.items()
+    )
+
+
+def _evaluated(
+    run: Run, data: UnpairedData, made: _Made, card: Sidecar, aspect: str
+) -> dict[str, Any] | None:
+    """What the artefact does to KID and paired error, if the run has an evaluation."""
+    path = run.evaluation_dir / "evaluation.json"
+    if not path.is_file():
+        return None
+    from tfi2i.evaluate import backbones
+    from tfi2i.evaluate.measure import Measure
+
+    try:
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
+        checkpoints = evaluation["directions"][card.direction]["checkpoints"]
+        before = next(one for one in checkpoints.values() if one["step"] == card.step)
+        settings = evaluation["protocol"]
+        if settings["image_size"] != card.image_size:
+            return None
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        log.warning("%s says nothing of step %d (%s).", path, card.step, type(error).__name__)
+        return None
+    counts = evaluation["directions"][card.direction]["n"]
+    measure = Measure(
+        data,
+        backbones.load(settings["backbone"]),
+        image_size=card.image_size,
+        aspect=aspect,
+        images=counts["translated"],
+        seed=settings["seed"],
+    )
+    after = measure.score_of(
+        card.direction, made.translator(card.image_size, len(card.signatures) > 1)
+    )
+    paired = {}
+    if before["paired"] and after["paired"]:
+        paired = {"l1": after["paired"]["l1"], "l1_before": before["paired"]["l1"]}
+    return {
+        "backbone": settings["backbone"],
+        "pictures": counts["translated"],
+        "kid": after["kid"],
+        "kid_before": before["kid"],
+        **paired,
+    }
+
+
+def _written(made: _Made, card: Sidecar, target: Path) -> Path:
+    """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(made.content, bytes):
+        with replacing(target) as temporary:
+            temporary.write_bytes(with_metadata(made.content, card))
+    else:
+        temporary = target.with_name(f".{target.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            save(made.content, temporary)
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        sync(target.parent)
+    sha256, size = sidecars.fingerprint(target)
+    card = dataclasses.replace(card, file=target.name, sha256=sha256, size_bytes=size)
+    sidecars.write(card, target.with_name(f"{card.name}.json"))
+    return target

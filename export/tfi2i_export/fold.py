@@ -1,0 +1,245 @@
+"""A trained translator as the graph to export: exactly the same function in plain float32 layers.
+
+`fold` flattens the models inside, replaces every layer of tfi2i by the rule of its class (`rules`)
+and copies what Keras itself knows. What training needs is gone: spectral normalisation, CAM logits,
+shared statistics. `parity_db` measures that nothing else is.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike, NDArray
+
+from tfi2i.errors import InputError
+from tfi2i.layers import ReflectionPad2D
+from tfi2i.pixels import to_pixels
+from tfi2i_export.graph import (
+    Array,
+    convolution,
+    copied,
+    is_from_keras,
+    is_layer,
+    run_through,
+)
+from tfi2i_export.rules import REFLECTIONS, RULES, Rule
+
+WIDEST_RETILED = 4
+"""Filters up to which an output convolution leaves most of a processor's vector unit idle."""
+
+
+class FoldError(InputError):
+    """A layer that there is no export rule for."""
+
+
+def fold(
+    translator: keras.Model,
+    *,
+    side: int | tuple[int, int] | None,
+    pad: Literal["slice", "mirror"] = "slice",
+    retile_output: bool = True,
+) -> keras.Model:
+    """The same function (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
+
+    The graph is flat and shares no variable with the translator. Layers with weights keep their
+    names; those of models in front of the last one get its name before theirs (`enc_conv0`). The
+    names depend on nothing but the architecture.
+
+    Args:
+        translator: functional, as `system.translator` and the files of a run have it.
+        side: height and width in pixels, one number if they are equal; None leaves them free.
+        pad: reflection padding as slices and concatenations, for CPUs, or as one operation.
+        retile_output: computes 2 x 2 pixels of the last convolution at once.
+
+    Raises:
+        FoldError: the translator has a layer that there is no rule for.
+        InputError: it is no functional model image -> image, or cannot take that side.
+    """
+    height, width = side if isinstance(side, tuple) else (side, side)
+    image = keras.Input((height, width, 3), name="image", dtype="float32")
+    _check(translator, image)
+    call = _folding({**RULES, ReflectionPad2D: REFLECTIONS[pad]})
+    output = run_through(translator, [image], call(translator, ""))
+    folded = keras.Model(image, output, name=translator.name)
+    if folded.output_shape != folded.input_shape:
+        raise InputError(
+            f"{translator.name} makes {_size(folded.output_shape)} of {_size(folded.input_shape)}; "
+            "choose sides that its strides divide."
+        )
+    return _retiled(folded) if retile_output else folded
+
+
+def in_float32(translator: keras.Model) -> keras.Model:
+    """A copy that computes in float32 what a half-precision policy trained: `fold`'s reference."""
+
+    def copy(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(translator, clone_function=copy, recursive=True)
+    clone.set_weights(translator.get_weights())
+    return clone
+
+
+def parity_db(
+    reference: Callable[[Array], ArrayLike],
+    rewritten: Callable[[Array], ArrayLike],
+    images: Array,
+) -> tuple[float, int]:
+    """How far two image -> image functions agree on images (N, H, W, 3), a picture at a time.
+
+    Returns:
+        The worst picture's PSNR in dB (peak 2, the images' range; equal: inf), and the largest
+        difference of the 8-bit pixels in levels.
+    """
+    error, level = 0.0, 0
+    for image in images:
+        first, second = (np.asarray(f(image[None]), np.float32) for f in (reference, rewritten))
+        error = max(error, float(np.square(first - second, dtype=np.float64).mean()))
+        levels = np.abs(to_pixels(first).astype(int) - to_pixels(second))
+        level = max(level, int(levels.max()))
+    return (math.inf if error == 0 else 10 * math.log10(4 / error)), level
+
+
+def _check(translator: keras.Model, image: Any) -> None:
+    """Raises InputError unless the translator takes `image` and nothing else."""
+    if not isinstance(translator, keras.Model) or not isinstance(translator, keras.Function):
+        raise InputError(f"fold takes a functional keras.Model, received {type(translator)}.")
+    if len(translator.inputs) != 1 or len(translator.outputs) != 1:
+        raise InputError(
+            f"{translator.name} has {len(translator.inputs)} inputs and "
+            f"{len(translator.outputs)} outputs; fold takes translators of one image to one."
+        )
+    taken, given = translator.inputs[0].shape, image.shape
+    if len(taken) != 4 or any(t not in (None, g) for t, g in zip(taken, given, strict=True)):
+        raise InputError(
+            f"{translator.name} takes images of {_size(taken)}, not {_size(given)}; give its own "
+            "size as the side."
+        )
+
+
+def _size(shape: tuple[int | None, ...]) -> str:
+    return " x ".join("any" if side is None else str(side) for side in shape[1:])
+
+
+def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[..., Any]]:
+    """Makes, for a model and the prefix of its layers' names, the call of `run_through`."""
+    taken = {"image"}  # the input
+
+    def unique(name: str) -> str:
+        numbered = (f"{name}_{i}" for i in range(1, len(taken) + 1))
+        free = next(n for n in [name, *numbered] if n not in taken)
+        taken.add(free)
+        return free
+
+    def call_of(model: keras.Model, prefix: str) -> Callable[..., Any]:
+        last = model.operations[-1]
+
+        def call(operation, *args, **kwargs):
+            kwargs = {k: v for k, v in kwargs.items() if k not in ("training", "mask")}
+            if any(x is None for x in keras.tree.flatten(args)):
+                raise FoldError(
+                    f"{operation.name} ({type(operation).__name__}) uses an output that is only "
+                    "there for training; there is no export rule for that."
+                )
+            if isinstance(operation, keras.Function):
+                inner = prefix if operation is last else f"{prefix}{_short(operation.name)}_"
+                return run_through(operation, keras.tree.flatten(args), call_of(operation, inner))
+            if not is_layer(operation):
+                return copied(operation, *args, **kwargs)
+            name = unique(prefix + _stable(operation))
+            if type(operation) in rules:
+                return rules[type(operation)](operation, name, *args, **kwargs)
+            if is_from_keras(operation) and not isinstance(operation, keras.layers.Lambda):
+                return copied(operation, *args, name=name, **kwargs)
+            raise FoldError(
+                f"{operation.name} is a layer of class {type(operation).__name__}, which has no "
+                "export rule; add one to tfi2i_export.rules.RULES."
+            )
+
+        return call
+
+    return call_of
+
+
+def _short(name: str) -> str:
+    """`enc_a`, `enc_b` -> `enc`: both directions name their layers alike."""
+    return re.sub(r"_(a|b|ab|ba|a2b|b2a)$", "", name)
+
+
+def _stable(layer: keras.layers.Layer) -> str:
+    """The name a layer was given, or its class where Keras numbered it: `re_lu_7` -> `relu`."""
+    kind = type(layer).__name__.lower()
+    automatic = re.fullmatch(r"(.+?)(_\d+)?", layer.name)
+    if automatic and automatic[1].replace("_", "") == kind:
+        return f"{kind}_layer"  # bare operations are called "add" or "add_1"
+    return layer.name
+
+
+def _retiled(model: keras.Model) -> keras.Model:
+    """The model with its output convolution as one of stride 2 and depth_to_space.
+
+    The k x k kernel becomes (k + 1) x (k + 1) with a copy for each of the 2 x 2 pixels, shifted by
+    its place. That is more multiplications, but filters enough to keep vector units busy, and a
+    quarter of the positions. Models whose output is not always even, or whose last convolution is
+    wide, stay as they are.
+    """
+    conv = _output_convolution(model)
+    if conv is None or not _always_even(model):
+        return model
+    weights = conv.get_weights()
+    kernel = _shifted_copies(weights[0])
+    bias = np.tile(weights[1], 4) if conv.use_bias else None
+
+    def call(operation, x, *args, **kwargs):
+        if operation is conv:
+            return ops.depth_to_space(convolution(x, kernel, bias, 2, conv.name), 2)
+        return copied(operation, x, *args, **kwargs)
+
+    image = keras.Input(model.input_shape[1:], name="image", dtype="float32")
+    return keras.Model(image, run_through(model, [image], call), name=model.name)
+
+
+def _shifted_copies(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(k, k, C, D) -> (k + 1, k + 1, C, 4 D), the copies in depth_to_space's order."""
+    still = [(0, 0), (0, 0)]
+    copies = [
+        np.pad(kernel, [(down, 1 - down), (right, 1 - right), *still])
+        for down in (0, 1)
+        for right in (0, 1)
+    ]
+    return np.concatenate(copies, -1)
+
+
+def _output_convolution(model: keras.Model) -> keras.layers.Conv2D | None:
+    """The narrow, valid convolution that makes the output, but for an activation; or None."""
+    operations = {id(op.output): op for op in model.operations}
+    operation = operations[id(model.outputs[0])]
+    while isinstance(operation, keras.layers.Activation):
+        operation = operations[id(operation.input)]
+    if not isinstance(operation, keras.layers.Conv2D):
+        return None
+    fits = (
+        operation.filters <= WIDEST_RETILED
+        and min(operation.kernel_size) > 1
+        and operation.strides == operation.dilation_rate == (1, 1)
+        and operation.padding == "valid"
+        and operation.groups == 1
+    )
+    # An activation inside the layer is elementwise for all but softmax, which needs whole pixels.
+    return operation if fits and operation.activation is keras.activations.linear else None
+
+
+def _always_even(model: keras.Model) -> bool:
+    """Whether height and width of the output are even, for every size that the model takes."""
+    _, height, width, _ = model.input_shape
+    if height is not None and width is not None:
+        return height % 2 == width % 2 == 0
+    for side in range(64, 80):
+        _, rows, columns, _ = model.compute_output_shape((1, side, side, 3))
+        if rows % 2 or columns % 2:
+            return False
+    return True

@@ -1,0 +1,256 @@
+"""Running exported .tflite translators with LiteRT; needs no TensorFlow."""
+
+import contextlib
+import functools
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfi2i.errors import InputError
+
+INPUT, OUTPUT = "image", "translation"
+"""The names of the picture that goes in and of the one that comes out, in every signature."""
+
+IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
+LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
+LARGEST_MULTIPLE = 64
+
+_ALONE = threading.RLock()  # stdout and stderr are the process'
+
+# What Python raises for a file that LiteRT or its flatbuffer schema cannot make sense of.
+DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError)
+
+
+class TFLiteTranslator:
+    """Pixels (N, H, W, 3) uint8 -> the same, by a .tflite file as `tfi2i export` makes it.
+
+    Not for use by several threads at once.
+
+    Args:
+        model: A file, or its bytes.
+        threads: Of the CPU; LiteRT's choice unless given.
+        signature: The one to run, of a file with several; the one for the smallest pictures
+            unless given.
+
+    Attributes:
+        io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
+        size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`.
+
+    Raises:
+        InputError: The file cannot be read, is damaged or is no translator of tfi2i.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        *,
+        threads: int | None = None,
+        signature: str | None = None,
+    ):
+        self._name = "The model" if isinstance(model, bytes) else str(model)
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; give at least 1.")
+        with self._explained():
+            interpreter = opened(_read(model), threads, self._name)
+            known = list(interpreter.get_signature_list())
+        if signature is not None and signature not in known:
+            raise InputError(
+                f"{self._name} has no signature {signature!r}; it has {', '.join(known) or 'none'}."
+            )
+        if not known:
+            raise InputError(f"{self._name} has no signatures; give a file made by tfi2i export.")
+        self.signature = signature or min(known, key=_numbers)
+        with self._explained():
+            self._runner = interpreter.get_signature_runner(self.signature)
+            inputs, outputs = self._runner.get_input_details(), self._runner.get_output_details()
+            self._check(inputs, outputs)
+            dtype = inputs[INPUT]["dtype"]
+            _, height, width, _ = map(int, inputs[INPUT]["shape_signature"])
+        self._started = False
+        self.io = "uint8" if dtype == np.uint8 else "float"
+        self.size = None if -1 in (height, width) else (height, width)
+
+    @functools.cached_property
+    def multiple(self) -> int:
+        """What sides have to be multiples of where they are free, found by trying; otherwise 1.
+
+        Raises:
+            InputError: No power of two up to 64 will do.
+        """
+        if self.size is not None:
+            return 1
+        multiple = 1
+        while multiple <= LARGEST_MULTIPLE:
+            side = LARGEST_MULTIPLE + multiple
+            if self._keeps_size(side):
+                return multiple
+            multiple *= 2
+        raise InputError(f"{self._name} gives pictures of another size than it takes.")
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The translations of pixels (N, H, W, 3), one picture at a time.
+
+        Raises:
+            InputError: They are not uint8 pictures, or of a size the file does not take.
+        """
+        pixels = np.asarray(pixels)
+        if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
+            raise InputError(
+                f"{self._name} takes uint8 pictures (N, H, W, 3), not {pixels.dtype} "
+                f"{pixels.shape}."
+            )
+        side = pixels.shape[1:3]
+        if self.size not in (None, side):
+            raise InputError(f"{self._name} takes pictures of {_by(self.size)}, not {_by(side)}.")
+        translations = np.empty_like(pixels)
+        for i in range(len(pixels)):
+            try:
+                translation = self._run(pixels[i : i + 1])
+            except DAMAGE as error:
+                raise self._refusal(side) from error
+            if translation.shape[1:3] != side:
+                raise self._refusal(side)
+            translations[i] = translation[0]
+        return translations
+
+    def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        given = pixels if self.io == "uint8" else pixels.astype(np.float32)
+        # Only the first call sets up the CPU's delegate, which announces itself.
+        with contextlib.nullcontext() if self._started else quiet():
+            translation = self._runner(**{INPUT: given})[OUTPUT]
+        self._started = True
+        if self.io == "uint8":
+            return translation
+        if not np.isfinite(translation).all():
+            raise ValueError("it gives values that are not finite")
+        return np.clip(np.rint(translation), 0, 255).astype(np.uint8)
+
+    def _keeps_size(self, side: int) -> bool:
+        try:
+            return self._run(np.zeros((1, side, side, 3), np.uint8)).shape[1:3] == (side, side)
+        except DAMAGE:
+            return False
+
+    def _refusal(self, side: tuple[int, ...]) -> InputError:
+        if self.size is not None:
+            return InputError(f"{self._name} fails on pictures of {_by(side)}; export it again.")
+        return InputError(
+            f"{self._name} does not take pictures of {_by(side)}; give sides that are multiples "
+            f"of {self.multiple}."
+        )
+
+    def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        if list(inputs) != [INPUT] or list(outputs) != [OUTPUT]:
+            raise InputError(
+                f"{self._name} makes {', '.join(outputs)} of {', '.join(inputs)}; give a file "
+                f"made by tfi2i export, which makes {OUTPUT} of {INPUT}."
+            )
+        for tensor in (inputs[INPUT], outputs[OUTPUT]):
+            shape, dtype = tuple(map(int, tensor["shape_signature"])), tensor["dtype"]
+            same_type = dtype == inputs[INPUT]["dtype"] and dtype in (np.float32, np.uint8)
+            if not same_type or len(shape) != 4 or shape[0] != 1 or shape[3] not in (3, -1):
+                raise InputError(
+                    f"{self._name} has a {np.dtype(dtype)} tensor {shape}; give a file made by "
+                    "tfi2i export, whose pictures are (1, H, W, 3), both uint8 or both float32."
+                )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError:
+            raise
+        except DAMAGE as error:
+            raise InputError(
+                f"{self._name} is damaged or needs another version of LiteRT ({_line(error)})."
+            ) from error
+
+
+def opened(model: bytes, threads: int | None = None, name: str = "The model") -> Any:
+    """LiteRT's interpreter of a model, no tensors allocated.
+
+    Args:
+        model: The content of a .tflite file.
+        threads: Of the CPU; LiteRT's choice unless given.
+        name: What messages call it.
+
+    Raises:
+        InputError: It is not a .tflite file, or LiteRT is not installed.
+        ValueError: LiteRT cannot read it.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise InputError(
+            "Running .tflite files takes LiteRT; install it with pip install 'tfi2i[export]'."
+        ) from error
+    if model[4:8] != IDENTIFIER:
+        raise InputError(f"{name} is not a .tflite file; give one made by tfi2i export.")
+    with quiet():
+        return Interpreter(model_content=model, num_threads=threads)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drops what the process prints inside, native code included; exceptions say what matters.
+
+    One thread at a time can be inside.
+    """
+    with _ALONE:
+        yield from _silenced()
+
+
+def _silenced() -> Iterator[None]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        kept = {number: os.dup(number) for number in (1, 2)}
+        try:
+            for number in kept:
+                os.dup2(nowhere.fileno(), number)
+            yield
+        finally:
+            for number, copy in kept.items():
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def _read(model: str | Path | bytes) -> bytes:
+    if isinstance(model, bytes):
+        return model
+    try:
+        with Path(model).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size  # a pipe has none, hence the second limit
+            content = file.read(LARGEST + 1) if size <= LARGEST else b""
+    except OSError as error:
+        raise InputError(f"{model} cannot be read ({error.strerror or error}).") from error
+    if max(size, len(content)) > LARGEST:
+        raise InputError(f"{model} has over {LARGEST:,} bytes, which no translator has.")
+    return content
+
+
+def _numbers(signature: str) -> list[int]:
+    """translate_256x320 -> [256, 320]."""
+    return [int(digits) for digits in re.findall(r"\d+", signature)]
+
+
+def _by(size: tuple[int, ...] | None) -> str:
+    return " x ".join(map(str, size or ()))
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,70 @@
+"""How much memory a .tflite file needs to translate one picture, in a process of its own.
+
+`python -m tfi2i_export.peak_memory FILE HEIGHT WIDTH` is that process; it prints MB, or null.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tfi2i.errors import InputError
+from tfi2i_export.interpreter import INPUT
+
+SECONDS = 600  # a picture takes seconds at most
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
+    """What loading a file and translating a picture (H, W) adds to a process' memory at its peak.
+
+    With one thread. None: the system does not tell, as only Linux does.
+
+    Raises:
+        InputError: LiteRT fails or crashes.
+    """
+    command = [sys.executable, "-P", "-m", __name__, str(path), *map(str, size)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{path} takes over {SECONDS} s for {size[0]} x {size[1]}.") from error
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        raise InputError(f"{path} does not run at {size[0]} x {size[1]}: {reason[:200]}")
+    return json.loads(child.stdout)
+
+
+def _added(path: Path, size: tuple[int, int]) -> float | None:
+    """In this process: the peak after a translation less the one before the file was loaded."""
+    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+
+    before = _peak_mb()
+    interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it
+    signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    dtype = signature.get_input_details()[INPUT]["dtype"]
+    signature(**{INPUT: np.zeros((1, *size, 3), dtype)})
+    after = _peak_mb()
+    return None if before is None or after is None else after - before
+
+
+def _peak_mb() -> float | None:
+    """The most memory this process has had at once, in MB.
+
+    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
+    """
+    if not STATUS.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024 / 1e6 if "VmHWM" in lines else None
+
+
+if __name__ == "__main__":
+    file, height, width = sys.argv[1:]
+    print(json.dumps(_added(Path(file), (int(height), int(width)))))

@@ -1,0 +1,279 @@
+"""Smaller and faster .tflite files: convolutions with 8-bit weights, chosen by their names.
+
+8-bit activations cost more than 8-bit weights, both cost most next to the picture, and 8-bit
+statistics of a normalisation ruin it. So normalisations stay in float, dense layers store 8-bit
+weights and compute in float, and a format says how each convolution computes:
+
+    dynamic   8-bit weights; its input is rounded to 8 bits by the range it has in this picture
+    weights   8-bit weights, computed in float
+    float     neither: as it was trained
+    static    8-bit weights; input and output are rounded by ranges that calibration pictures had
+    static16  8-bit weights; the same with 16 bits
+    dynamic4  like dynamic with 4-bit weights
+
+Letters: N pictures, H rows, W columns.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfi2i.errors import InputError
+from tfi2i_export.conversion import inspect, operations, require_plain
+from tfi2i_export.interpreter import INPUT, quiet
+
+FORMATS = ("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
+FORCED = ("int8-full", "int16x8", "int4")
+"""Formats that are offered for comparison only: no phone gains by them, or pictures suffer."""
+
+QUANTISED = ("int8", "int8-fast", "int8-hq", "int8-npu", *FORCED)
+"""The formats that `quantize` makes out of a float32 file."""
+
+STAGE = re.compile(r"up(\d+)_")
+"""How the names of convolutions begin that enlarge the picture."""
+
+CALIBRATED = ("static", "static16")
+ENOUGH = 8
+"""Pictures that static ranges have to be calibrated on at least."""
+
+
+def arithmetic(format: str, layers: Sequence[str]) -> dict[str, str]:
+    """How each convolution computes in a format, in the words at the top of this module.
+
+    int8-hq spares the first, the last and those of the last stage that enlarges the picture,
+    int8-npu all that enlarge it.
+
+    Args:
+        format: One of `QUANTISED`.
+        layers: The convolutions from the input to the output; `STAGE` tells which ones enlarge.
+
+    Raises:
+        InputError: Another format, or no layers.
+    """
+    if format not in QUANTISED:
+        raise InputError(f"{format!r} is not a quantised format; use {', '.join(QUANTISED)}.")
+    if not layers:
+        raise InputError("There are no convolutions to quantise.")
+    enlarging = {layer: int(found[1]) for layer in layers if (found := STAGE.match(layer))}
+    in_stage = [layer for layer in enlarging if enlarging[layer] == max(enlarging.values())]
+    most = {"int8-npu": "static", "int8-full": "static", "int16x8": "static16", "int4": "dynamic4"}
+    chosen = dict.fromkeys(layers, most.get(format, "dynamic"))
+    chosen |= {
+        "int8": {layers[-1]: "float"},
+        "int8-hq": dict.fromkeys([layers[0], *in_stage, layers[-1]], "float"),
+        "int8-npu": dict.fromkeys([*enlarging, layers[-1]], "weights"),
+    }.get(format, {})
+    return chosen
+
+
+def quantize(
+    model: bytes,
+    format: str,
+    *,
+    layers: Sequence[str],
+    in_float: frozenset[str] = frozenset(),
+    calibration: NDArray[np.uint8] | None = None,
+) -> tuple[bytes, dict[str, Any]]:
+    """A float32 .tflite file with 8-bit weights, and the recipe for its sidecar.
+
+    Args:
+        model: What `conversion.convert` made, without `half`.
+        format: One of `QUANTISED`.
+        layers: The names of all its convolutions, from the input to the output.
+        in_float: Convolutions that stay in float, in addition to the format's own.
+        calibration: Pixels (N, H, W, 3) of the file's size, of the source domain; for the formats
+            int8-npu, int8-full and int16x8.
+
+    Raises:
+        InputError: The names are not those of the file, or pictures are missing or do not fit.
+    """
+    unknown = sorted(in_float - set(layers))
+    if unknown:
+        raise InputError(f"There is no convolution {unknown[0]!r}; choose of {', '.join(layers)}.")
+    chosen = arithmetic(format, layers) | dict.fromkeys(in_float, "float")
+    scopes = _scopes(model, layers)
+    quantizer = _quantizer(model)
+    _fill(quantizer, scopes, chosen, format)
+    ranges = None
+    if quantizer.need_calibration:
+        ranges = _calibrated(quantizer, model, calibration)
+    with quiet():
+        result = quantizer.quantize(
+            ranges, enable_progress_bar=False, enable_progress_report=False
+        ).quantized_model
+    made = bytes(result)
+    require_plain(inspect(made))
+    dense, rest = ("static", "static") if format == "int8-full" else ("weights", "float")
+    recipe: dict[str, Any] = {"convolutions": _grouped(chosen), "dense": dense, "rest": rest}
+    if ranges is not None and calibration is not None:
+        recipe["calibration_pictures"] = len(calibration)
+    return made, recipe
+
+
+def auto(
+    convert_with: Callable[[frozenset[str]], bytes],
+    convs: Sequence[str],
+    psnr: Callable[[bytes], float],
+    target_db: float,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[bytes, frozenset[str]]:
+    """The file with the fewest convolutions in float that reaches a PSNR, found greedily.
+
+    Each convolution's gain is measured alone; then as many are taken, the largest gain first, as it
+    needs. For n convolutions that is at most n + log2(n) + 3 files.
+
+    Args:
+        convert_with: Makes a file in which these convolutions stay in float.
+        convs: The names to choose from.
+        psnr: The agreement of a file in dB.
+        target_db: What it has to reach.
+        progress: Is told how many files are done and how many there will be at most.
+
+    Returns:
+        The file, and the convolutions that stay in float.
+
+    Raises:
+        InputError: No choice reaches the target, or none that is smaller than float16 would be.
+    """
+    most = len(convs) + max(len(convs), 1).bit_length() + 2
+    done = 0
+
+    def tried(chosen: Sequence[str]) -> tuple[bytes, float]:
+        nonlocal done
+        model = convert_with(frozenset(chosen))
+        found = psnr(model)
+        done += 1
+        if progress is not None:
+            progress(done, most)
+        return model, found
+
+    model, found = tried(())
+    smallest = len(model)
+    if found >= target_db:
+        return model, frozenset()
+    gains = {conv: tried([conv])[1] for conv in convs}
+    ranked = sorted(convs, key=lambda conv: -gains[conv])
+    model, found = tried(ranked)
+    largest = len(model)
+    if not found >= target_db:
+        raise InputError(
+            f"With all convolutions in float it reaches {found:.1f} dB, not the {target_db:g} dB "
+            "that auto looks for; export float16."
+        )
+    too_few, enough = 0, len(ranked)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        candidate, found = tried(ranked[:middle])
+        if found >= target_db:
+            model, enough = candidate, middle
+        else:
+            too_few = middle
+    if len(model) > smallest + (largest - smallest) / 3:  # 2 bytes a weight instead of 1, not of 4
+        raise InputError(
+            f"auto takes {enough} convolutions in float for {target_db:g} dB, and the file is "
+            "larger than one of float16; export float16."
+        )
+    return model, frozenset(ranked[:enough])
+
+
+def _grouped(chosen: Mapping[str, str]) -> dict[str, list[str]]:
+    """Convolution -> arithmetic the other way round."""
+    groups: dict[str, list[str]] = {}
+    for layer, how in chosen.items():
+        groups.setdefault(how, []).append(layer)
+    return groups
+
+
+def _scopes(model: bytes, layers: Sequence[str]) -> dict[str, list[str]]:
+    """For each convolution what litert-quantizer knows it by: once for every signature."""
+    scopes: dict[str, list[str]] = {layer: [] for layer in layers}
+    unpacked: set[str] = set()
+    for operation in operations(model):
+        if operation.kind == "DEQUANTIZE":
+            unpacked |= {output.name for output in operation.outputs}
+        if operation.kind != "CONV_2D":
+            continue
+        weights = operation.inputs[1]
+        # Keras appends a number to the name of a layer that is called again.
+        named = [x for x in layers if re.search(rf"(^|/){re.escape(x)}(_\d+)?/", weights.name)]
+        if len(named) != 1:
+            raise InputError(
+                f"The convolution {weights.name} is {len(named)} of the layers named; give the "
+                "name of every convolution."
+            )
+        if weights.type != "FLOAT32" or weights.name in unpacked:
+            raise InputError(
+                f"The weights of {named[0]} are smaller than float32 already; give a file of "
+                "float32."
+            )
+        scopes[named[0]].append("".join(f"{output.name};" for output in operation.outputs))
+    missing = [layer for layer, found in scopes.items() if not found]
+    if missing:
+        raise InputError(f"The model has no convolution {missing[0]!r}.")
+    return scopes
+
+
+def _quantizer(model: bytes) -> Any:
+    try:
+        from litert_quantizer.quantizer import Quantizer  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise InputError(
+            "8-bit formats take litert-quantizer; install it with pip install 'tfi2i[export]'."
+        ) from error
+    return Quantizer(model)
+
+
+def _fill(
+    quantizer: Any, scopes: Mapping[str, Sequence[str]], chosen: Mapping[str, str], format: str
+) -> None:
+    """Writes the recipe; of two entries for one operation the later one holds."""
+    from litert_quantizer.qtyping import TFLOperationName as Name  # type: ignore[import-untyped]
+
+    if format == "int8-full":
+        quantizer.add_static_config(".*", Name.ALL_SUPPORTED, 8, 8)
+        for border in (Name.INPUT, Name.OUTPUT):  # which keep the type that apps rely on
+            quantizer.update_quantization_recipe(".*", border, algorithm_key="no_quantize")
+    else:
+        quantizer.add_weight_only_config(".*", Name.FULLY_CONNECTED, 8)
+    for layer, how in chosen.items():
+        for scope in scopes[layer]:
+            of_layer = f"^{re.escape(scope)}$", Name.CONV_2D
+            if how == "float":
+                quantizer.update_quantization_recipe(*of_layer, algorithm_key="no_quantize")
+            elif how == "weights":
+                quantizer.add_weight_only_config(*of_layer, 8)
+            elif how in CALIBRATED:
+                quantizer.add_static_config(*of_layer, 16 if how == "static16" else 8, 8)
+            else:
+                quantizer.add_dynamic_config(*of_layer, 4 if how == "dynamic4" else 8)
+
+
+def _calibrated(quantizer: Any, model: bytes, pictures: NDArray[np.uint8] | None) -> Any:
+    """The ranges of all maps over the pictures."""
+    from litert_quantizer.calibrator import CalibrationMode  # type: ignore[import-untyped]
+
+    if pictures is None or pictures.ndim != 4 or pictures.dtype != np.uint8:
+        given = "none" if pictures is None else f"{pictures.dtype} {pictures.shape}"
+        raise InputError(f"Static ranges take uint8 pictures (N, H, W, 3); received {given}.")
+    if len(pictures) < ENOUGH:
+        raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {len(pictures)}.")
+    signatures = inspect(model).signatures
+    image = next(iter(signatures.values()))[0][INPUT]
+    if len(signatures) != 1 or image.shape != (1, *pictures.shape[1:]):
+        raise InputError(
+            f"Static ranges take a file for one size and pictures of that size; it takes "
+            f"{', '.join(str(inputs[INPUT].shape) for inputs, _ in signatures.values())}, and the "
+            f"pictures are {pictures.shape}."
+        )
+    fed = [{INPUT: picture[None].astype(image.dtype)} for picture in pictures]
+    with quiet():
+        return quantizer.calibrate(
+            {next(iter(signatures)): fed},
+            num_threads=os.cpu_count() or 1,
+            mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
+        )

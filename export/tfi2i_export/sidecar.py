@@ -1,0 +1,287 @@
+"""The sidecar: NAME.json beside an exported NAME.tflite or SavedModel folder, and what it promises.
+
+Programs in Python, Kotlin and JavaScript read it, so it is plain JSON: snake_case, null for what is
+absent, no NaN. Every field is described in sidecar.schema.json, which `write` and `read` enforce.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfi2i.errors import InputError
+from tfi2i.files import to_json, write_text
+
+SCHEMA = 1
+"""The number of the format; it grows when an old reader would misread a new file."""
+
+LARGEST = 1_000_000  # bytes of a sidecar; they have about 4 kB
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """An input or output of a signature; the fields are described in sidecar.schema.json."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str | None = None
+    colour: str | None = None
+    range: tuple[float, float] | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+    domain: str | None = None
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Signature:
+    """One way to call the artefact, in the model's own names."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """All about one artefact; the fields are described in sidecar.schema.json."""
+
+    schema: int = SCHEMA
+    name: str
+    file: str
+    sha256: str
+    size_bytes: int
+    format: str
+    recipe: dict[str, Any]
+    system: str
+    direction: str
+    domains: dict[str, str]
+    data: str
+    run: str
+    step: int
+    image_size: int
+    multiple: int
+    io: str
+    signatures: tuple[Signature, ...]
+    agreement: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+    licence: str | None = None
+    created: str
+    versions: dict[str, str | None]
+    warnings: tuple[str, ...] = ()
+
+
+def write(sidecar: Sidecar, path: Path) -> None:
+    """Replaces `path` by the sidecar as JSON, the keys in the order of the fields.
+
+    Raises:
+        InputError: if a field is not as sidecar.schema.json says; nothing is written then.
+    """
+    text = to_json(dataclasses.asdict(sidecar), indent=2) + "\n"
+    problem = _problem(json.loads(text), _schema(), "")
+    if not problem and text != text.encode(errors="replace").decode():
+        problem = "a text holds what is not Unicode"
+    if problem:
+        raise InputError(f"{path}: {problem}; the sidecar is not written.")
+    write_text(path, text)
+
+
+def read(path: Path) -> Sidecar:
+    """The sidecar of a file; keys this version does not know are left out.
+
+    Raises:
+        InputError: if there is none, it is damaged, or a newer tfi2i made it.
+    """
+    values = _json(path)
+    number = values.get("schema") if isinstance(values, dict) else None
+    if isinstance(number, int) and number > SCHEMA:
+        raise InputError(
+            f"{path}: was made by a newer tfi2i (sidecar schema {number}; this version reads"
+            f" {SCHEMA}); update tfi2i."
+        )
+    problem = _problem(values, _schema(), "")
+    if problem:
+        raise InputError(f"{path}: is not a sidecar: {problem}; export the model again.")
+    signatures = tuple(
+        Signature(
+            name=signature["name"],
+            inputs=tuple(map(_tensor, signature["inputs"])),
+            outputs=tuple(map(_tensor, signature["outputs"])),
+        )
+        for signature in values["signatures"]
+    )
+    known = _known(Sidecar, values)
+    return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
+
+
+def verify(path: Path) -> Sidecar:
+    """The sidecar of a file, if the artefact it speaks of is beside it and unchanged.
+
+    Raises:
+        InputError: as `read`; or the artefact is missing, or of another size or SHA-256.
+    """
+    sidecar = read(path)
+    artefact = path.parent / sidecar.file  # the schema lets only a plain name through
+    if not artefact.is_file() and not artefact.is_dir():
+        raise InputError(f"{path}: its model {sidecar.file} is not beside it; copy both together.")
+    again = "copy the model and its sidecar again, or export the model again."
+    try:
+        size = _size(artefact)
+        if size != sidecar.size_bytes:  # before reading a file that may be much too large
+            raise InputError(
+                f"{artefact}: has {size} bytes and its sidecar says {sidecar.size_bytes}; {again}"
+            )
+        sha256, _ = fingerprint(artefact)
+    except OSError as error:
+        raise InputError(f"{artefact}: cannot be read ({error.strerror or error}).") from error
+    if sha256 != sidecar.sha256:
+        raise InputError(
+            f"{artefact}: has the SHA-256 {sha256[:12]}… and its sidecar says"
+            f" {sidecar.sha256[:12]}…; {again}"
+        )
+    return sidecar
+
+
+def fingerprint(artefact: Path) -> tuple[str, int]:
+    """(sha256, size_bytes) of a file, or of a folder.
+
+    A folder's SHA-256 is that of the lines `sha256sum` writes for its files, by name in the order
+    of bytes; its size is the sum of theirs.
+    """
+    if artefact.is_file():
+        return _sha256(artefact), _size(artefact)
+    names = sorted(file.relative_to(artefact).as_posix() for file in _files(artefact))
+    lines = "".join(f"{_sha256(artefact / name)}  {name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest(), _size(artefact)
+
+
+def _size(artefact: Path) -> int:
+    return sum(file.stat().st_size for file in _files(artefact))
+
+
+def _files(artefact: Path) -> list[Path]:
+    if artefact.is_dir():
+        return [file for file in artefact.rglob("*") if file.is_file()]
+    return [artefact]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the sidecar cannot be read ({error.strerror or error});"
+            " it lies beside the model it was exported with."
+        ) from error
+    if len(data) > LARGEST:
+        raise InputError(f"{path}: has over {LARGEST} bytes, which no sidecar has.")
+    try:
+        values = json.loads(data.decode("utf-8"), parse_constant=_refuse)
+        json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        return values
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error}); export the model again.") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it contains {constant}")
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in dataclasses.fields(kind)}
+
+
+def _tensor(values: dict[str, Any]) -> Tensor:
+    known = _known(Tensor, values)
+    limits = known["range"] and tuple(known["range"])
+    return Tensor(**(known | {"shape": tuple(known["shape"]), "range": limits}))
+
+
+# The keywords of JSON Schema that sidecar.schema.json uses
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    path = Path(__file__).with_name("sidecar.schema.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    # Stricter than JSON Schema, to which 1.0 is an integer: Kotlin reads that as a double.
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ),
+}
+
+
+def _problem(value: Any, schema: dict[str, Any], where: str) -> str | None:
+    """What is wrong with a JSON value, at the first place where something is; None: nothing."""
+    if not schema:  # as anything goes, there is no need to follow a stranger's nesting
+        return None
+    if "$ref" in schema:
+        schema = _schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    what = where or "the file"
+    if types and not any(_TYPES[name](value) for name in types):
+        return f"{what} is {_shown(value)} and has to be {' or '.join(types)}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{what} is {_shown(value)} and has to be one of {_shown(schema['enum'])}"
+    if isinstance(value, str) and not re.fullmatch(schema.get("pattern", "(?s:.*)"), value):
+        return f"{what} is {_shown(value)} and has to match {schema['pattern']}"
+    if isinstance(value, int | float) and value < schema.get("minimum", value):
+        return f"{what} is {value} and has to be {schema['minimum']} or more"
+    if isinstance(value, dict):
+        return _problem_of_object(value, schema, where)
+    if isinstance(value, list):
+        return _problem_of_array(value, schema, what)
+    return None
+
+
+def _problem_of_object(value: dict[str, Any], schema: dict[str, Any], where: str) -> str | None:
+    for key in schema.get("required", []):
+        if key not in value:
+            return f"{where or 'the file'} lacks {key}"
+    rest = schema.get("additionalProperties", {})
+    for key, item in value.items():
+        known = schema.get("properties", {})
+        place = key if key in known else _shown(key)
+        problem = _problem(item, known.get(key, rest), f"{where}.{place}" if where else place)
+        if problem:
+            return problem
+    return None
+
+
+def _problem_of_array(value: list[Any], schema: dict[str, Any], what: str) -> str | None:
+    least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
+    if not least <= len(value) <= most:
+        wanted = f"{least}" if "maxItems" in schema else f"{least} or more"
+        return f"{what} has {len(value)} entries and has to have {wanted}"
+    for index, item in enumerate(value):
+        problem = _problem(item, schema.get("items", {}), f"{what}[{index}]")
+        if problem:
+            return problem
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)  # ASCII: a stranger's control characters stay out of the terminal
+    return text if len(text) <= 60 else f"{text[:59]}…"

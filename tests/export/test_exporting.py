@@ -1,0 +1,178 @@
+"""From a run to an artefact: what is written, what is refused, and that it answers as the run."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tfi2i_export import agreement, sidecar
+from tfi2i_export.exporting import Choice, export
+from tfi2i_export.interpreter import TFLiteTranslator
+from tfi2i_export.metadata import read_metadata
+
+from tfi2i import config as configs
+from tfi2i.cli import main
+from tfi2i.errors import InputError
+from tfi2i.pixels import run_over
+from tfi2i.run_dir import Run
+
+SIDE = 64
+FEW = ["data.train_size=4", "data.test_size=4"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose system is not trained, with weights that are not the first ones either."""
+    config = configs.load("nice_gan/scenes", []).smoke(FEW)
+    system = configs.build_system(config)
+    random = np.random.default_rng(0)
+    for name in system.inference_networks:
+        for variable in system.inference_network(name).trainable_variables:
+            noise = random.normal(0, 0.05, variable.shape).astype(np.float32)
+            variable.assign_add(noise)
+    made = Run.create(
+        tmp_path_factory.mktemp("runs"), config.system, "scenes", config.resolved().as_dict(), {}
+    )
+    made.save_checkpoint(system)
+    made.save_translators(system)
+    return made
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return configs.build_data(configs.load(run.config_path))
+
+
+def exported(run, data, folder, accept=True, **choice):
+    return export(run, data, Choice(images=3, calibration=4, **choice), to=folder, accept=accept)
+
+
+def expected(run, pixels, direction="a2b"):
+    return run_over(tf.function(run.translator(direction)), pixels)
+
+
+def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_path):
+    path = exported(run, data, tmp_path, accept=False, format="float32", direction="b2a")
+    assert [found.name for found in sorted(tmp_path.iterdir())] == [
+        "b2a-float32.json",
+        "b2a-float32.tflite",
+    ]
+    pixels = data.test_pixels("b", SIDE)[0]
+    difference = TFLiteTranslator(path)(pixels) - expected(run, pixels, "b2a").astype(int)
+    assert np.abs(difference).max() <= 1
+    card = sidecar.verify(path.with_suffix(".json"))
+    assert (card.run, card.system, card.step) == (run.name, "NICEGAN", 0)
+    assert card.domains == {"source": "b", "target": "a"}
+    assert card.agreement["passed"]
+    assert not card.agreement["accepted"]
+    assert card.signatures[0].inputs[0].shape == (1, SIDE, SIDE, 3)
+    inside = read_metadata(path.read_bytes())["subgraph_metadata"][0]["custom_metadata"][0]["data"]
+    assert inside["direction"] == "b2a"
+
+
+def test_nothing_is_replaced_unless_it_is_asked_for(run, data, tmp_path):
+    path = exported(run, data, tmp_path, format="float16")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="a2b-float16.tflite is there already; add --overwrite"):
+        exported(run, data, tmp_path, format="float16")
+    assert path.read_bytes() == before
+    export(run, data, Choice("float16", images=2), to=tmp_path, accept=True, overwrite=True)
+    assert sidecar.verify(path.with_suffix(".json")).agreement["pictures"] == 2
+
+
+def test_an_artefact_that_misses_its_limits_is_not_written(run, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(agreement.LIMITS, "int8", {"psnr_db_mean": 99.0})
+    with pytest.raises(InputError, match="a2b-int8.tflite is not written.*--accept"):
+        exported(run, data, tmp_path, accept=False, format="int8")
+    assert list(tmp_path.iterdir()) == []
+    path = exported(run, data, tmp_path, format="int8")
+    card = sidecar.verify(path.with_suffix(".json"))
+    assert card.agreement["accepted"]
+    assert not card.agreement["passed"]
+    assert card.warnings
+
+
+def test_int8_is_small_and_close(run, data, tmp_path):
+    small = exported(run, data, tmp_path, format="int8")
+    large = exported(run, data, tmp_path, format="float32")
+    assert small.stat().st_size < 0.8 * large.stat().st_size  # a graph of so few weights
+    card = sidecar.read(small.with_suffix(".json"))
+    assert card.agreement["psnr_db_worst"] > 30
+    assert card.recipe["equalised"]
+
+
+def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path):
+    path = exported(run, data, tmp_path, format="float32", sizes=(32, 64), io="uint8")
+    assert path.name == "a2b-float32-uint8-32x64.tflite"
+    card = sidecar.verify(path.with_suffix(".json"))
+    assert [one.name for one in card.signatures] == ["translate_32x32", "translate_64x64"]
+    pixels = data.test_pixels("a", 32)[0]
+    answers = TFLiteTranslator(path, signature="translate_32x32")(pixels)
+    assert np.abs(answers - expected(run, pixels).astype(int)).max() <= 1
+    free = exported(run, data, tmp_path, format="float32", dynamic=True)
+    assert np.abs(TFLiteTranslator(free)(pixels) - expected(run, pixels).astype(int)).max() <= 1
+
+
+def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
+    path = exported(run, data, tmp_path, accept=False, format="saved_model")
+    assert path.is_dir()
+    card = sidecar.verify(tmp_path / "a2b-saved_model.json")
+    assert card.signatures[0].name == "predict_tensor"
+    pixels = data.test_pixels("a", 48)[0]
+    loaded = tf.saved_model.load(path).signatures["predict_tensor"]
+    answers = np.rint(loaded(image=tf.cast(pixels, tf.float32))["translation"].numpy())
+    assert np.abs(answers - expected(run, pixels)).max() <= 1
+
+
+def test_auto_reaches_its_target(run, data, tmp_path):
+    path = exported(run, data, tmp_path, accept=False, format="auto", target_db=41.0)
+    card = sidecar.read(path.with_suffix(".json"))
+    assert card.agreement["psnr_db_mean"] >= 41
+    assert card.recipe["target_db"] == 41
+
+
+def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(run, data, tmp_path):
+    assert main(["evaluate", str(run.path)]) == 0
+    path = exported(run, data, tmp_path, format="float32")
+    (run.evaluation_dir / "evaluation.json").unlink()
+    found = sidecar.read(path.with_suffix(".json")).evaluation
+    assert found["kid"] == pytest.approx(found["kid_before"], abs=2e-3)
+    assert found["l1"] == pytest.approx(found["l1_before"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "int7"], "There is no format 'int7'"),
+        (["--format", "int8-full"], "--force exports it"),
+        (["--sizes", "64", "--dynamic"], "leave out --sizes"),
+        (["--sizes", "63"], "multiples of 4"),
+        (["--sizes", "64,64"], "names a size twice"),
+        (["--sizes", "big"], "--sizes big"),
+        (["--images", "0"], "1 or more"),
+        (["--checkpoint", "best"], "best"),
+        (["--format", "saved_model", "--io", "uint8"], "leave out"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_sentence(
+    run, tmp_path, capsys, options, message
+):
+    assert main(["export", str(run.path), "--to", str(tmp_path), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_and_translate_on_the_command_line(run, data, tmp_path):
+    assert main(["export", str(run.path), "--format", "float32", "--images", "2"]) == 0
+    path = run.exports_dir / "a2b-float32.tflite"
+    assert json.loads(path.with_suffix(".json").read_text())["io"] == "float"
+    pixels = data.test_pixels("a", SIDE)[0][0]
+    Image.fromarray(pixels).save(tmp_path / "scene.png")
+    arguments = [str(tmp_path / "scene.png"), "--out", str(tmp_path / "out")]
+    assert main(["translate", str(path), *arguments]) == 0
+    with Image.open(tmp_path / "out" / "scene.png") as picture:
+        answer = np.asarray(picture)
+    assert np.abs(answer - expected(run, pixels[None])[0].astype(int)).max() <= 1

@@ -1,0 +1,211 @@
+import dataclasses
+import hashlib
+import json
+import math
+import typing
+
+import pytest
+from tfi2i_export import sidecar as sidecar_module
+from tfi2i_export.sidecar import Sidecar, Signature, Tensor, fingerprint, read, verify, write
+
+from tfi2i.errors import InputError
+
+MODEL = b"a model"
+SCHEMA = sidecar_module._schema()
+KINDS = {
+    Sidecar: SCHEMA,
+    Signature: SCHEMA["$defs"]["signature"],
+    Tensor: SCHEMA["$defs"]["tensor"],
+}
+
+
+def picture(name, domain, *, shape=(1, 8, 8, 3), limits=(-1.0, 1.0)):
+    about = {"layout": "NHWC", "colour": "RGB", "range": limits, "domain": domain}
+    return Tensor(name=name, shape=shape, dtype="float32", meaning=f"Domain {domain}.", **about)
+
+
+def sidecar(**changes):
+    style = Tensor(name="style", shape=(1, 4), dtype="float32", meaning="The style code.")
+    signature = Signature(
+        name="serving_default",
+        inputs=(picture("image", "a"), style),
+        outputs=(picture("stylized", "b"),),
+    )
+    agreement = {"reference": "Keras, float32", "pictures": 24, "psnr_db_mean": 44.1}
+    agreement |= {"psnr_db_worst": 41.0, "ssim": 0.99, "bias": [0.1, -0.2, 0.0], "max_level": 17}
+    agreement |= {"limits": {"psnr_db_mean": 40}, "passed": True, "accepted": False}
+    values = {
+        "name": "nicegan-scenes-a2b-int8",
+        "file": "model.tflite",
+        "sha256": hashlib.sha256(MODEL).hexdigest(),
+        "size_bytes": len(MODEL),
+        "format": "int8",
+        "recipe": {"float_convolutions": ["conv_5"], "equalised": True},
+        "system": "NICEGAN",
+        "direction": "a2b",
+        "domains": {"source": "a", "target": "b"},
+        "data": "scenes",
+        "run": "00003-nicegan-scenes",
+        "step": 100,
+        "image_size": 8,
+        "multiple": 4,
+        "io": "float",
+        "signatures": (signature,),
+        "agreement": agreement,
+        "created": "2026-11-05T14:03:00Z",
+        "versions": {"tfi2i": "0.1.0", "tensorflow": "2.21.0", "litert": None},
+        "warnings": ("Übung",),
+    }
+    return Sidecar(**(values | changes))
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A sidecar beside its model."""
+    (tmp_path / "model.tflite").write_bytes(MODEL)
+    write(sidecar(), tmp_path / "model.json")
+    return tmp_path / "model.json"
+
+
+def edit(path, **changes):
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(values | changes), encoding="utf-8")
+
+
+def test_a_sidecar_reads_back_as_it_was_written(path):
+    assert read(path) == sidecar() == verify(path)
+    assert list(json.loads(path.read_bytes())) == [f.name for f in dataclasses.fields(Sidecar)]
+    assert "Übung" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_schema_describes_exactly_the_fields(kind):
+    fields = [field.name for field in dataclasses.fields(kind)]
+    properties = KINDS[kind]["properties"]
+    assert list(properties) == fields == KINDS[kind]["required"]
+    for name, hint in typing.get_type_hints(kind).items():
+        about = properties[name]
+        assert about["description"].endswith(".")
+        allowed = about.get("type", about.get("enum"))
+        nullable = bool({"null", None} & set(allowed if isinstance(allowed, list) else [allowed]))
+        assert nullable == (type(None) in typing.get_args(hint)), name
+
+
+def test_every_keyword_of_the_schema_is_checked():
+    checked = {"$ref", "type", "enum", "pattern", "minimum", "minItems", "maxItems", "items"}
+    checked |= {"required", "properties", "additionalProperties"}
+    words = {"$schema", "$defs", "title", "description"}
+
+    def keywords(schema):
+        yield from schema
+        for inner in ("properties", "$defs"):
+            for one in schema.get(inner, {}).values():
+                yield from keywords(one)
+        for inner in {"items", "additionalProperties"} & set(schema):
+            yield from keywords(schema[inner])
+
+    assert set(keywords(SCHEMA)) == checked | words
+
+
+def test_keys_of_later_versions_are_left_out(path):
+    edit(path, colour_space="sRGB")
+    assert read(path) == sidecar()
+
+
+def test_what_is_not_finite_becomes_null(path):
+    agreement = sidecar().agreement | {"psnr_db_mean": math.inf}
+    write(sidecar(agreement=agreement), path)
+    assert read(path).agreement["psnr_db_mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "made by a newer tfi2i"),
+        ({"schema": True}, "schema is true and has to be integer"),
+        ({"step": "7"}, 'step is "7" and has to be integer'),
+        ({"step": 7.0}, "step is 7.0 and has to be integer"),
+        ({"image_size": 0}, "image_size is 0 and has to be 1 or more"),
+        ({"direction": "b2c"}, 'direction is "b2c" and has to be one of'),
+        ({"domains": {"source": "a"}}, "domains lacks target"),
+        ({"versions": {"tfi2i": 1, "tensorflow": "", "litert": ""}}, "tfi2i"),
+        ({"sha256": "0" * 64 + "\n"}, "sha256 is"),
+        ({"signatures": []}, "signatures has 0 entries and has to have 1 or more"),
+        ({"signatures": [{"name": "f", "inputs": [{}], "outputs": []}]}, "inputs[0] lacks name"),
+        ({"warnings": ["fine", None]}, "warnings[1] is null and has to be string"),
+        ({"step": "\x1b[2J\u202e"}, r"\u001b[2J\u202e"),
+    ],
+)
+def test_a_wrong_value_is_named(path, changes, message):
+    edit(path, **changes)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../model.tflite", "/etc/x", "a\\b", "c:x", "x\n"])
+def test_the_file_is_never_a_path(path, name):
+    edit(path, file=name)
+    with pytest.raises(InputError, match="file is"):
+        verify(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff", b'{"schema": NaN}', b'{"name": "\\ud800"}'),
+        *(b"[" * 100_000, b'{"step": ' + b"9" * 5000 + b"}", b" " * 2_000_000),
+    ],
+    ids=lambda content: content[:18].decode(errors="replace"),
+)
+def test_what_is_no_sidecar_is_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="model.json"):
+        read(path)
+
+
+def test_a_missing_sidecar_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path / "model.json")
+
+
+def test_what_would_not_read_back_is_not_written(path):
+    before = path.read_bytes()
+    for changes in ({"step": math.nan}, {"io": "png"}, {"created": "today"}):
+        with pytest.raises(InputError, match=f"{next(iter(changes))} is .* not written"):
+            write(sidecar(**changes), path)
+    with pytest.raises(InputError, match="not Unicode"):
+        write(sidecar(recipe={"note": "\udcff"}), path)
+    assert path.read_bytes() == before
+
+
+def test_a_changed_model_is_noticed(path):
+    model = path.with_name("model.tflite")
+    model.write_bytes(b"A model")
+    with pytest.raises(InputError, match="SHA-256"):
+        verify(path)
+    model.write_bytes(MODEL + b"s")
+    with pytest.raises(InputError, match="8 bytes and its sidecar says 7"):
+        verify(path)
+    model.unlink()
+    with pytest.raises(InputError, match="not beside it"):
+        verify(path)
+
+
+def test_a_folder_has_the_digest_of_its_list(tmp_path):
+    folder = tmp_path / "saved"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "assets" / "data").write_bytes(b"labels")
+    (folder / "graph.pb").write_bytes(b"graph")
+    graph, labels = (hashlib.sha256(data).hexdigest() for data in (b"graph", b"labels"))
+    lines = f"{labels}  assets/data\n{graph}  graph.pb\n"
+    sha256, size = fingerprint(folder)
+    assert (sha256, size) == (hashlib.sha256(lines.encode()).hexdigest(), 11)
+
+    path = tmp_path / "saved.json"
+    write(sidecar(file="saved", sha256=sha256, size_bytes=size), path)
+    verify(path)
+    (folder / "graph.pb").rename(folder / "graph.pbtxt")
+    with pytest.raises(InputError, match="SHA-256"):
+        verify(path)
