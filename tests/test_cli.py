@@ -20,7 +20,7 @@ from tfi2i.verbs import training
 CHECKOUT = Path(__file__).parent.parent
 VERBS = (
     *("list", "demo", "train", "translate", "check-data", "import"),
-    *("evaluate", "study", "study-results"),
+    *("evaluate", "study", "study-results", "export", "bench"),
 )
 SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")
 
@@ -419,6 +419,8 @@ def test_demo_is_called_with_folder_and_seed(monkeypatch):
     from tfi2i import demo
 
     calls = []
-    monkeypatch.setattr(demo, "run", lambda out, *, seed, smoke: calls.append((out, seed, smoke)))
+    monkeypatch.setattr(
+        demo, "run", lambda out, export, *, seed, smoke: calls.append((out, seed, smoke))
+    )
     assert main(["demo"]) == main(["demo", "--out", "x", "--seed", "3", "--smoke"]) == 0
     assert calls == [(Path("demo"), 0, False), (Path("x"), 3, True)]

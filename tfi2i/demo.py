@@ -69,12 +69,7 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
     seconds = time.perf_counter() - started
 
     pixels = {key: data.test_pixels(key, system.image_size)[0] for key in "ab"}
-    train = {
-        key: np.stack(
-            [domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))]
-        )
-        for key, domain in data.train.items()
-    }
+    fakes, errors = _compared(system, data, pixels)
     summary: dict[str, Any] = {
         "system": config.system,
         "seed": seed,
@@ -83,17 +78,9 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
         "seconds": round(seconds, 1),
         "cpus": os.cpu_count(),
         "pairs": len(pixels["a"]),
-        "l1": {},
+        "l1": errors,
         "int8": {},
     }
-    fakes = {}
-    for direction in system.directions:
-        source, target = direction.split("2")
-        fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
-        errors = trivial_answers(pixels[source], pixels[target], train[source], train[target])
-        best = min(errors.values())
-        error = l1(fakes[direction], pixels[target])
-        summary["l1"][direction] = errors | {"translation": error, "of_best_trivial": error / best}
     console.print("Measuring on held-out pictures.")
     evaluation = evaluate(made, data, seed=seed)
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
@@ -122,6 +109,27 @@ def fast_precision() -> str:
         flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
         native = "amx_bf16" in flags or "avx512_bf16" in flags
     return "mixed_bfloat16" if native else "float32"
+
+
+def _compared(
+    system: Any, data: UnpairedData, pixels: dict[str, Pixels]
+) -> tuple[dict[str, Pixels], dict[str, dict[str, float]]]:
+    """The translations by direction, and their L1 beside that of answers that learn nothing."""
+    train = {
+        key: np.stack(
+            [domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))]
+        )
+        for key, domain in data.train.items()
+    }
+    fakes, errors = {}, {}
+    for direction in system.directions:
+        source, target = direction.split("2")
+        fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
+        trivial = trivial_answers(pixels[source], pixels[target], train[source], train[target])
+        error = l1(fakes[direction], pixels[target])
+        share = error / min(trivial.values())
+        errors[direction] = trivial | {"translation": error, "of_best_trivial": share}
+    return fakes, errors
 
 
 def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:

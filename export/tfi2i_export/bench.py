@@ -217,7 +217,9 @@ def _affordable(threads: Sequence[int]) -> list[int]:
     left_out = sorted(set(threads) - set(counts))
     if left_out:
         log.info(
-            "Not timed with %s threads: there are %d cores.", " or ".join(map(str, left_out)), cores
+            "Not timed with %s threads, more than the cores (%d).",
+            " or ".join(map(str, left_out)),
+            cores,
         )
     return counts
 
@@ -264,6 +266,7 @@ def _latencies(
     took: list[list[float]] = [[] for _ in files]
     for _ in range(runs):
         for call, milliseconds in zip(calls, took, strict=True):
+            call()  # wakes this file's threads and brings back the caches that the last one took
             start = time.perf_counter()
             call()
             milliseconds.append(1000 * (time.perf_counter() - start))

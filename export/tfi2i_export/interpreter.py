@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import sys
@@ -219,6 +220,7 @@ def _silenced() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         kept = {number: os.dup(number) for number in (1, 2)}
+        handlers = logging.root.handlers[:]
         try:
             for number in kept:
                 os.dup2(nowhere.fileno(), number)
@@ -227,6 +229,8 @@ def _silenced() -> Iterator[None]:
             for number, copy in kept.items():
                 os.dup2(copy, number)
                 os.close(copy)
+            # Converters add one that writes to what is closed here.
+            logging.root.handlers[:] = handlers
 
 
 def _read(model: str | Path | bytes) -> bytes:

@@ -77,6 +77,8 @@ class TFLitePictureTranslator:
         if whole is None:
             return self._tiled(pixels, tell)
         size, translator = whole
+        if self._free is None and size != (height, width):
+            self._warn("small pictures are padded to", size)
         answer = translator(_padded(pixels, size)[None])[0]
         tell(1, 1)
         return np.ascontiguousarray(answer[:height, :width])
@@ -97,7 +99,7 @@ class TFLitePictureTranslator:
 
     def _tiled(self, pixels: Pixels, tell: Progress) -> Pixels:
         """A picture that is larger than a tile along an axis; only one band of it is ever float."""
-        self._warn()
+        self._warn("big pictures become tiles of", self._tile)
         height, width, _ = pixels.shape
         translator = self._free or self._fixed[self._tile]
         overlap, grid = self._overlap_and_grid()
@@ -130,17 +132,18 @@ class TFLitePictureTranslator:
         on_grid = on_grid and all(side % self._multiple == 0 for side in self._tile)
         return overlap, self._multiple if on_grid else 1
 
-    def _warn(self) -> None:
-        """Says, before the first tiles, that they may differ in colour."""
+    def _warn(self, what: str, size: tuple[int, int]) -> None:
+        """Says once that the colours of other sizes than the file's may differ."""
         if self._warned:
             return
         self._warned = True
         export = "" if self._free else "export a file of free size (--dynamic), or "
         log.warning(
-            "%s: big pictures become tiles of %d x %d, each with colours of its own, which may "
-            "show; for even colours %stranslate with the run itself.",
+            "%s: %s %d x %d, and the colours of each are decided by what is in it, which may show; "
+            "for even colours %stranslate with the run itself.",
             self._name,
-            *self._tile,
+            what,
+            *size,
             export,
         )
 

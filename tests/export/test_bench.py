@@ -63,7 +63,7 @@ def test_files_are_measured_and_compared(tmp_path, one_thread, caplog):
     told = []
     found = bench([tmp_path], runs=5, plain=plain, progress=lambda *progress: told.append(progress))
     assert [one.name for one in found] == ["big", "other", "small", PLAIN]
-    assert caplog.messages == ["Not timed with 2 or 4 threads: there are 1 cores."]
+    assert caplog.messages == ["Not timed with 2 or 4 threads, more than the cores (1)."]
     assert told == [(i + 1, 9) for i in range(9)]
     for one in found:
         (latency,) = one.latency.values()
@@ -89,7 +89,8 @@ def test_files_take_turns(tmp_path, one_thread, monkeypatch):
         bench_module, "_warmed_up", lambda file, threads: lambda: turns.append((file.name, threads))
     )
     bench(paths, runs=3, threads=(1,))
-    assert turns == [("a", 1), ("b", 1)] * 3
+    # Each twice in a row, of which the second is timed.
+    assert turns == [("a", 1), ("a", 1), ("b", 1), ("b", 1)] * 3
 
 
 def test_the_plain_export_translates_alike_without_rewrites(tmp_path):
