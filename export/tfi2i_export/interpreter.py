@@ -187,12 +187,8 @@ def opened(model: bytes, threads: int | None = None, name: str = "The model") ->
         InputError: It is not a .tflite file, or LiteRT is not installed.
         ValueError: LiteRT cannot read it.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise InputError(
-            "Running .tflite files takes LiteRT; install it with pip install 'tfi2i[export]'."
-        ) from error
+    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+
     if model[4:8] != IDENTIFIER:
         raise InputError(f"{name} is not a .tflite file; give one made by tfi2i export.")
     with quiet():

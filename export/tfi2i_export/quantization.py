@@ -219,12 +219,8 @@ def _scopes(model: bytes, layers: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _quantizer(model: bytes) -> Any:
-    try:
-        from litert_quantizer.quantizer import Quantizer  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise InputError(
-            "8-bit formats take litert-quantizer; install it with pip install 'tfi2i[export]'."
-        ) from error
+    from litert_quantizer.quantizer import Quantizer  # type: ignore[import-untyped]
+
     return Quantizer(model)
 
 

@@ -25,6 +25,10 @@ Answer = Callable[[Pixels], Pixels]
 BATCH = 32
 FID_PICTURES = 2000  # below so many, FID says more about their number than about the translations
 FEW_PICTURES = 50
+RIGHT_CONTENT = (
+    ", and yet they are closer to the truth: their content is right, and their texture (blur, "
+    "noise), to which KID is most sensitive, is not"
+)
 
 
 class PictureSet:
@@ -347,19 +351,17 @@ def warnings(direction: str, found: dict[str, Any]) -> list[str]:
             f"{direction}: {fewest} pictures are few, so the intervals of KID are wide; "
             "differences smaller than them mean nothing."
         )
+    checkpoints: dict[str, list[str]] = {}
     for which, figures in found["checkpoints"].items():
         if figures["kid"] < trivial["identity"]["kid"]:
             continue
-        sentence = (
-            f"{direction}, {which}: by KID the translations are no closer to the pictures of "
-            f"{target} than the pictures of {source} are before translation"
-        )
-        if figures["paired"] and figures["paired"]["l1"] < min(
+        right = figures["paired"] and figures["paired"]["l1"] < min(
             answer["paired"]["l1"] for answer in trivial.values()
-        ):
-            sentence += (
-                ", and yet they are closer to the truth: their content is right, and their "
-                "texture (blur, noise), to which KID is most sensitive, is not"
-            )
-        said.append(f"{sentence}.")
+        )
+        checkpoints.setdefault(RIGHT_CONTENT if right else "", []).append(which)
+    for ending, names in checkpoints.items():
+        said.append(
+            f"{direction}, {' and '.join(names)}: by KID the translations are no closer to the "
+            f"pictures of {target} than the pictures of {source} are before translation{ending}."
+        )
     return said
