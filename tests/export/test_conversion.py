@@ -15,7 +15,7 @@ from tfi2i_export.conversion import (
     with_pixels,
 )
 from tfi2i_export.fold import fold
-from tfi2i_export.interpreter import LARGEST, TFLiteTranslator, opened, quiet
+from tfi2i_export.interpreter import LARGEST, TFLiteTranslator, quiet
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
@@ -261,9 +261,3 @@ def test_pictures_that_do_not_fit_are_refused(converted):
     with pytest.raises(InputError, match="threads is 0"):
         TFLiteTranslator(converted, threads=0)
     assert made(pixels(0, 64, 64)).shape == (0, 64, 64, 3)
-
-
-def test_litert_is_asked_for_if_it_is_not_there(converted, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(InputError, match="takes LiteRT"):
-        opened(converted)
