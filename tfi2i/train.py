@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages, Validation
@@ -190,13 +189,10 @@ def _judged(data: UnpairedData, image_size: int, aspect: str, limit: int) -> Tes
     split = "validation" if data.validation else "train"
     pixels = {}
     for key in data.train:
-        batches = [
-            rows for rows, _ in data.pictures(split, key, image_size, aspect=aspect, limit=limit)
-        ]
-        if sum(map(len, batches)) < 2:
+        pixels[key], _ = data.gathered(split, key, image_size, aspect=aspect, limit=limit)
+        if len(pixels[key]) < 2:
             raise InputError(
                 f"{getattr(data, split)[key].where} needs 2 pictures or more that can be read; "
                 "switch KID off with fit.evaluate_steps=0."
             )
-        pixels[key] = np.concatenate(batches)
     return TestImages(pixels, paired=split == "validation")

@@ -191,15 +191,15 @@ class _Pictures:
         return self._read("train", side, self._choice.calibration)
 
     def _read(self, split: str, side: int, limit: int) -> Pixels:
-        domain = self._choice.direction[0]
-        batches = self._data.pictures(
-            split, domain, side, aspect=self._aspect, limit=limit, seed=self._choice.seed
+        pixels, _ = self._data.gathered(
+            split,
+            self._choice.direction[0],
+            side,
+            aspect=self._aspect,
+            limit=limit,
+            seed=self._choice.seed,
         )
-        rows = [pixels for pixels, _ in batches]
-        if not rows:
-            where = getattr(self._data, split)[domain].where
-            raise InputError(f"{where} holds no picture that can be read.")
-        return np.concatenate(rows)
+        return pixels
 
 
 def _folded(

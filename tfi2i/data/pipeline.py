@@ -191,6 +191,20 @@ class UnpairedData:
         if rows:
             yield np.stack(rows), names
 
+    def gathered(
+        self, split: str, domain: str, image_size: int, **which: Any
+    ) -> tuple[Pixels, list[str]]:
+        """What `pictures` gives, at once: pixels (N, S, S, 3) and names; the same arguments.
+
+        Raises:
+            InputError: No picture can be read.
+        """
+        batches = list(self.pictures(split, domain, image_size, **which))
+        if not batches:
+            where = getattr(self, split)[domain].where
+            raise InputError(f"{where} holds no picture that can be read; add some.")
+        return np.concatenate([rows for rows, _ in batches]), [n for _, ns in batches for n in ns]
+
     def description(self) -> dict[str, Any]:
         """Name, counts and digests, for the record of a run."""
         sets: dict[str, Any] = {"name": self.name, "paired": self.paired}

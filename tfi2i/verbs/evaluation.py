@@ -80,16 +80,9 @@ def study_verb(arguments: argparse.Namespace) -> int:
     source = arguments.direction[0]
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
-    batches = data.pictures(
+    inputs, names = data.gathered(
         "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
     )
-    rows, names = [], []
-    for pixels, batch_names in batches:
-        rows.append(pixels)
-        names += batch_names
-    if not rows:
-        raise InputError(f"{data.test[source].where} holds no picture that can be read.")
-    inputs = np.concatenate(rows)
     methods = [
         (name, _translated(path, arguments.direction, inputs, names, aspect))
         for name, path in named

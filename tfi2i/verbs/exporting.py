@@ -14,7 +14,7 @@ def export_verb(arguments: argparse.Namespace) -> int:
     run = Run(arguments.run)
     data, aspect = pictures_of(run, arguments.overrides)
     choice = Choice(
-        format=arguments.format.replace("_", "-").replace("saved-model", "saved_model"),
+        format=arguments.format,
         direction=arguments.direction,
         checkpoint=arguments.checkpoint,
         io=arguments.io,
