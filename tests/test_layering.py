@@ -16,7 +16,17 @@ FILES = sorted(
 # another.
 ORDER = [
     *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
-    *("losses", "layers", "optimizers", "tiles", "networks", "model", "official", "models"),
+    *(
+        "losses",
+        "normalization",
+        "layers",
+        "optimizers",
+        "tiles",
+        "networks",
+        "model",
+        "official",
+        "models",
+    ),
     *("data", "environment", "keras_files", "run_dir", "torch_pickle", "torch_files"),
     *("weights", "translate", "sheets", "evaluate", "callbacks", "train"),
     *("config", "demo", "verbs", "arguments", "cli"),

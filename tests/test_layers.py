@@ -3,18 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i import layers
-from tfi2i.layers import (
-    LIN,
-    AdaLIN,
-    LeakyReLU,
-    PerImage,
-    PixelShuffle,
-    ReflectionPad2D,
-    SharedStatistics,
-    SpectralConv2D,
-    SpectralDense,
-)
+from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
+from tfi2i.normalization import LIN, AdaLIN, PerImage, SharedStatistics, channel_moments
 
 EVERY = {
     "PerImage": (PerImage, (3, 5)),
@@ -195,7 +185,7 @@ def test_tiles_share_statistics_as_if_they_were_one_image():
 
 def test_replay_for_another_network_is_refused():
     with SharedStatistics.replay([]), pytest.raises(ValueError, match="0 recorded statistics"):
-        layers.channel_moments(tf.ones((1, 2, 2, 1)))
+        channel_moments(tf.ones((1, 2, 2, 1)))
 
 
 def test_per_image_vectors_are_averaged_over_tiles():

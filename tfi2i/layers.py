@@ -1,22 +1,12 @@
 """Layers that systems share. Shape letters: N images, H W space, C channels; channels last.
 
-Defaults follow PyTorch, in which the papers' numbers were made: epsilon 1e-5, unbiased variances,
-kernels and biases drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), reflection padding written out.
-
-Every layer whose result depends on all positions of an image takes its statistics through this
-module, so that `SharedStatistics` can make tiles of one picture share them.
+Defaults follow PyTorch, in which the papers' numbers were made: kernels and biases drawn from
+U(-1/sqrt(fan_in), 1/sqrt(fan_in)), padding written out. What depends on all positions of an image
+stands in `normalization`.
 """
-
-import math
-import threading
-from collections.abc import Iterable
-from typing import Any, Self
 
 import keras
 import tensorflow as tf
-from keras import ops
-
-EPSILON = 1e-5
 
 
 def kernel_initializer() -> keras.initializers.Initializer:
@@ -28,110 +18,6 @@ def bias_initializer(fan_in: int) -> keras.initializers.Initializer:
     """PyTorch's default bias initialisation, U(-r, r) with r = 1 / sqrt(fan_in) of its layer."""
     limit = fan_in**-0.5
     return keras.initializers.RandomUniform(-limit, limit)
-
-
-class SharedStatistics:
-    """Makes the tiles of one picture share the statistics that are otherwise taken per image.
-
-    Inside `with SharedStatistics.record() as statistics:` every statistics layer treats the whole
-    batch as one image and appends what it used to `statistics.values`, a list of tensors in call
-    order. Inside `with SharedStatistics.replay(values):` the layers use those values, in the same
-    order, whatever they are given. Both work eagerly and while a `tf.function` is traced.
-    """
-
-    _scopes = threading.local()
-
-    def __init__(self, values: Iterable[Any] | None):
-        self.recording = values is None
-        self.values: list[Any] = [] if values is None else list(values)
-        self._used = 0
-
-    @classmethod
-    def record(cls) -> "SharedStatistics":
-        """A scope that pools statistics over the batch and keeps them."""
-        return cls(None)
-
-    @classmethod
-    def replay(cls, values: Iterable[Any]) -> "SharedStatistics":
-        """A scope that uses the statistics of an earlier `record` scope."""
-        return cls(values)
-
-    @classmethod
-    def current(cls) -> "SharedStatistics | None":
-        """The innermost scope of this thread, or None: statistics are per image."""
-        scopes = getattr(cls._scopes, "stack", None)
-        return scopes[-1] if scopes else None
-
-    def keep(self, value: Any) -> Any:
-        """Records `value`, or returns the recorded one in its place."""
-        if self.recording:
-            self.values.append(value)
-            return value
-        if self._used >= len(self.values):
-            raise ValueError(
-                f"{len(self.values)} recorded statistics, but the network asks for more: "
-                "record and replay must run the same network."
-            )
-        self._used += 1
-        return self.values[self._used - 1]
-
-    def __enter__(self) -> Self:
-        if not hasattr(self._scopes, "stack"):
-            self._scopes.stack = []
-        self._scopes.stack.append(self)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._scopes.stack.pop()
-
-
-def _in_full(x):
-    """At least float32: statistics in half precision lose the mean of a bright image."""
-    return x if tf.as_dtype(x.dtype) in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
-
-
-def _count(x, axes: tuple[int, ...]):
-    """How many values a reduction over `axes` takes; a Python number where the shape is known."""
-    sides = [x.shape[axis] for axis in axes]
-    if None not in sides:
-        return float(math.prod(sides))
-    shape = tf.shape(x)
-    return tf.cast(tf.reduce_prod([shape[axis] for axis in axes]), x.dtype)
-
-
-def channel_moments(x):
-    """Mean and unbiased variance of x (N, H, W, C) per image and channel, and how many values.
-
-    Returns:
-        mean (N, 1, 1, C), variance (N, 1, 1, C) with divisor H W - 1, and H W as a scalar; N is 1
-        under `SharedStatistics`.
-    """
-    scope = SharedStatistics.current()
-    if scope is not None and not scope.recording:
-        mean, variance, count = tf.unstack(scope.keep(None))
-        return mean, variance, count[0, 0, 0, 0]
-    axes = (1, 2) if scope is None else (0, 1, 2)
-    count = _count(x, axes)
-    mean = tf.reduce_mean(x, axes, keepdims=True)
-    squares = tf.reduce_sum(tf.math.squared_difference(x, mean), axes, keepdims=True)
-    variance = squares / (count - 1)
-    if scope is not None:
-        scope.keep(tf.stack([mean, variance, tf.fill(tf.shape(mean), tf.cast(count, x.dtype))]))
-    return mean, variance, count
-
-
-class PerImage(keras.layers.Layer):
-    """A vector per image (N, C) as it is; under `SharedStatistics` the mean over the tiles."""
-
-    def call(self, x):
-        scope = SharedStatistics.current()
-        if scope is None:
-            return x
-        shared = scope.keep(tf.reduce_mean(x, 0, keepdims=True) if scope.recording else None)
-        return tf.repeat(shared, tf.shape(x)[0], axis=0)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 class ReflectionPad2D(keras.layers.Layer):
@@ -208,83 +94,89 @@ class PixelShuffle(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
-class _MixedNormalization(keras.layers.Layer):
-    """p IN(x) + q LN(x) per channel, (p, q) = softmax(rho): what LIN and AdaLIN share.
+class TransposedConv2D(keras.layers.Layer):
+    """A transposed convolution of stride 2: (N, H, W, C) -> (N, 2 H, 2 W, filters).
 
-    Both normalisations are affine in x once the per-channel moments are known, and the layer
-    moments follow from the channel moments, so x is read once for the statistics and once for
-    the result.
+    Source: torch.nn.ConvTranspose2d(k, stride=2, padding=1), with output_padding=1 for k 3 and none
+    for k 4. Keras' "same" drops other rows and columns for k 3, which moves the image by a pixel.
+
+    Args:
+        kernel_size: 3 or 4.
     """
 
-    initial_rho: tuple[float, float]  # raw, for (IN, LN)
-
-    def _add_rho(self, channels: int) -> None:
-        # autocast=False: the mixing stays in float32 under mixed precision.
-        self.rho = self.add_weight(
-            name="rho", shape=(channels, 2), initializer=self._rho_initializer, autocast=False
-        )
-
-    def _rho_initializer(self, shape, dtype=None):
-        return ops.broadcast_to(ops.convert_to_tensor(self.initial_rho, dtype), shape)
-
-    def _mixed(self, x, gamma, beta):
-        """(p a + q b) gamma + beta for x (N, H, W, C), gamma and beta (N or 1, 1, 1, C)."""
-        full = _in_full(x)
-        mean, variance, count = channel_moments(full)
-        channels = x.shape[-1]
-        layer_mean = tf.reduce_mean(mean, -1, keepdims=True)
-        spread = (count - 1) * variance + count * tf.math.squared_difference(mean, layer_mean)
-        layer_variance = tf.reduce_sum(spread, -1, keepdims=True) / (count * channels - 1)
-        mix = tf.cast(tf.nn.softmax(tf.convert_to_tensor(self.rho), -1), full.dtype)
-        instance_scale = mix[:, 0] * tf.math.rsqrt(variance + EPSILON)
-        layer_scale = mix[:, 1] * tf.math.rsqrt(layer_variance + EPSILON)
-        gamma, beta = tf.cast(gamma, full.dtype), tf.cast(beta, full.dtype)
-        scale = gamma * (instance_scale + layer_scale)
-        shift = beta - gamma * (mean * instance_scale + layer_mean * layer_scale)
-        return tf.cast(full * scale + shift, x.dtype)
-
-    def compute_output_shape(self, x_shape, *other_shapes):
-        return x_shape
-
-
-class LIN(_MixedNormalization):
-    """Layer-instance normalisation of x (N, H, W, C) with trained gamma and beta.
-
-    Source: NICE-GAN's "ILN": rho starts at (1.0, 3.2) for (IN, LN), is mixed by softmax and never
-    clipped; both variances are unbiased.
-    """
-
-    initial_rho = (1.0, 3.2)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        use_bias: bool = True,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if kernel_size not in (3, 4):
+            raise ValueError(f"kernel_size must be 3 or 4, received kernel_size={kernel_size}.")
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        channels = input_shape[-1]
-        self._add_rho(channels)
-        self.gamma = self.add_weight(
-            name="gamma", shape=(channels,), initializer="ones", autocast=False
+        k = self.kernel_size
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(k, k, self.filters, input_shape[-1]),
+            initializer=self.kernel_initializer,
         )
-        self.beta = self.add_weight(
-            name="beta", shape=(channels,), initializer="zeros", autocast=False
-        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, x):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return self._mixed(x, gamma, beta)
+        batch, height, width = tf.unstack(tf.shape(x)[:3])
+        whole = tf.stack(
+            [
+                batch,
+                2 * (height - 1) + self.kernel_size,
+                2 * (width - 1) + self.kernel_size,
+                self.filters,
+            ]
+        )
+        kernel = tf.convert_to_tensor(self.kernel)
+        x = tf.nn.conv2d_transpose(x, kernel, whole, 2, "VALID")
+        x = x[:, 1 : 2 * height + 1, 1 : 2 * width + 1]
+        return x if self.bias is None else tf.nn.bias_add(x, self.bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        sides = [None if side is None else 2 * side for side in (height, width)]
+        return (batch, *sides, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
 
 
-class AdaLIN(_MixedNormalization):
-    """Layer-instance normalisation of x (N, H, W, C), gamma and beta (N, C) given by the image.
+class BlurDown(keras.layers.Layer):
+    """(N, H, W, C) -> (N, ceil(H/2), ceil(W/2), C): [1, 2, 1]/4 along both sides, every 2nd pixel.
 
-    Source: NICE-GAN's "adaILN": rho starts at (3.2, 1.0) for (IN, LN) and is mixed by softmax;
-    gamma multiplies as it is, without "1 +".
+    The filter is two means of two neighbours; the padding is reflection by 1.
+
+    Source: Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019, as in CUT.
     """
 
-    initial_rho = (3.2, 1.0)
+    def call(self, x):
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="REFLECT")
+        return tf.nn.avg_pool2d(tf.nn.avg_pool2d(x, 2, 1, "VALID"), 2, 2, "VALID")
 
-    def build(self, x_shape, gamma_shape, beta_shape):
-        self._add_rho(x_shape[-1])
-
-    def call(self, x, gamma, beta):
-        return self._mixed(x, gamma[:, None, None, :], beta[:, None, None, :])
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        sides = [None if side is None else (side + 1) // 2 for side in (height, width)]
+        return (batch, *sides, channels)
 
 
 class _SpectralLayer(keras.layers.Layer):
@@ -403,12 +295,11 @@ class SpectralDense(_SpectralLayer):
 
 
 for _layer in (
-    PerImage,
     ReflectionPad2D,
     LeakyReLU,
     PixelShuffle,
-    LIN,
-    AdaLIN,
+    TransposedConv2D,
+    BlurDown,
     SpectralConv2D,
     SpectralDense,
 ):

@@ -1,10 +1,69 @@
-"""Losses as pure functions, tensors -> one scalar, in float32 (float64 stays float64)."""
+"""Losses as pure functions, tensors -> one scalar, in float32 (float64 stays float64).
+
+The adversarial family. Each kind has a term for real images, one for fakes, which the discriminator
+minimises the sum of, and one for the generator; no factor 1/2 is hidden in them.
+
+| kind | on_real(x) | on_fake(x) | for_generator(x) |
+| --- | --- | --- | --- |
+| "least_squares" | (x - 1)^2 | x^2 | (x - 1)^2 |
+| "non_saturating" | softplus(-x) | softplus(x) | softplus(-x) |
+| "minimax" | softplus(-x) | softplus(x) | -softplus(x) |
+| "hinge" | relu(1 - x) | relu(1 + x) | -x |
+| "wasserstein" | -x | x | -x |
+
+x are logits of any shape; every term is the mean over all elements. softplus(-x) = -log sigmoid(x),
+so "minimax" is equation 1 of Goodfellow et al. 2014 and "non_saturating" the remedy of its section
+3. Least squares: Mao et al. 2017; hinge: Lim and Ye 2017; Wasserstein: Arjovsky et al. 2017, whose
+critic must be kept smooth, by `gradient_penalty` or by clipping its weights.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
+
+GanLoss = Literal["least_squares", "non_saturating", "minimax", "hinge", "wasserstein"]
+GAN_LOSSES: tuple[str, ...] = get_args(GanLoss)
 
 
 def _full(x):
     return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
+
+
+def check_gan_loss(kind: str) -> None:
+    """Raises ValueError unless `kind` is one of `GAN_LOSSES`."""
+    if kind not in GAN_LOSSES:
+        raise ValueError(f"gan_loss must be one of {', '.join(GAN_LOSSES)}, received {kind!r}.")
+
+
+def on_real(kind: GanLoss, logits):
+    """What the discriminator's logits of real images cost it."""
+    if kind == "least_squares":
+        return least_squares(logits, 1.0)
+    x = _full(logits)
+    if kind == "hinge":
+        return tf.reduce_mean(tf.nn.relu(1 - x))
+    return tf.reduce_mean(-x if kind == "wasserstein" else tf.nn.softplus(-x))
+
+
+def on_fake(kind: GanLoss, logits):
+    """What the discriminator's logits of fakes cost it."""
+    if kind == "least_squares":
+        return least_squares(logits, 0.0)
+    x = _full(logits)
+    if kind == "hinge":
+        return tf.reduce_mean(tf.nn.relu(1 + x))
+    return tf.reduce_mean(x if kind == "wasserstein" else tf.nn.softplus(x))
+
+
+def for_generator(kind: GanLoss, logits):
+    """What the discriminator's logits of fakes cost the generator."""
+    if kind == "least_squares":
+        return least_squares(logits, 1.0)
+    x = _full(logits)
+    if kind == "non_saturating":
+        return tf.reduce_mean(tf.nn.softplus(-x))
+    return tf.reduce_mean(-tf.nn.softplus(x) if kind == "minimax" else -x)
 
 
 def least_squares(logits, target: float):
@@ -12,6 +71,65 @@ def least_squares(logits, target: float):
     return tf.reduce_mean(tf.square(_full(logits) - target))
 
 
+def binary_cross_entropy(logits, target: float):
+    """Mean of the cross-entropy of sigmoid(logits) against a target of 0..1, natural logarithm."""
+    x = _full(logits)
+    return tf.reduce_mean(tf.nn.softplus(x) - target * x)
+
+
+def gradient_penalty(discriminator: Callable[[Any], Any], real, fake, seed):
+    """Mean of (|d D / d x| - 1)^2 at a random point x between each real image and a fake.
+
+    Args:
+        discriminator: images (N, H, W, 3) -> logits of any shape; summed before the gradient.
+        real: (N, H, W, 3).
+        fake: of real's shape.
+        seed: two integers, of `tf.random.stateless_uniform`.
+
+    Source: Gulrajani et al. 2017, equation 3, without its weight of 10.
+    """
+    mix = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), seed, dtype=real.dtype)
+    norms = tf.sqrt(_squared_norms(discriminator, mix * real + (1 - mix) * fake) + 1e-16)
+    return tf.reduce_mean(tf.square(norms - 1))
+
+
+def r1_penalty(discriminator: Callable[[Any], Any], real):
+    """Mean over real images (N, H, W, 3) of |d D / d x|^2.
+
+    Source: Mescheder et al. 2018, equation 9, without its weight of gamma / 2.
+    """
+    return tf.reduce_mean(_squared_norms(discriminator, real))
+
+
+def _squared_norms(discriminator: Callable[[Any], Any], image):
+    """The squared length (N,) of the gradient of each image's summed logits."""
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        total = tf.reduce_sum(_full(discriminator(image)))
+    gradient = _full(tape.gradient(total, image))
+    return tf.reduce_sum(tf.square(gradient), (1, 2, 3))
+
+
 def l1(image, target):
     """Mean absolute difference of two tensors of one shape, in the tensors' unit."""
     return tf.reduce_mean(tf.abs(_full(image) - tf.cast(target, _full(image).dtype)))
+
+
+def patch_nce(query, key, temperature: float = 0.07):
+    """PatchNCE: each query (G, P, D) shall be nearest to its own key among its group's P keys.
+
+    Cross-entropy of query . key / temperature with the own key as the right class: mean over all
+    G P queries. Keys get no gradient.
+
+    Args:
+        query: unit vectors of the generated image: G groups, P positions, D features.
+        key: unit vectors of the input image at the same positions.
+        temperature: the source's `nce_T`.
+
+    Source: Park et al. 2020, equation 3; the official code's order (own key first) makes no
+    difference to the sum.
+    """
+    query, key = _full(query), tf.stop_gradient(_full(key))
+    logits = tf.matmul(query, key, transpose_b=True) / temperature
+    own = tf.linalg.diag_part(logits)
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, -1) - own)

@@ -62,6 +62,11 @@ class ImageTranslator(keras.Model):
         self.step_counter = self.add_weight(
             name="step_counter", shape=(), dtype="int64", initializer="zeros", trainable=False
         )
+        # State, so that a resumed training draws what it would have drawn.
+        self.seed = self.add_weight(
+            name="seed", shape=(), dtype="int32", initializer="zeros", trainable=False
+        )
+        self.seed.assign(np.random.randint(2**31 - 1))  # follows keras.utils.set_random_seed
 
     def precision(self) -> contextlib.AbstractContextManager[None]:
         """The scope in which a system builds its networks: its own dtype policy."""
@@ -141,6 +146,15 @@ class ImageTranslator(keras.Model):
         scale = optimizer.scale_loss(tf.ones_like(loss))
         gradients = tape.gradient(loss, variables, output_gradients=scale)
         optimizer.apply(gradients, variables)
+
+    def draw_seed(self, stream: int):
+        """The seed (2,) of `tf.random.stateless_*` for one of the draws of this step.
+
+        Args:
+            stream: 0 to 15, another one for every draw of a step.
+        """
+        step = tf.convert_to_tensor(self.step_counter) * 16 + stream
+        return tf.stack([tf.cast(self.seed, tf.int64), step])
 
     def finish_step(self, losses: dict[str, Any]) -> dict[str, Any]:
         """Ends a step: counts it, updates the averages, and returns the means to report."""

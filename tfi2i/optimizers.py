@@ -18,32 +18,50 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     rate is `rate` up to `decay_start` and rate (total - t) / (total - decay_start) after it.
 
     Args:
-        decay_start: the last update at the full rate; None never decays.
+        decay_start: the last update at the full rate; None and total_steps never decay.
+        epoch_steps: the rate falls only at the ends of epochs of so many updates, as in CycleGAN's
+            code: in epoch e, counted from 1, of n at the full rate and m that decay, it is
+            rate (1 - (e - n) / (m + 1)).
     """
 
-    def __init__(self, rate: float, total_steps: int, decay_start: int | None = None):
-        if decay_start is not None and not 0 <= decay_start < total_steps:
+    def __init__(
+        self,
+        rate: float,
+        total_steps: int,
+        decay_start: int | None = None,
+        epoch_steps: int | None = None,
+    ):
+        if decay_start is not None and not 0 <= decay_start <= total_steps:
             raise ValueError(
-                f"decay_start must lie in 0..total_steps - 1, received decay_start={decay_start} "
+                f"decay_start must lie in 0..total_steps, received decay_start={decay_start} "
                 f"with total_steps={total_steps}."
             )
+        if epoch_steps is not None and epoch_steps < 1:
+            raise ValueError(f"epoch_steps must be at least 1, received {epoch_steps}.")
         self.rate = rate
         self.total_steps = total_steps
         self.decay_start = decay_start
+        self.epoch_steps = epoch_steps
 
     def __call__(self, step):
         dtype = keras.config.floatx()
         rate = ops.convert_to_tensor(self.rate, dtype)
-        if self.decay_start is None:
+        if self.decay_start is None or self.decay_start == self.total_steps:
             return rate
-        left = self.total_steps - (ops.cast(step, dtype) + 1)
-        return rate * ops.clip(left / (self.total_steps - self.decay_start), 0, 1)
+        falling = self.total_steps - self.decay_start
+        if self.epoch_steps is None:
+            left = self.total_steps - (ops.cast(step, dtype) + 1)
+            return rate * ops.clip(left / falling, 0, 1)
+        epoch = ops.cast(step // self.epoch_steps, dtype) + 1
+        late = epoch - self.decay_start / self.epoch_steps
+        return rate * ops.clip(1 - late / (falling / self.epoch_steps + 1), 0, 1)
 
     def get_config(self):
         return {
             "rate": self.rate,
             "total_steps": self.total_steps,
             "decay_start": self.decay_start,
+            "epoch_steps": self.epoch_steps,
         }
 
 

@@ -16,18 +16,10 @@ import numpy as np
 from keras import layers, ops
 
 from tfi2i.errors import InputError
-from tfi2i.layers import (
-    EPSILON,
-    LIN,
-    AdaLIN,
-    LeakyReLU,
-    PerImage,
-    PixelShuffle,
-    ReflectionPad2D,
-    SpectralConv2D,
-    SpectralDense,
-)
-from tfi2i.models.nice_gan import SLOPE, ResidualAttention
+from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
+from tfi2i.models.nice_gan import ResidualAttention
+from tfi2i.networks import SLOPE
+from tfi2i.normalization import EPSILON, LIN, AdaLIN, PerImage
 from tfi2i_export.graph import Array, convolution
 
 Rule = Callable[..., Any]

@@ -9,17 +9,9 @@ from tfi2i_export.fold import FoldError, fold, in_float32, parity_db
 from tfi2i_export.rules import CONCATENATED, REFLECTIONS, RULES
 
 from tfi2i.errors import InputError
-from tfi2i.layers import (
-    LIN,
-    AdaLIN,
-    LeakyReLU,
-    PerImage,
-    PixelShuffle,
-    ReflectionPad2D,
-    SpectralConv2D,
-    SpectralDense,
-)
+from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
 from tfi2i.models.nice_gan import NICEGAN, ResidualAttention
+from tfi2i.normalization import LIN, AdaLIN, PerImage
 
 SAME_DB = 100  # rounding in float32 leaves about 130 after a whole translator
 

@@ -24,10 +24,7 @@ import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.layers import (
-    LIN,
-    AdaLIN,
     LeakyReLU,
-    PerImage,
     PixelShuffle,
     ReflectionPad2D,
     SpectralConv2D,
@@ -37,18 +34,14 @@ from tfi2i.layers import (
     leaky_relu,
 )
 from tfi2i.model import ImageTranslator
+from tfi2i.networks import SLOPE, full_input, image_output
+from tfi2i.normalization import LIN, AdaLIN, PerImage
 from tfi2i.official import nice_gan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
-SLOPE = 0.2  # of every leaky ReLU
 HEADS = ("local", "global", "cam")
 
 # networks
-
-
-def _input(shape: tuple[int | None, ...], name: str):
-    """An input in full precision: Keras rounds to float32 what enters a model, if not told."""
-    return keras.Input(shape, name=name, dtype=keras.config.dtype_policy().variable_dtype)
 
 
 def _spectral(x, filters: int, strides: int, name: str, use_bias: bool = True):
@@ -117,7 +110,7 @@ class ResidualAttention(keras.layers.Layer):
 
 def encoder(side: int | None, width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> code (N, h, w, 2C), CAM logit (N, 1)."""
-    image = _input((side, side, 3), "image")
+    image = full_input((side, side, 3), "image")
     x = LeakyReLU(SLOPE)(_spectral(image, width, 2, "conv0"))
     x = LeakyReLU(SLOPE)(_spectral(x, 2 * width, 2, "conv1"))
     code, cam_logit = ResidualAttention(name="attention")(x)
@@ -131,7 +124,7 @@ def patch_heads(side: int, width: int, depth: int, name: str) -> keras.Model:
     stride-2 convolutions stand before the branch.
     """
     channels = 2 * width
-    code = _input((side // 4, side // 4, channels), "code")
+    code = full_input((side // 4, side // 4, channels), "code")
     trunk = code
     for i in range(depth - 6):
         channels *= 2
@@ -159,7 +152,7 @@ def _style(x, light: bool):
 def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
     """Code (N, h, w, 2C) -> image (N, H, W, 3) in [-1, 1], never in half precision."""
     code_side = None if side is None else side // 4
-    code = _input((code_side, code_side, 2 * width), "code")
+    code = full_input((code_side, code_side, 2 * width), "code")
     x = LIN(name="lin0")(_conv(code, 4 * width, 3, "conv0", use_bias=True))
     x = keras.layers.ReLU()(x)
     gamma, beta = _style(x, light)
@@ -176,9 +169,7 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
         )
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
     x = _conv(x, 3, 7, "to_rgb")
-    full = keras.config.dtype_policy().variable_dtype
-    image = keras.layers.Activation("tanh", dtype=full, name="image")(x)
-    return keras.Model(code, image, name=name)
+    return keras.Model(code, image_output(x, "tanh"), name=name)
 
 
 # the system
@@ -241,6 +232,7 @@ class NICEGAN(ImageTranslator):
         total_steps: int = 100_000,
         decay_start: int | None = None,
         l2: float = 1e-4,
+        gan_loss: losses.GanLoss = "least_squares",
         adv_weight: float = 1.0,
         cycle_weight: float = 10.0,
         recon_weight: float = 10.0,
@@ -255,6 +247,7 @@ class NICEGAN(ImageTranslator):
             decay_start: the last step at the full rate, from which it falls to 0 at
                 `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
             l2: coupled weight decay, added to the gradient of every variable.
+            gan_loss: the adversarial loss; the paper's is least squares.
             adv_weight: of the sum of the three adversarial terms.
             cycle_weight: of the L1 distance after there and back.
             recon_weight: of the L1 distance of an image decoded into its own domain.
@@ -265,7 +258,9 @@ class NICEGAN(ImageTranslator):
         self.learning_rate = learning_rate
         self.total_steps = total_steps
         self.decay_start = decay_start
+        losses.check_gan_loss(gan_loss)
         self.l2 = l2
+        self.gan_loss = gan_loss
         self.adv_weight = adv_weight
         self.cycle_weight = cycle_weight
         self.recon_weight = recon_weight
@@ -319,8 +314,8 @@ class NICEGAN(ImageTranslator):
                 ("b", logits_real_b, logits_fake_b),
             ):
                 for head in HEADS:
-                    terms[f"d_{head}_{domain}_real"] = losses.least_squares(real[head], 1.0)
-                    terms[f"d_{head}_{domain}_fake"] = losses.least_squares(fake[head], 0.0)
+                    terms[f"d_{head}_{domain}_real"] = losses.on_real(self.gan_loss, real[head])
+                    terms[f"d_{head}_{domain}_fake"] = losses.on_fake(self.gan_loss, fake[head])
             loss = self.adv_weight * tf.add_n(list(terms.values()))
         self.minimize("discriminator", loss, tape)
         return terms
@@ -347,7 +342,7 @@ class NICEGAN(ImageTranslator):
                 ("b", real_b, reco_b, own_b, logits_fake_b),
             ):
                 for head in HEADS:
-                    terms[f"g_{head}_{domain}"] = losses.least_squares(fake[head], 1.0)
+                    terms[f"g_{head}_{domain}"] = losses.for_generator(self.gan_loss, fake[head])
                 terms[f"g_cycle_{domain}"] = losses.l1(reco, real)
                 terms[f"g_recon_{domain}"] = losses.l1(own, real)
             loss = self.adv_weight * tf.add_n([_sum(terms, f"g_{head}_") for head in HEADS])

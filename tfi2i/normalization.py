@@ -1,0 +1,247 @@
+"""Normalisations, and the statistics that tiles of one picture share.
+
+Shape letters: N images, H W space, C channels; channels last. Every layer whose result depends on
+all positions of an image takes its statistics through this module, so that `SharedStatistics` can
+make tiles of one picture share them. As in PyTorch, where the papers' numbers were made, epsilon is
+1e-5; which variance is unbiased stands with each layer.
+"""
+
+import math
+import threading
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+EPSILON = 1e-5
+
+
+class SharedStatistics:
+    """Makes the tiles of one picture share the statistics that are otherwise taken per image.
+
+    Inside `with SharedStatistics.record() as statistics:` every statistics layer treats the whole
+    batch as one image and appends what it used to `statistics.values`, a list of tensors in call
+    order. Inside `with SharedStatistics.replay(values):` the layers use those values, in the same
+    order, whatever they are given. Both work eagerly and while a `tf.function` is traced.
+    """
+
+    _scopes = threading.local()
+
+    def __init__(self, values: Iterable[Any] | None):
+        self.recording = values is None
+        self.values: list[Any] = [] if values is None else list(values)
+        self._used = 0
+
+    @classmethod
+    def record(cls) -> "SharedStatistics":
+        """A scope that pools statistics over the batch and keeps them."""
+        return cls(None)
+
+    @classmethod
+    def replay(cls, values: Iterable[Any]) -> "SharedStatistics":
+        """A scope that uses the statistics of an earlier `record` scope."""
+        return cls(values)
+
+    @classmethod
+    def current(cls) -> "SharedStatistics | None":
+        """The innermost scope of this thread, or None: statistics are per image."""
+        scopes = getattr(cls._scopes, "stack", None)
+        return scopes[-1] if scopes else None
+
+    def keep(self, value: Any) -> Any:
+        """Records `value`, or returns the recorded one in its place."""
+        if self.recording:
+            self.values.append(value)
+            return value
+        if self._used >= len(self.values):
+            raise ValueError(
+                f"{len(self.values)} recorded statistics, but the network asks for more: "
+                "record and replay must run the same network."
+            )
+        self._used += 1
+        return self.values[self._used - 1]
+
+    def __enter__(self) -> Self:
+        if not hasattr(self._scopes, "stack"):
+            self._scopes.stack = []
+        self._scopes.stack.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._scopes.stack.pop()
+
+
+def _in_full(x):
+    """At least float32: statistics in half precision lose the mean of a bright image."""
+    return x if tf.as_dtype(x.dtype) in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
+
+
+def _count(x, axes: tuple[int, ...]):
+    """How many values a reduction over `axes` takes; a Python number where the shape is known."""
+    sides = [x.shape[axis] for axis in axes]
+    if None not in sides:
+        return float(math.prod(sides))
+    shape = tf.shape(x)
+    return tf.cast(tf.reduce_prod([shape[axis] for axis in axes]), x.dtype)
+
+
+def channel_moments(x):
+    """Mean and unbiased variance of x (N, H, W, C) per image and channel, and how many values.
+
+    Returns:
+        mean (N, 1, 1, C), variance (N, 1, 1, C) with divisor H W - 1, and H W as a scalar; N is 1
+        under `SharedStatistics`.
+    """
+    scope = SharedStatistics.current()
+    if scope is not None and not scope.recording:
+        mean, variance, count = tf.unstack(scope.keep(None))
+        return mean, variance, count[0, 0, 0, 0]
+    axes = (1, 2) if scope is None else (0, 1, 2)
+    count = _count(x, axes)
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    squares = tf.reduce_sum(tf.math.squared_difference(x, mean), axes, keepdims=True)
+    variance = squares / (count - 1)
+    if scope is not None:
+        scope.keep(tf.stack([mean, variance, tf.fill(tf.shape(mean), tf.cast(count, x.dtype))]))
+    return mean, variance, count
+
+
+class PerImage(keras.layers.Layer):
+    """A vector per image (N, C) as it is; under `SharedStatistics` the mean over the tiles."""
+
+    def call(self, x):
+        scope = SharedStatistics.current()
+        if scope is None:
+            return x
+        shared = scope.keep(tf.reduce_mean(x, 0, keepdims=True) if scope.recording else None)
+        return tf.repeat(shared, tf.shape(x)[0], axis=0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class InstanceNormalization(keras.layers.Layer):
+    """(x - mean) / sqrt(variance + 1e-5) per image and channel of x (N, H, W, C), nothing trained.
+
+    Source: torch.nn.InstanceNorm2d as the papers use it: the variance's divisor is H W, no running
+    statistics, no scale and shift.
+    """
+
+    def call(self, x):
+        full = _in_full(x)
+        mean, unbiased, count = channel_moments(full)
+        scale = tf.math.rsqrt(unbiased * ((count - 1) / count) + EPSILON)
+        return tf.cast((full - mean) * scale, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+Mixing = Literal["softmax", "clip"]
+
+
+class _MixedNormalization(keras.layers.Layer):
+    """p IN(x) + q LN(x) per channel: what LIN and AdaLIN share. Both variances are unbiased.
+
+    Both normalisations are affine in x once the per-channel moments are known, and the layer
+    moments follow from the channel moments, so x is read once for the statistics and once for
+    the result.
+
+    Args:
+        mixing: "softmax" as in NICE-GAN, (p, q) = softmax(rho) with rho (C, 2); "clip" as in
+            U-GAT-IT, (p, q) = (rho, 1 - rho) with rho (C,), which training must keep in [0, 1].
+    """
+
+    initial_rho: dict[Mixing, Any]
+
+    def __init__(self, mixing: Mixing = "softmax", **kwargs):
+        super().__init__(**kwargs)
+        if mixing not in self.initial_rho:
+            raise ValueError(f'mixing must be "softmax" or "clip", received mixing={mixing!r}.')
+        self.mixing = mixing
+
+    def _add_rho(self, channels: int) -> None:
+        # autocast=False: the mixing stays in float32 under mixed precision.
+        shape = (channels, 2) if self.mixing == "softmax" else (channels,)
+        self.rho = self.add_weight(
+            name="rho", shape=shape, initializer=self._rho_initializer, autocast=False
+        )
+
+    def _rho_initializer(self, shape, dtype=None):
+        start = ops.convert_to_tensor(self.initial_rho[self.mixing], dtype)
+        return ops.broadcast_to(start, shape)
+
+    def shares(self):
+        """P and q, each (C,): what the instance's and the layer's normalisation weigh."""
+        rho = tf.convert_to_tensor(self.rho)
+        if self.mixing == "clip":
+            return rho, 1 - rho
+        return tf.unstack(tf.nn.softmax(rho, -1), axis=-1)
+
+    def _mixed(self, x, gamma, beta):
+        """(p a + q b) gamma + beta for x (N, H, W, C), gamma and beta (N or 1, 1, 1, C)."""
+        full = _in_full(x)
+        mean, variance, count = channel_moments(full)
+        channels = x.shape[-1]
+        layer_mean = tf.reduce_mean(mean, -1, keepdims=True)
+        spread = (count - 1) * variance + count * tf.math.squared_difference(mean, layer_mean)
+        layer_variance = tf.reduce_sum(spread, -1, keepdims=True) / (count * channels - 1)
+        instance_share, layer_share = (tf.cast(share, full.dtype) for share in self.shares())
+        instance_scale = instance_share * tf.math.rsqrt(variance + EPSILON)
+        layer_scale = layer_share * tf.math.rsqrt(layer_variance + EPSILON)
+        gamma, beta = tf.cast(gamma, full.dtype), tf.cast(beta, full.dtype)
+        scale = gamma * (instance_scale + layer_scale)
+        shift = beta - gamma * (mean * instance_scale + layer_mean * layer_scale)
+        return tf.cast(full * scale + shift, x.dtype)
+
+    def compute_output_shape(self, x_shape, *other_shapes):
+        return x_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mixing": self.mixing}
+
+
+class LIN(_MixedNormalization):
+    """Layer-instance normalisation of x (N, H, W, C) with trained gamma and beta.
+
+    Source: "ILN" of NICE-GAN (softmax; rho starts at (1.0, 3.2) for (IN, LN) and is never clipped)
+    and of U-GAT-IT's PyTorch code (clip; rho starts at 0, layer normalisation alone).
+    """
+
+    initial_rho = {"softmax": (1.0, 3.2), "clip": 0.0}
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self._add_rho(channels)
+        self.gamma = self.add_weight(
+            name="gamma", shape=(channels,), initializer="ones", autocast=False
+        )
+        self.beta = self.add_weight(
+            name="beta", shape=(channels,), initializer="zeros", autocast=False
+        )
+
+    def call(self, x):
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        return self._mixed(x, gamma, beta)
+
+
+class AdaLIN(_MixedNormalization):
+    """Layer-instance normalisation of x (N, H, W, C), gamma and beta (N, C) given by the image.
+
+    Source: "adaILN" of NICE-GAN (softmax; rho starts at (3.2, 1.0) for (IN, LN)) and of U-GAT-IT's
+    PyTorch code (clip; rho starts at 0.9); gamma multiplies as it is, without "1 +".
+    """
+
+    initial_rho = {"softmax": (3.2, 1.0), "clip": 0.9}
+
+    def build(self, x_shape, gamma_shape, beta_shape):
+        self._add_rho(x_shape[-1])
+
+    def call(self, x, gamma, beta):
+        return self._mixed(x, gamma[:, None, None, :], beta[:, None, None, :])
+
+
+for _layer in (PerImage, InstanceNormalization, LIN, AdaLIN):
+    keras.saving.register_keras_serializable("tfi2i")(_layer)

@@ -1,0 +1,66 @@
+"""The features that PatchNCE compares: positions drawn from feature maps, projected by small heads.
+
+Source: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020, and
+its code's `PatchSampleF`. Shape letters: N images, H W space, C channels, P positions, D features.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfi2i.networks import Initializer
+
+TINY = 1e-7  # added to a vector's length before the division by it
+
+
+def patch_head(channels: int, features: int, name: str, initializer: Initializer) -> keras.Model:
+    """Features at positions (N, P, C) -> (N, P, D): dense, ReLU, dense; never in half precision.
+
+    At the start the outputs are of the size of `TINY`, and half precision would lose them.
+    """
+    full = keras.config.dtype_policy().variable_dtype
+    rows = keras.Input((None, channels), name="rows", dtype=full)
+    x = rows
+    for i, activation in enumerate(("relu", None)):
+        x = keras.layers.Dense(
+            features, activation, kernel_initializer=initializer(), dtype=full, name=f"dense{i}"
+        )(x)
+    return keras.Model(rows, x, name=name)
+
+
+def draw_positions(maps: Sequence, count: int, seed) -> list:
+    """For each map (N, H, W, C) the indices (P,) of P different positions, row by row.
+
+    P is `count`, or H W where that is less. All images of a map share the positions.
+
+    Args:
+        maps: feature maps; only their sizes count.
+        count: positions of each map.
+        seed: two integers, of `tf.random.stateless_uniform`; every map draws its own.
+    """
+    drawn = []
+    for i, one in enumerate(maps):
+        shape = tf.shape(one)
+        size = shape[1] * shape[2]
+        order = tf.random.stateless_uniform((size,), tf.stack([seed[0] + i, seed[1]]))
+        drawn.append(tf.math.top_k(order, tf.minimum(count, size)).indices)
+    return drawn
+
+
+def patch_features(maps: Sequence, heads: Sequence[keras.Model], positions: Sequence) -> list:
+    """Unit vectors (N, P, D) of each map (N, H, W, C) at its positions (P,), by its head."""
+    features = []
+    for one, head, indices in zip(maps, heads, positions, strict=True):
+        shape = tf.shape(one)
+        rows = tf.reshape(one, (shape[0], shape[1] * shape[2], one.shape[-1]))
+        chosen = tf.gather(rows, indices, axis=1)
+        features.append(unit(head(tf.cast(chosen, head.input.dtype), training=True)))
+    return features
+
+
+def unit(vectors):
+    """Vectors (..., D) divided by their length plus 1e-7."""
+    # The gradient of a plain square root is not finite at 0, as an unlucky ReLU may give.
+    length = tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(vectors), -1, keepdims=True), 1e-30))
+    return vectors / (length + TINY)
