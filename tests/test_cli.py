@@ -20,7 +20,7 @@ from tfi2i.verbs import training
 CHECKOUT = Path(__file__).parent.parent
 VERBS = (
     *("list", "demo", "train", "translate", "check-data", "import"),
-    *("evaluate", "study", "study-results", "export", "bench"),
+    *("evaluate", "study", "study-results", "export", "bench", "compare"),
 )
 SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")
 
@@ -405,6 +405,34 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
     assert "has no section `data`" in failure(capsys, *resume)
     assert main([*map(str, resume), "--set", "data.source=scenes", *SMALL]) == 0
     assert fitted[0][0].step == 0 and Run(run.path).config["data"]["source"] == "scenes"
+
+
+def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
+    from torch_writer import state_dict, write_zip
+
+    from tfi2i.models import CycleGAN
+
+    folder = tmp_path / "horse2zebra"
+    folder.mkdir()
+    system = CycleGAN(**CycleGAN.smoke)
+    for network, tensors in weights.export_official(system).items():
+        write_zip(folder / f"100_net_{network}.pth", state_dict(tensors))
+    size = ("--set", f"model.image_size={CycleGAN.smoke['image_size']}")
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
+    wanted = np.asarray(system.translator("a2b")(image))
+    for path, name in (
+        (folder, "00001-cyclegan-horse2zebra"),
+        (folder / "100_net_D_B.pth", "00002-cyclegan-horse2zebra-100"),
+    ):
+        runs = tmp_path / "runs"
+        assert main(["import", "CycleGAN", str(path), "--runs", str(runs), *size]) == 0
+        np.testing.assert_array_equal(Run(runs / name).translator("a2b")(image), wanted)
+
+
+def test_a_folder_without_networks_is_no_import(capsys, tmp_path):
+    refused = failure(capsys, "import", "CycleGAN", tmp_path, "--runs", tmp_path / "runs")
+    assert "a folder without files such as latest_net_G_A.pth" in refused
+    assert not (tmp_path / "runs").exists()
 
 
 def test_import_takes_only_the_architecture(capsys):

@@ -109,7 +109,8 @@ def test_what_is_stated_is_kept_and_the_rest_is_the_default(tmp_path):
     assert config.compile == {"learning_rate": 1e-4, "total_steps": 1000}
     complete = config.resolved()
     assert complete.model["width"] == 64 and complete.compile["cycle_weight"] == 10.0
-    assert complete.data == {"source": "scenes", "train_size": 1000, "test_size": 200, "seed": 0}
+    defaults = {"train_size": 1000, "test_size": 200, "seed": 0, "swap": False}
+    assert complete.data == {"source": "scenes"} | defaults
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_the_run_is_named_after_the_data():
         ("source: scenes", "source: scene", "/my.yaml line 8: there is no data source 'scene';"
          " did you mean `scenes`?"),
         ("source: scenes", "name: horse2zebra", "/my.yaml line 8: `data.source` is missing; there"
-         " are `scenes`, `folders`, `tfds`."),
+         " are `scenes`, `folders`, `tfds`, `single_image`."),
         ("source: scenes", "source: tfds", "/my.yaml: `data.name` is missing; it takes text."),
         ("compile:", "compiler:", "/my.yaml line 4: unknown section `compiler`; did you mean"
          " `compile`?"),
@@ -258,8 +259,9 @@ def test_files_that_are_no_configuration_are_refused(tmp_path):
         "/my.yaml: needs sections, beginning with `system: NICEGAN`, but nothing came."
     )
     assert message(tmp_path, "- a\n- b\n").endswith("but ['a', 'b'] came.")
-    assert message(tmp_path, "model: {}\n") == (
-        "/my.yaml: `system` is missing; there are `NICEGAN`."
+    systems = ", ".join(f"`{name}`" for name in ALL)
+    assert (
+        message(tmp_path, "model: {}\n") == f"/my.yaml: `system` is missing; there are {systems}."
     )
     assert message(tmp_path, b"system: NICEGAN\n# caf\xe9\n") == (
         "/my.yaml line 2: byte 0xe9 is not UTF-8; save the file as UTF-8."

@@ -16,20 +16,11 @@ FILES = sorted(
 # another.
 ORDER = [
     *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
-    *(
-        "losses",
-        "normalization",
-        "layers",
-        "optimizers",
-        "tiles",
-        "networks",
-        "model",
-        "official",
-        "models",
-    ),
+    *("losses", "normalization", "layers", "equalized", "optimizers", "tiles"),
+    *("networks", "patches", "model", "official", "models"),
     *("data", "environment", "keras_files", "run_dir", "torch_pickle", "torch_files"),
     *("weights", "translate", "sheets", "evaluate", "callbacks", "train"),
-    *("config", "demo", "verbs", "arguments", "cli"),
+    *("config", "demo", "compare", "verbs", "arguments", "cli"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

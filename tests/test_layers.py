@@ -3,15 +3,37 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
-from tfi2i.normalization import LIN, AdaLIN, PerImage, SharedStatistics, channel_moments
+from tfi2i.layers import (
+    BilinearUp,
+    BlurDown,
+    LeakyReLU,
+    PixelShuffle,
+    ReflectionPad2D,
+    SpectralConv2D,
+    SpectralDense,
+    TransposedConv2D,
+)
+from tfi2i.normalization import (
+    LIN,
+    AdaLIN,
+    InstanceNormalization,
+    PerImage,
+    SharedStatistics,
+    channel_moments,
+)
 
 EVERY = {
     "PerImage": (PerImage, (3, 5)),
     "ReflectionPad2D": (lambda: ReflectionPad2D(2), (3, 6, 7, 4)),
     "LeakyReLU": (LeakyReLU, (3, 6, 7, 4)),
     "PixelShuffle": (PixelShuffle, (3, 6, 7, 8)),
+    "BlurDown": (BlurDown, (3, 6, 7, 4)),
+    "BilinearUp": (BilinearUp, (3, 6, 7, 4)),
+    "TransposedConv2D k3": (lambda: TransposedConv2D(5, 3), (3, 6, 7, 4)),
+    "TransposedConv2D k4": (lambda: TransposedConv2D(5, 4), (3, 6, 7, 4)),
+    "InstanceNormalization": (InstanceNormalization, (3, 6, 7, 4)),
     "LIN": (LIN, (3, 6, 7, 4)),
+    "LIN clip": (lambda: LIN("clip"), (3, 6, 7, 4)),
     "SpectralConv2D": (lambda: SpectralConv2D(5, 3, 2), (3, 7, 9, 4)),
     "SpectralDense": (lambda: SpectralDense(6), (3, 4)),
 }
@@ -22,8 +44,13 @@ def noise(shape, seed=0):
     return np.random.default_rng(seed).normal(0.5, 2, shape).astype("float32")
 
 
-def reference_lin(x, rho, gamma, beta):
-    """Written from the definition: unbiased variances, epsilon 1e-5, softmax over the two."""
+def softmax(rho):
+    """What softmax mixing makes of rho (C, 2): the shares of instance and layer."""
+    return (np.exp(rho) / np.exp(rho).sum(-1, keepdims=True)).T
+
+
+def reference_lin(x, shares, gamma, beta):
+    """Written from the definition: unbiased variances, epsilon 1e-5."""
     x = np.asarray(x, np.float64)
     instance = (x - x.mean((1, 2), keepdims=True)) / np.sqrt(
         x.var((1, 2), keepdims=True, ddof=1) + 1e-5
@@ -31,7 +58,7 @@ def reference_lin(x, rho, gamma, beta):
     layer = (x - x.mean((1, 2, 3), keepdims=True)) / np.sqrt(
         x.var((1, 2, 3), keepdims=True, ddof=1) + 1e-5
     )
-    p, q = (np.exp(rho) / np.exp(rho).sum(-1, keepdims=True)).T
+    p, q = shares
     return (p * instance + q * layer) * gamma + beta
 
 
@@ -40,15 +67,123 @@ def test_lin_equals_its_definition():
     layer.build(x.shape)
     rho, gamma, beta = noise((3, 2), 1), noise(3, 2), noise(3, 3)
     layer.set_weights([rho, gamma, beta])
-    np.testing.assert_allclose(layer(x), reference_lin(x, rho, gamma, beta), rtol=2e-5, atol=2e-5)
+    wanted = reference_lin(x, softmax(rho), gamma, beta)
+    np.testing.assert_allclose(layer(x), wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_lin_that_clips_mixes_rho_and_the_rest():
+    layer, x = LIN(mixing="clip"), noise((2, 5, 7, 3))
+    layer.build(x.shape)
+    rho, gamma, beta = np.array([0, 0.25, 1], "float32"), noise(3, 2), noise(3, 3)
+    layer.set_weights([rho, gamma, beta])
+    wanted = reference_lin(x, (rho, 1 - rho), gamma, beta)
+    np.testing.assert_allclose(layer(x), wanted, rtol=2e-5, atol=2e-5)
 
 
 def test_adalin_equals_its_definition():
     layer, x, gamma, beta = AdaLIN(), noise((2, 5, 7, 3)), noise((2, 3), 1), noise((2, 3), 2)
     output = layer(x, gamma, beta)
-    rho = np.tile([3.2, 1.0], (3, 1))
-    wanted = reference_lin(x, rho, gamma[:, None, None], beta[:, None, None])
+    shares = softmax(np.tile([3.2, 1.0], (3, 1)))
+    wanted = reference_lin(x, shares, gamma[:, None, None], beta[:, None, None])
     np.testing.assert_allclose(output, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_adalin_that_clips_starts_at_nine_tenths_of_instance_normalisation():
+    layer, x = AdaLIN(mixing="clip"), noise((2, 5, 7, 3))
+    gamma, beta = noise((2, 3), 1), noise((2, 3), 2)
+    output = layer(x, gamma, beta)
+    wanted = reference_lin(x, (0.9, 0.1), gamma[:, None, None], beta[:, None, None])
+    np.testing.assert_allclose(output, wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("layer", [LIN, AdaLIN])
+def test_an_unknown_mixing_is_named(layer):
+    with pytest.raises(ValueError, match="mixing must be .softmax. or .clip., .*mixing='linear'"):
+        layer(mixing="linear")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_instance_normalisation_equals_its_definition(dtype, tolerance):
+    layer, x = InstanceNormalization(dtype=dtype), noise((2, 5, 7, 3)).astype(dtype)
+    wide = x.astype("float64")
+    deviation = np.sqrt(wide.var((1, 2), keepdims=True) + 1e-5)  # the divisor is H W
+    wanted = (wide - wide.mean((1, 2), keepdims=True)) / deviation
+    output = layer(x)
+    assert output.dtype == dtype
+    np.testing.assert_allclose(output, wanted, rtol=tolerance, atol=tolerance)
+    assert layer.variables == []
+
+
+def test_instance_normalisation_of_a_flat_map_is_zero():
+    flat = 3 * np.ones((1, 4, 4, 2), "float32")
+    np.testing.assert_array_equal(InstanceNormalization()(flat), 0 * flat)
+
+
+def test_instance_normalisation_of_a_bright_map_in_half_precision_keeps_its_contrast():
+    bright = tf.constant(100 + noise((1, 8, 8, 2)), tf.bfloat16)
+    output = InstanceNormalization(dtype="bfloat16")(bright)
+    assert output.dtype == tf.bfloat16
+    wanted = InstanceNormalization()(tf.cast(bright, tf.float32))
+    np.testing.assert_allclose(tf.cast(output, tf.float32), wanted, atol=0.02)
+
+
+def transposed_convolution(x, kernel, bias, output_padding):
+    """PyTorch's, by its definition: stride 2, padding 1; kernel (k, k, out, in)."""
+    images, height, width, _ = x.shape
+    k = kernel.shape[0]
+    grown = np.zeros((images, 2 * height + k, 2 * width + k, kernel.shape[2]))
+    for row in range(height):
+        for column in range(width):
+            block = np.einsum("nc,ijoc->nijo", x[:, row, column], kernel)
+            grown[:, 2 * row : 2 * row + k, 2 * column : 2 * column + k] += block
+    sides = [2 * (side - 1) - 2 + k + output_padding for side in (height, width)]
+    return grown[:, 1 : 1 + sides[0], 1 : 1 + sides[1]] + bias
+
+
+@pytest.mark.parametrize(("kernel_size", "output_padding"), [(3, 1), (4, 0)])
+@pytest.mark.parametrize("sides", [(4, 5), (1, 3), (1, 1)])
+def test_a_transposed_convolution_is_pytorchs(kernel_size, output_padding, sides):
+    layer, x = TransposedConv2D(4, kernel_size, dtype="float64"), noise((2, *sides, 3))
+    layer.build(x.shape)
+    kernel, bias = noise((kernel_size, kernel_size, 4, 3), 1), noise(4, 2)
+    layer.set_weights([kernel, bias])
+    output = layer(x.astype("float64"))
+    assert output.shape == (2, 2 * sides[0], 2 * sides[1], 4)
+    wanted = transposed_convolution(x.astype("float64"), kernel, bias, output_padding)
+    np.testing.assert_allclose(output, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_a_transposed_convolution_takes_any_size(kernel_size, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, TransposedConv2D(4, kernel_size, use_bias=False)(inputs))
+    assert model.output_shape == (None, None, None, 4)
+    assert len(model.weights) == 1
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for shape in ((1, 3, 8, 3), (2, 6, 1, 3)):
+        output = tf.function(again)(noise(shape))
+        assert output.shape == (shape[0], 2 * shape[1], 2 * shape[2], 4)
+        np.testing.assert_array_equal(output, model(noise(shape)))
+
+
+def test_a_transposed_convolution_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="kernel_size must be 3 or 4, received kernel_size=5"):
+        TransposedConv2D(4, 5)
+
+
+@pytest.mark.parametrize("sides", [(6, 8), (5, 7), (2, 9)])
+def test_blurring_halves_by_the_filter_1_2_1(sides):
+    x = noise((2, *sides, 3))
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    filtered = np.zeros(x.shape)
+    for i, vertical in enumerate((1, 2, 1)):
+        for j, horizontal in enumerate((1, 2, 1)):
+            shifted = padded[:, i : i + sides[0], j : j + sides[1]]
+            filtered += vertical * horizontal / 16 * shifted
+    output = BlurDown()(x)
+    assert output.shape == (2, -(-sides[0] // 2), -(-sides[1] // 2), 3)
+    np.testing.assert_allclose(output, filtered[:, ::2, ::2], rtol=1e-5, atol=1e-5)
 
 
 def test_rho_starts_near_layer_and_near_instance_normalisation():
@@ -167,9 +302,26 @@ def test_mixed_precision_keeps_variables_full_and_results_close(make, shape, pol
     np.testing.assert_allclose(np.asarray(output, "float32"), wanted, atol=0.02 * largest)
 
 
-def test_tiles_share_statistics_as_if_they_were_one_image():
+@pytest.mark.parametrize("sides", [(4, 5), (1, 3)])
+def test_bilinear_doubling_is_three_quarters_and_one(sides):
+    x = noise((2, *sides, 3))
+    wanted = x
+    for axis in (1, 2):
+        first, last = np.take(wanted, [0], axis), np.take(wanted, [-1], axis)
+        side = wanted.shape[axis]
+        before = np.concatenate([first, wanted], axis).take(range(side), axis)
+        after = np.concatenate([wanted, last], axis).take(range(1, side + 1), axis)
+        doubled = np.stack([(3 * wanted + before) / 4, (3 * wanted + after) / 4], axis + 1)
+        shape = list(wanted.shape)
+        shape[axis] *= 2
+        wanted = doubled.reshape(shape)
+    np.testing.assert_allclose(BilinearUp()(x), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [LIN, InstanceNormalization])
+def test_tiles_share_statistics_as_if_they_were_one_image(layer):
     inputs = keras.Input((None, None, 4))
-    model = keras.Model(inputs, LIN()(inputs))
+    model = keras.Model(inputs, layer()(inputs))
     whole = noise((1, 8, 6, 4))
     tiles = np.concatenate([whole[:, :4], whole[:, 4:]])
     with SharedStatistics.record() as statistics:

@@ -1,5 +1,6 @@
 """Training: what a run holds afterwards, why it stops, and that it can be killed and resumed."""
 
+import inspect
 import logging
 import os
 import random
@@ -16,13 +17,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfi2i import callbacks, train
 from tfi2i import config as configs
-from tfi2i import train
-from tfi2i.callbacks import collapse_note
+from tfi2i.callbacks import KEEPING_WEIGHTS, collapse_note, drift_note
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
+from tfi2i.models import ALL
 from tfi2i.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i.train import Segment, segments
@@ -190,10 +192,129 @@ def test_collapse_and_copies_are_called_by_their_names():
     rng = np.random.default_rng(0)
     real = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
     other = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
-    assert collapse_note(real, other) is None
-    assert "collapsed to a constant" in collapse_note(real, other[:1].repeat(3, 0))
-    assert "copies of the inputs" in collapse_note(real, real)
-    assert collapse_note(real[:1], other[:1]) is None
+    assert collapse_note(real, other, {}) is None
+    assert "collapsed to a constant" in collapse_note(real, other[:1].repeat(3, 0), {})
+    assert "copies of the inputs" in collapse_note(real, real, {})
+    assert collapse_note(real[:1], other[:1], {}) is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "advice"),
+    [
+        (
+            {"cycle_weight": 10.0, "recon_weight": 10, "adv_weight": 1},
+            "lower compile.cycle_weight (now 10) or compile.recon_weight (now 10)",
+        ),
+        (
+            {"cycle_weight": 10.0, "identity_weight": 0.0, "learning_rate": 1e-4},
+            "lower compile.cycle_weight (now 10)",
+        ),
+        ({"nce_weight": 2.5, "gan_weight": 1.0}, "lower compile.nce_weight (now 2.5)"),
+        ({"gan_weight": 1.0}, "lower compile.learning_rate"),
+    ],
+)
+def test_the_advice_against_copies_names_what_the_system_has(numbers, advice):
+    real = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    assert collapse_note(real, real, numbers).endswith(f"; {advice}")
+
+
+def test_the_advised_weights_are_those_of_systems():
+    known = [inspect.signature(system.compile).parameters for system in ALL.values()]
+    assert set(KEEPING_WEIGHTS) <= set().union(*known)
+
+
+@pytest.fixture(scope="module")
+def mixtures():
+    """Reports of translators a -> b that keep a share of the input, by that share; the KID of 1."""
+    data = configs.build_data(configs.load("nice_gan/scenes", []))
+    pixels = {key: data.gathered("validation", key, 48, limit=24)[0] for key in "ab"}
+    features = backbones.load().features
+    real = {key: features(rows) for key, rows in pixels.items()}
+    reports = {}
+    for share in (0, 0.25, 0.75, 1):
+        mixed = (1 - share) * pixels["b"] + share * pixels["a"]  # the scenes are pairs
+        fake = np.round(mixed).astype(np.uint8)
+        figures = {"val_kid_a2b": kid(features(fake), real["b"])}
+        reports[share] = figures | {"val_change_a2b": l1(fake, pixels["a"])}
+    return reports, kid(real["a"], real["b"])
+
+
+@pytest.mark.parametrize(
+    ("shares", "drifts"),
+    [
+        ((0.75, 0.25, 0, 0.75), True),
+        ((0.25, 1), True),
+        ((0, 0.25), False),  # worse, and not half way back
+        ((1, 0.75, 0.25, 0), False),  # learns
+        ((1, 1), False),  # has never been anything else
+        ((0,), False),
+    ],
+)
+def test_outputs_that_come_to_show_their_inputs_again_drift(mixtures, shares, drifts):
+    reports, inputs_kid = mixtures
+    run = [reports[share] | {"step": 10 * (i + 1)} for i, share in enumerate(shares)]
+    note = drift_note(run, "a2b", inputs_kid, {"nce_weight": 10.0})
+    assert (note is not None) == drifts
+    if note:
+        best = 10 * (shares.index(min(shares)) + 1)
+        assert "drift back to their inputs" in note and f"at step {best} by" in note
+        assert note.endswith("lower compile.nce_weight (now 10)")
+
+
+def report(step, kid_, change):
+    return {"step": step, "val_kid_b2a": kid_, "val_change_b2a": change}
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [report(1, 0.02, 0.3), report(2, 0.15, 0.4)],  # breaks down to something else
+        [report(1, 0.02, 0.3), report(2, 0.03, 0.1)],  # does the same with smaller changes
+        [report(1, 0.09, 0.3), report(2, 0.11, 0.1)],  # has hardly ever been better
+        [report(1, 0.02, 0.3), report(2, 0.1, 0.1), report(3, None, 0.1)],  # was not finite
+        [report(1, 0.02, 0.3), report(2, 0.1, 0.1), {"step": 3, "g_cycle": 1.0}],
+        [{"step": 1}],
+        [],
+    ],
+)
+def test_other_courses_are_no_drift(reports):
+    assert drift_note(reports, "b2a", 0.1, {}) is None
+
+
+def test_domains_that_are_alike_cannot_be_drifted_between():
+    reports = [report(1, -0.02, 0.3), report(2, 0.01, 0.01)]
+    assert drift_note(reports, "b2a", -0.001, {}) is None
+
+
+class KeepsB:
+    """Translates a to its negative and b to itself."""
+
+    directions = ("a2b", "b2a")
+    step = total_steps = 20
+
+    def predictor(self, direction):
+        return (lambda image: -image) if direction == "a2b" else (lambda image: image)
+
+    def get_compile_config(self):
+        return {"cycle_weight": 10.0}
+
+
+def test_a_drift_is_noted_in_the_log(tmp_path, caplog):
+    run = Run.create(tmp_path, "NICEGAN", "scenes", {}, {})
+    run.append_metrics(report(10, -9.0, 1.0))  # once far better, and far from the inputs
+    reports = callbacks.Reports(run, 1, tensorboard=False, show=False)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 32, 32, 3), np.uint8)
+    pixels[1] //= 2
+    images = callbacks.TestImages({"a": pixels[0], "b": pixels[1]}, paired=False)
+    validation = callbacks.Validation(reports, images, every=10)
+    validation.set_model(KeepsB())
+    with caplog.at_level(logging.WARNING, "tfi2i"):
+        validation.on_epoch_end(0)
+    assert "step 20, b2a: the outputs drift back to their inputs" in caplog.text
+    assert "a2b" not in caplog.text
+    changes = [l1(255 - pixels[0], pixels[0]), 0]
+    assert reports.extra["val_change_a2b"] == pytest.approx(changes[0])
+    assert reports.extra["val_change"] == pytest.approx(np.mean(changes))
 
 
 def test_a_collapsed_system_is_noted_in_the_log(tmp_path, caplog):

@@ -1,4 +1,5 @@
 import logging
+import re
 from collections import OrderedDict
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch_writer import state_dict, tensor, write_legacy, write_zip
 
 import tfi2i.models
 from tfi2i.errors import InputError
-from tfi2i.models import NICEGAN
+from tfi2i.models import NICEGAN, CycleGAN
 from tfi2i.weights import (
     export_official,
     from_official,
@@ -63,6 +64,8 @@ LAYOUTS = [
     ("channel", (5,), (1, 5, 1, 1)),
     ("shuffle_conv", (1, 1, 3, 8), (8, 3, 1, 1)),
     ("shuffle_bias", (8,), (8,)),
+    ("modulated_conv", (3, 4, 5, 6), (1, 6, 5, 3, 4)),
+    ("constant", (6, 1, 3, 3), (6, 1, 3, 3)),
 ]
 
 
@@ -110,6 +113,19 @@ def test_a_shuffled_convolution_gives_the_same_picture():
     )
     ours = tf.nn.depth_to_space(ours + from_official(bias, "shuffle_bias"), 2)[0]
     np.testing.assert_allclose(ours.numpy().transpose(2, 0, 1), theirs)
+
+
+def test_a_transposed_convolution_gives_the_same_picture():
+    numbers = np.random.default_rng(0)
+    kernel, features = numbers.normal(size=(5, 2, 3, 3)), numbers.normal(size=(5, 4, 4))
+    theirs = np.zeros((2, 9, 9))  # stride 2 without padding
+    for row, column in np.ndindex(4, 4):
+        block = np.einsum("i,iohw->ohw", features[:, row, column], kernel)
+        theirs[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += block
+    ours = tf.nn.conv2d_transpose(
+        features.transpose(1, 2, 0)[None], from_official(kernel, "conv"), (1, 9, 9, 2), 2, "VALID"
+    )
+    np.testing.assert_allclose(ours[0].numpy().transpose(2, 0, 1), theirs)
 
 
 def test_spectral_vectors_give_the_same_product():
@@ -172,6 +188,76 @@ def test_what_an_old_tool_left_is_ignored(official, system):
     given["disA"]["total_ops"] = np.zeros(1)
     given["gen2B"]["UpBlock1_1.conv1.total_params"] = np.zeros(1)
     load_official(system, given)
+
+
+def test_the_prefix_of_data_parallel_training_is_taken_off(official, system):
+    given = copied(official)
+    for network in ("disA", "gen2B"):
+        given[network] = {f"module.{name}": array for name, array in official[network].items()}
+    given["disA"]["total_ops"] = np.zeros(1)
+    load_official(system, given)
+    lamda = export_official(system)["disA"]["lamda"]
+    np.testing.assert_array_equal(lamda, official["disA"]["lamda"])
+    given["gen2B"]["FC.0.weight"] = given["gen2B"].pop("module.FC.0.weight")
+    with pytest.raises(InputError, match=r"gen2B lacks .* more\."):  # not all names have it
+        load_official(system, given)
+
+
+def test_what_old_instance_norms_kept_is_ignored(official, system):
+    given = copied(official)
+    given["gen2A"]["UpBlock2.1.running_mean"] = np.zeros(4, "f4")
+    given["gen2A"]["UpBlock2.1.running_var"] = np.ones(4, "f4")
+    given["gen2A"]["UpBlock2.1.num_batches_tracked"] = np.array(7)
+    load_official(system, given)
+
+
+class Normalised:
+    """A network with a batch normalisation, whose statistics count, and a blur."""
+
+    def __init__(self):
+        self.mean = tf.Variable([0.0, 0.0])
+        self.blur = np.outer([1, 2, 1], [1, 2, 1])[None, None].astype("float32") / 16
+
+    def official_weights(self):
+        blur = (self.blur, "constant")
+        return {"D": {"1.running_mean": (self.mean, "same"), "2.filt": blur}}
+
+
+def test_statistics_that_the_system_uses_are_loaded():
+    system = Normalised()
+    given = {"D": {"1.running_mean": np.ones(2), "2.filt": system.blur}}
+    given["D"]["1.num_batches_tracked"] = np.array(7)
+    load_official(system, given)
+    assert system.mean.numpy().tolist() == [1, 1]
+    del given["D"]["1.running_mean"]
+    with pytest.raises(InputError, match=r"D lacks 1\.running_mean"):
+        load_official(system, given)
+
+
+def test_a_constant_is_exported_and_compared():
+    system = Normalised()
+    exported = export_official(system)
+    np.testing.assert_array_equal(exported["D"]["2.filt"], system.blur)
+    exported["D"]["2.filt"][0] += 1e-7
+    load_official(system, exported)
+    np.testing.assert_array_equal(export_official(system)["D"]["2.filt"], system.blur)
+
+
+@pytest.mark.parametrize(
+    ("blur", "message"),
+    [
+        (np.full((1, 1, 3, 3), 1 / 9), r"D 2\.filt is fixed, and other numbers are in it"),
+        (np.full((1, 1, 2, 2), 1 / 4), r"D 2\.filt is \[1,1,2,2\], \[1,1,3,3\] is wanted"),
+        (np.full((1, 1, 3, 3), np.nan), r"D 2\.filt has NaN"),
+        (None, r"D lacks 2\.filt"),
+    ],
+)
+def test_another_constant_is_refused(blur, message):
+    system = Normalised()
+    given = {"D": {"1.running_mean": np.ones(2)} | ({} if blur is None else {"2.filt": blur})}
+    with pytest.raises(InputError, match=message):
+        load_official(system, given)
+    assert system.mean.numpy().tolist() == [0, 0]
 
 
 def test_a_number_instead_of_a_tensor_of_one_is_taken(official, system):
@@ -362,3 +448,128 @@ def test_a_system_that_refuses_the_tensors_is_heard(tmp_path, official, monkeypa
     path = written(write_legacy, tmp_path / "a.pt", official)
     with pytest.raises(InputError, match=r"a\.pt: disA is of a later version\."):
         import_checkpoint("NICEGAN", path)
+
+
+# folders with one file a network, here of a CycleGAN
+
+
+@pytest.fixture(scope="module")
+def cyclegan():
+    return CycleGAN(**CycleGAN.smoke)
+
+
+def save_networks(folder, tag, system, write=write_zip, prefix=""):
+    """As the official code does, with what old versions of PyTorch left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    left = {"model.2.running_mean": np.zeros(4, "f4"), "model.2.num_batches_tracked": np.array(9)}
+    for network, tensors in export_official(system).items():
+        named = {prefix + name: array for name, array in (tensors | left).items()}
+        write(folder / f"{tag}_net_{network}.pth", state_dict(named))
+
+
+def import_cyclegan(path):
+    size = {"image_size": CycleGAN.smoke["image_size"]}
+    return import_checkpoint("CycleGAN", path, model=size)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, cyclegan):
+    """A folder with 5, 100 and latest, each complete and with weights of its own, and half a 20."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "horse2zebra"
+    bias = cyclegan.gen_ab.get_layer("to_rgb").bias
+    before = bias.numpy()
+    for tag, value in (("5", 0.05), ("100", 0.1), ("latest", 0.15), ("20", 0.2)):
+        bias.assign(tf.fill(bias.shape, value))
+        save_networks(folder, tag, cyclegan)
+    bias.assign(before)
+    (folder / "20_net_D_A.pth").unlink()
+    (folder / "train_opt.txt").write_text("batch_size: 1")
+    (folder / "5_net_G_A.pth.bak").write_text("")
+    return folder
+
+
+def which(system):
+    return round(float(system.gen_ab.get_layer("to_rgb").bias[0]), 4)
+
+
+@pytest.mark.parametrize("write", [write_legacy, write_zip])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_folder_of_networks_becomes_the_same_translators(tmp_path, cyclegan, write, prefix):
+    save_networks(tmp_path, "latest", cyclegan, write, prefix)
+    made = import_cyclegan(tmp_path)
+    assert {key: getattr(made, key) for key in CycleGAN.smoke} == CycleGAN.smoke
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 40, 32, 3)).astype("float32")
+    for direction in ("a2b", "b2a"):
+        wanted = cyclegan.translator(direction)(image)
+        np.testing.assert_array_equal(made.translator(direction)(image), wanted)
+
+
+def test_the_tag_is_the_only_one_or_latest_or_chosen(experiment, tmp_path):
+    assert which(import_cyclegan(experiment)) == 0.15
+    assert which(import_cyclegan(experiment / "5")) == 0.05
+    assert which(import_cyclegan(experiment / "100_net_D_B.pth")) == 0.1
+    for network in CycleGAN.official_networks:
+        name = f"100_net_{network}.pth"
+        (tmp_path / name).write_bytes((experiment / name).read_bytes())
+    (tmp_path / "latest_net_G_A.pth").write_bytes(b"half a download")
+    assert which(import_cyclegan(tmp_path)) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("20", r"lacks 20_net_D_A\.pth; complete there are 5, 100, latest\."),
+        ("20_net_G_A.pth", r"lacks 20_net_D_A\.pth; complete there are 5, 100, latest\."),
+        ("7", r"lacks 7_net_G_A\.pth, .*; complete there are 5, 100, latest\."),
+        ("7_net_G_B.pth", r"lacks 7_net_G_A\.pth, .*; complete there are 5, 100, latest\."),
+        ("gone.pth", r"gone\.pth cannot be read: No such file"),
+        ("../gone/latest", "latest cannot be read: No such file"),
+        ("train_opt.txt", r"train_opt\.txt is no PyTorch checkpoint"),
+    ],
+)
+def test_a_tag_that_is_not_whole_is_refused(experiment, path, message):
+    with pytest.raises(InputError, match=message):
+        import_cyclegan(experiment / path)
+
+
+def test_several_tags_have_to_be_chosen_from(experiment, tmp_path):
+    for file in experiment.iterdir():
+        if not file.name.startswith("latest"):
+            (tmp_path / file.name).symlink_to(file)
+    message = f"{tmp_path} has the checkpoints 5, 100; choose one of them as {tmp_path / '100'}."
+    with pytest.raises(InputError, match=re.escape(message)):
+        import_cyclegan(tmp_path)
+
+
+def test_a_folder_with_nothing_whole_says_what_is_missing(tmp_path):
+    wanted = r"is a folder without files such as latest_net_G_A\.pth, .*latest_net_D_B\.pth"
+    with pytest.raises(InputError, match=wanted):
+        import_cyclegan(tmp_path)
+    for name in ("latest_net_G.pth", "latest_net_G_A.pt", "_net_G_A.pth"):  # of no wanted network
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=wanted):
+        import_cyclegan(tmp_path)
+    (tmp_path / "latest_net_G_A.pth").touch()
+    lacks = r"lacks latest_net_G_B\.pth, latest_net_D_A\.pth, latest_net_D_B\.pth; copy the others"
+    with pytest.raises(InputError, match=lacks):
+        import_cyclegan(tmp_path)
+
+
+def test_a_damaged_file_of_a_folder_is_named(tmp_path, cyclegan):
+    save_networks(tmp_path, "latest", cyclegan)
+    (tmp_path / "latest_net_D_A.pth").write_bytes(b"")
+    with pytest.raises(InputError, match=r"latest_net_D_A\.pth is empty"):
+        import_cyclegan(tmp_path)
+
+
+def test_a_file_of_something_else_is_not_taken_for_a_network(tmp_path, cyclegan):
+    save_networks(tmp_path, "latest", cyclegan)
+    (tmp_path / "latest_net_D_A.pth").replace(tmp_path / "latest_net_G_A.pth")
+    write_zip(tmp_path / "latest_net_D_A.pth", [1, 2])
+    with pytest.raises(InputError, match="is no checkpoint of CycleGAN"):
+        import_cyclegan(tmp_path)
+    save_networks(tmp_path, "latest", cyclegan)
+    swapped = (tmp_path / "latest_net_D_A.pth").read_bytes()
+    (tmp_path / "latest_net_G_B.pth").write_bytes(swapped)
+    with pytest.raises(InputError, match="tensor G_B model.1.weight"):
+        import_cyclegan(tmp_path)

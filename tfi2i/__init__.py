@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from tfi2i import evaluate as evaluate
     from tfi2i.config import Config as Config
     from tfi2i.errors import InputError as InputError
-    from tfi2i.models.nice_gan import NICEGAN as NICEGAN
+    from tfi2i.models import CUT as CUT
+    from tfi2i.models import NICEGAN as NICEGAN
+    from tfi2i.models import UGATIT as UGATIT
+    from tfi2i.models import CycleGAN as CycleGAN
+    from tfi2i.models import FastCUT as FastCUT
+    from tfi2i.models import SinCUT as SinCUT
     from tfi2i.run_dir import Run as Run
     from tfi2i.train import fit as fit
 
@@ -31,7 +36,10 @@ _PUBLIC = {
     "fit": ("tfi2i.train", "fit"),
 }
 
-__all__ = ["Config", "InputError", "NICEGAN", "Run", "data", "evaluate", "fit"]
+__all__ = [
+    *("Config", "InputError", "Run", "data", "evaluate", "fit"),
+    *("CUT", "CycleGAN", "FastCUT", "NICEGAN", "SinCUT", "UGATIT"),
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ Every callback counts by `system.step`, so a resumed run does at step t what it 
 import logging
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ log = logging.getLogger("tfi2i")
 
 Pixels = NDArray[np.uint8]
 CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
+KEEPING_WEIGHTS = ("cycle_weight", "recon_weight", "identity_weight", "nce_weight")
+"""Arguments of `compile` that hold an output to its input: too high, they make a copy of it."""
 
 
 @dataclass
@@ -202,7 +205,9 @@ class Samples(keras.callbacks.Callback):
         self.reports.picture(step, "samples", sheet)
         if step:
             for direction, fake in fakes.items():
-                note = collapse_note(self.images.pixels[direction[0]], fake)
+                note = collapse_note(
+                    self.images.pixels[direction[0]], fake, self.model.get_compile_config()
+                )
                 if note:
                     log.warning("step %d, %s: %s", step, direction, note)
 
@@ -226,8 +231,14 @@ def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> P
     return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
 
 
-def collapse_note(real: Pixels, fake: Pixels) -> str | None:
-    """What is wrong with outputs that are all alike or copies of their inputs; None if neither."""
+def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str | None:
+    """What is wrong with outputs that are all alike or copies of their inputs; None if neither.
+
+    Args:
+        real: the inputs (N, H, W, 3).
+        fake: the outputs, in the inputs' order.
+        numbers: what the system was compiled with, for the advice.
+    """
     if len(fake) > 1:
         spread = float(np.mean([l1(fake[i], fake[i - 1]) for i in range(1, len(fake))]))
         inputs = float(np.mean([l1(real[i], real[i - 1]) for i in range(1, len(real))]))
@@ -241,9 +252,56 @@ def collapse_note(real: Pixels, fake: Pixels) -> str | None:
     if distance < COPY_DISTANCE:
         return (
             f"the outputs are copies of the inputs (distance {distance:.3f} of the range): the "
-            "translator changes nothing; lower the weights of the cycle and reconstruction losses"
+            f"translator changes nothing; {_freeing(numbers)}"
         )
     return None
+
+
+def drift_note(
+    reports: Sequence[Mapping[str, Any]],
+    direction: str,
+    inputs_kid: float,
+    numbers: Mapping[str, Any],
+) -> str | None:
+    """What is wrong with outputs on their way back to their inputs; None if they are not.
+
+    Being close to the input proves nothing: a horse in its field should differ little from a
+    zebra there, and the outputs of a young translator come closer. Those are meant that were
+    better: since the lowest KID at least half of what it was below that of the inputs is lost
+    again, and the outputs have come to less than half their distance from the inputs.
+
+    Args:
+        reports: all of the run, the newest last; those without KID are passed over.
+        direction: of the outputs.
+        inputs_kid: of the inputs themselves, as if the translator changed nothing.
+        numbers: what the system was compiled with, for the advice.
+    """
+    kid_name, change_name = f"val_kid_{direction}", f"val_change_{direction}"
+    judged = [r for r in reports if r.get(kid_name) is not None and r.get(change_name) is not None]
+    if not judged or judged[-1] is not reports[-1]:
+        return None
+    now, best = judged[-1], min(judged, key=lambda report: report[kid_name])
+    gained = inputs_kid - best[kid_name]
+    if inputs_kid <= 0 or gained < 0.2 * inputs_kid:  # it has never been better, but for chance
+        return None
+    if now[kid_name] - best[kid_name] < gained / 2 or now[change_name] >= best[change_name] / 2:
+        return None
+    return (
+        f"the outputs drift back to their inputs: they differ by {now[change_name]:.3f} of the "
+        f"range, at step {best['step']} by {best[change_name]:.3f}, and their KID has gone from "
+        f"{best[kid_name]:.3f} to {now[kid_name]:.3f}, the inputs' own being {inputs_kid:.3f}; "
+        f"go back to the best checkpoint, and {_freeing(numbers)}"
+    )
+
+
+def _freeing(numbers: Mapping[str, Any]) -> str:
+    """What to do about a translator that keeps too much of its input."""
+    weights = [
+        f"compile.{name} (now {numbers[name]:g})" for name in KEEPING_WEIGHTS if numbers.get(name)
+    ]
+    if not weights:
+        return "lower compile.learning_rate"
+    return f"lower {' or '.join(weights)}"
 
 
 def is_due(step: int, every: int, total_steps: int) -> bool:
@@ -252,10 +310,10 @@ def is_due(step: int, every: int, total_steps: int) -> bool:
 
 
 class Validation(keras.callbacks.Callback):
-    """Puts the KID of fixed pictures, and of pairs their error, into a step's report.
+    """Puts the KID, the change and, of pairs, the error of fixed pictures into a step's report.
 
-    Stands before `Reports`. The pictures are none of the test set, or the figures of the best
-    checkpoint on the test set would be its luck.
+    Says so when the outputs drift back to their inputs. Stands before `Reports`. The pictures are
+    none of the test set, or the figures of the best checkpoint on the test set would be its luck.
     """
 
     def __init__(self, reports: Reports, images: TestImages, every: int):
@@ -277,10 +335,22 @@ class Validation(keras.callbacks.Callback):
             d: round(kid(backbone.features(fake), self.real[d[2]]), 6) for d, fake in fakes.items()
         }
         self._report("val_kid", kids)
+        self._report(
+            "val_change", {d: l1(fake, self.images.pixels[d[0]]) for d, fake in fakes.items()}
+        )
         if self.images.paired:
             self._report(
                 "val_l1", {d: l1(fake, self.images.pixels[d[2]]) for d, fake in fakes.items()}
             )
+        self._warn_of_drift()
+
+    def _warn_of_drift(self) -> None:
+        reports = [*self.reports.run.read_metrics(), self.reports.extra]
+        for d in self.model.directions:
+            inputs_kid = kid(self.real[d[0]], self.real[d[2]])
+            note = drift_note(reports, d, inputs_kid, self.model.get_compile_config())
+            if note:
+                log.warning("step %d, %s: %s", self.model.step, d, note)
 
     def _report(self, name: str, values: dict[str, float]) -> None:
         self.reports.extra |= {f"{name}_{d}": value for d, value in values.items()}

@@ -57,7 +57,11 @@ class Config:
 
     @property
     def data_name(self) -> str:
-        """A short name of the data, for the run's: `horse2zebra`, `scenes`, `cats2dogs`."""
+        """A short name of the data, for the run's: `horse2zebra`, `scenes`, `cats2dogs-swapped`."""
+        return self._source_name + ("-swapped" if self.data.get("swap") else "")
+
+    @property
+    def _source_name(self) -> str:
         name, name_b = self.data.get("name"), self.data.get("name_b")
         if root := self.data.get("root"):
             return Path(root).resolve().name
@@ -147,6 +151,9 @@ def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
     data = {"source": dataclasses.replace(origin, default=source)}
     if source is not None:
         data |= settings(SOURCES[source], positional=True)
+        data["swap"] = Setting(
+            "swap", bool, False, "Whether a and b are exchanged, for systems that only go one way."
+        )
     return {
         "model": model,
         "compile": settings(cls.compile),
@@ -405,5 +412,7 @@ def build_data(config: Config) -> Any:
             f"{config.origin}: has no section `data`; add --set data.source=... with"
             f" {' or '.join(SOURCES)}."
         )
-    arguments = {key: value for key, value in config.data.items() if key != "source"}
-    return SOURCES[config.data["source"]](**arguments)
+    arguments = dict(config.data)
+    source, swap = SOURCES[arguments.pop("source")], arguments.pop("swap", False)
+    data = source(**arguments)
+    return data.swapped() if swap else data

@@ -179,6 +179,25 @@ class BlurDown(keras.layers.Layer):
         return (batch, *sides, channels)
 
 
+class BilinearUp(keras.layers.Layer):
+    """(N, H, W, C) -> (N, 2 H, 2 W, C), bilinear between pixels' centres, edges repeated.
+
+    Keras' UpSampling2D computes the same, but not in a graph whose sides are free. In float64
+    TensorFlow's kernel rounds to float32.
+
+    Source: CUT's [1, 3, 3, 1] filter with replicated edges, which is exactly this.
+    """
+
+    def call(self, x):
+        doubled = 2 * tf.shape(x)[1:3]
+        return tf.cast(tf.image.resize(x, doubled), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        sides = [None if side is None else 2 * side for side in (height, width)]
+        return (batch, *sides, channels)
+
+
 class _SpectralLayer(keras.layers.Layer):
     """A layer that divides its kernel by the largest singular value, as PyTorch's hook does.
 
@@ -300,6 +319,7 @@ for _layer in (
     PixelShuffle,
     TransposedConv2D,
     BlurDown,
+    BilinearUp,
     SpectralConv2D,
     SpectralDense,
 ):

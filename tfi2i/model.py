@@ -92,6 +92,8 @@ class ImageTranslator(keras.Model):
         return cls(**config)
 
     def get_compile_config(self):
+        if not self.optimizers:
+            return {}  # not compiled
         return {name: getattr(self, name) for name in _keywords(type(self).compile)}
 
     def compile_from_config(self, config):

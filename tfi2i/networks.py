@@ -7,9 +7,18 @@ letters: N images, H W space (h w = H/4 W/4), C = width.
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 
-from tfi2i.layers import BlurDown, LeakyReLU, ReflectionPad2D, TransposedConv2D
-from tfi2i.normalization import InstanceNormalization
+from tfi2i.layers import (
+    BilinearUp,
+    BlurDown,
+    LeakyReLU,
+    ReflectionPad2D,
+    SpectralConv2D,
+    TransposedConv2D,
+    kernel_initializer,
+)
+from tfi2i.normalization import InstanceNormalization, PerImage
 
 Initializer = Callable[[], keras.initializers.Initializer]
 """Makes a new initializer for every kernel: one that is used twice gives the same numbers twice."""
@@ -26,6 +35,35 @@ def image_output(x, activation: str | None):
     """The last activation of a network that makes images, never in half precision."""
     full = keras.config.dtype_policy().variable_dtype
     return keras.layers.Activation(activation, dtype=full, name="translation")(x)
+
+
+def spectral_conv(x, filters: int, strides: int, name: str, use_bias: bool = True):
+    """Reflection by 1, then a spectrally normalised 4 x 4 convolution."""
+    x = ReflectionPad2D(1, name=f"{name}_pad")(x)
+    return SpectralConv2D(filters, 4, strides, use_bias=use_bias, name=name)(x)
+
+
+def style_mlp(x, light: bool):
+    """Features (N, h, w, K) -> gamma (N, K), beta (N, K), one pair for every AdaLIN.
+
+    Light takes the mean of each channel; else all features enter, which fix h and w.
+
+    Source: U-GAT-IT's `FC`, `gamma` and `beta`, which NICE-GAN has too.
+    """
+    channels = x.shape[-1]
+    pool = keras.layers.GlobalAveragePooling2D if light else keras.layers.Flatten
+    style = PerImage(name="style_input")(pool(name="style_pool")(x))
+    style = _dense(style, channels, "style0", "relu")
+    style = _dense(style, channels, "style1", "relu")
+    return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
+
+
+def each(network: keras.Model, *images) -> list:
+    """The network's output for several batches of one size, in one training call.
+
+    The same as several calls where normalisation is per image, and faster.
+    """
+    return tf.split(network(tf.concat(images, 0), training=True), len(images))
 
 
 def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True):
@@ -80,8 +118,7 @@ def resnet_generator(
     for i in range(2):
         half = x.shape[-1] // 2
         if antialias:
-            # The source's [1, 3, 3, 1] filter is exactly bilinear interpolation.
-            x = keras.layers.UpSampling2D(interpolation="bilinear", name=f"up{i}_blur")(x)
+            x = BilinearUp(name=f"up{i}_blur")(x)
             x = keras.layers.ZeroPadding2D(1, name=f"up{i}_pad")(x)
             x = _conv(x, half, 3, 1, f"up{i}", initializer)
         else:
@@ -125,6 +162,16 @@ def _conv(x, filters: int, kernel_size: int, strides: int, name: str, initialize
     """A valid convolution; biases start at 0."""
     return keras.layers.Conv2D(
         filters, kernel_size, strides, kernel_initializer=initializer(), name=name
+    )(x)
+
+
+def _dense(x, units: int, name: str, activation: str | None = None):
+    return keras.layers.Dense(
+        units,
+        activation,
+        use_bias=False,
+        kernel_initializer=kernel_initializer(),
+        name=name,
     )(x)
 
 

@@ -271,10 +271,11 @@ class Run:
         """A plain `keras.Model`, image -> image, float32 (N, H, W, 3) in [-1, 1].
 
         Raises:
-            InputError: if the run has none in that direction yet.
+            InputError: if its system does not translate that way, or the run has none yet.
         """
         path = self.translator_path(direction)
         if not path.is_file():
+            self.check_direction(direction)
             there = sorted(p.stem for p in path.parent.glob("[!.]*.keras"))
             found = (
                 f"only {' and '.join(there)}"
@@ -283,6 +284,22 @@ class Run:
             )
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
         return load_translator(path)
+
+    def check_direction(self, direction: Direction) -> None:
+        """Raises `InputError` if the run's system does not translate in that direction."""
+        from tfi2i.models import ALL
+
+        source, target = direction.split("2")
+        config = self.config
+        system = str(config.get("system"))
+        directions = ALL[system].directions if system in ALL else ()
+        if direction not in directions and f"{target}2{source}" in directions:
+            swapped = (config.get("data") or {}).get("swap", False)
+            raise InputError(
+                f"{self.path}: {system} translates {target} to {source} only; for the other way"
+                " train again with the domains exchanged, by --set"
+                f" data.swap={str(not swapped).lower()}."
+            )
 
     # one process at a time
 

@@ -48,16 +48,25 @@ def settings(
         without: those that code passes, not a user.
     """
     body = function.__init__ if inspect.isclass(function) else function
-    documented = inspect.getdoc(function) or ""
-    docs = argument_docs(documented)
+    docs = argument_docs(inspect.getdoc(function) or "")
     if inspect.isclass(function):
-        docs |= argument_docs(inspect.getdoc(body) or "") if "__init__" in vars(function) else {}
+        docs = _constructor_docs(function)
     kinds = {"KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"} if positional else {"KEYWORD_ONLY"}
     return {
         p.name: Setting(p.name, _hint(body, p.annotation), p.default, docs.get(p.name, ""))
         for p in inspect.signature(body).parameters.values()
         if p.kind.name in kinds and p.name not in {"self", *without}
     }
+
+
+def _constructor_docs(of: type) -> dict[str, str]:
+    """What a class, or the nearest of its bases, says about each argument of its constructor."""
+    docs: dict[str, str] = {}
+    for one in reversed(of.__mro__):
+        docs |= argument_docs(inspect.cleandoc(one.__doc__ or ""))
+        constructor = vars(one).get("__init__")
+        docs |= argument_docs(inspect.cleandoc(getattr(constructor, "__doc__", None) or ""))
+    return docs
 
 
 def _hint(function: Callable, annotation: Any) -> Any:

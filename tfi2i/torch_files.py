@@ -17,7 +17,7 @@ import math
 import mmap
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +69,89 @@ def read_torch(path: str | Path) -> Any:
         f"{path} is no PyTorch checkpoint (neither the zip nor the older format); "
         "one written by torch.save was wanted."
     )
+
+
+def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
+    """The contents of a checkpoint of one file, or of a folder with one file a network, by network.
+
+    Such folders are those of the codes of CycleGAN, pix2pix and CUT: FOLDER/TAG_net_NETWORK.pth
+    holds a state dict, and the tag is a number of epochs or "latest".
+
+    Args:
+        path: a file; a folder with one complete tag or "latest" in it; FOLDER/TAG; or one of a
+            tag's files.
+        networks: which files are wanted of a folder.
+
+    Raises:
+        InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder, tag = path, _only_tag(path, networks)
+    elif (found := _tag(path.name, networks)) is not None:
+        folder, tag = path.parent, found
+    elif not path.suffix and not path.exists() and _tags(path.parent, networks):
+        folder, tag = path.parent, path.name
+    else:
+        return read_torch(path)
+    files = {network: folder / _network_file(tag, network) for network in networks}
+    if missing := [file.name for file in files.values() if not file.is_file()]:
+        complete = [other for other, whole in _tags(folder, networks).items() if whole]
+        hint = f"complete there are {_few(complete)}" if complete else "copy the others there"
+        raise InputError(f"{folder} lacks {_few(missing)}; {hint}.")
+    return {network: read_torch(file) for network, file in files.items()}
+
+
+def _only_tag(folder: Path, networks: Sequence[str]) -> str:
+    """The tag to read of a folder where none was chosen."""
+    tags = _tags(folder, networks)
+    complete = [tag for tag, whole in tags.items() if whole]
+    if len(complete) == 1:
+        return complete[0]
+    if "latest" in complete:
+        return "latest"
+    if complete:
+        raise InputError(
+            f"{folder} has the checkpoints {_few(complete)}; choose one of them as "
+            f"{folder / complete[-1]}."
+        )
+    if tags:  # one that is not complete: the caller says what it lacks
+        return "latest" if "latest" in tags else list(tags)[-1]
+    wanted = _few([_network_file("latest", network) for network in networks])
+    raise InputError(
+        f"{folder} is a folder without files such as {wanted}; give one with all of these, or one "
+        "checkpoint file."
+    )
+
+
+def _tags(folder: Path, networks: Sequence[str]) -> dict[str, bool]:
+    """The tags in a folder, low numbers first, and whether each is complete."""
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    tags = {tag for name in names if (tag := _tag(name, networks)) is not None}
+    return {
+        tag: all(_network_file(tag, network) in names for network in networks)
+        for tag in sorted(tags, key=lambda tag: (len(tag), tag))
+    }
+
+
+def _tag(name: str, networks: Sequence[str]) -> str | None:
+    """The tag in a file's name; None if it is not the file of one of these networks."""
+    tag, _, network = name.removesuffix(".pth").rpartition("_net_")
+    return tag if tag and network in networks and name == _network_file(tag, network) else None
+
+
+def _network_file(tag: str, network: str) -> str:
+    return f"{tag}_net_{network}.pth"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names of files for a message: not too many, no control characters."""
+    shown_names = [name if name.isprintable() else repr(name) for name in names]
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(shown_names[:12]) + more
 
 
 # What reading a damaged file can end in: the machine takes its operands as they come.

@@ -3,37 +3,46 @@
 A system lists its source's tensors in `official_weights()`: network -> name -> (variable, layout).
 The layouts, PyTorch's shape -> ours:
 
-| layout            | PyTorch      | ours            |                                          |
-|-------------------|--------------|-----------------|------------------------------------------|
-| "same"            | [K...]; [1]  | (K...); ()      | a scalar is a tensor of one number there |
-| "conv"            | [out,in,h,w] | (h, w, in, out) |                                          |
-| "dense"           | [out,in]     | (in, out)       |                                          |
-| ("flat_dense", C) | [out,C*s*s]  | (s*s*C, out)    | its input is a square of C channels      |
-| ("conv_v", k)     | [in*k*k]     | (k*k*in,)       | spectral norm's v of a k x k kernel      |
-| "rho"             | [1,K,2]      | (K, 2)          |                                          |
-| "channel"         | [1,K,1,1]    | (K,)            |                                          |
-| "shuffle_conv"    | [4K,in,h,w]  | (h, w, in, 4K)  | a convolution before a 2 x pixel shuffle |
-| "shuffle_bias"    | [4K]         | (4K,)           | its bias                                 |
+| layout            | PyTorch        | ours            |                                          |
+|-------------------|----------------|-----------------|------------------------------------------|
+| "same"            | [K...]; [1]    | (K...); ()      | a scalar is a tensor of one number there |
+| "conv"            | [out,in,h,w]   | (h, w, in, out) |                                          |
+| "dense"           | [out,in]       | (in, out)       |                                          |
+| ("flat_dense", C) | [out,C*s*s]    | (s*s*C, out)    | its input is a square of C channels      |
+| ("conv_v", k)     | [in*k*k]       | (k*k*in,)       | spectral norm's v of a k x k kernel      |
+| "rho"             | [1,K,2]        | (K, 2)          |                                          |
+| "channel"         | [1,K,1,1]      | (K,)            |                                          |
+| "shuffle_conv"    | [4K,in,h,w]    | (h, w, in, 4K)  | a convolution before a 2 x pixel shuffle |
+| "shuffle_bias"    | [4K]           | (4K,)           | its bias                                 |
+| "modulated_conv"  | [1,out,in,h,w] | (h, w, in, out) | of StyleGAN 2                            |
+| "constant"        | [K...]         | [K...]          | an array that is no variable             |
 
-In a system's list "conv_v" may stand alone: its k is that of the kernel, the tensor of the same
-name that ends in `_orig` instead of `_v`.
+"conv" also serves transposed convolutions, [in,out,h,w] and (h, w, out, in). A "constant" is a
+number of the source's state that never changes, such as a blur filter: it is exported, and on
+loading it is compared. In a system's list "conv_v" may stand alone: its k is that of the kernel,
+the tensor of the same name that ends in `_orig` instead of `_v`.
 """
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i.torch_files import read_torch
+from tfi2i.torch_files import read_networks
 
 Layout = str | tuple[str, int]
 
 _STRAY = ("total_ops", "total_params")
 """What an old tool for counting operations left in state dicts, among them released ones."""
+
+_NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+"""What old versions of PyTorch kept for instance normalisation too, and never used."""
+
+_CONSTANT_TOLERANCE = 1e-6
 
 _SHOWN = 5  # of a list of faults
 
@@ -60,6 +69,8 @@ def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
         return array[0]
     if kind == "channel":
         return array[0, :, 0, 0]
+    if kind == "modulated_conv":
+        return array[0].transpose(2, 3, 1, 0)
     if kind == "shuffle_conv":
         return _swap_last(array.transpose(2, 3, 1, 0), -1, 4)
     if kind == "shuffle_bias":
@@ -84,6 +95,8 @@ def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
         return array[None]
     if kind == "channel":
         return array[None, :, None, None]
+    if kind == "modulated_conv":
+        return array.transpose(3, 2, 0, 1)[None]
     if kind == "shuffle_conv":
         return _swap_last(array, 4, -1).transpose(3, 2, 0, 1)
     if kind == "shuffle_bias":
@@ -94,9 +107,10 @@ def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
 def official_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     """The shape in PyTorch's layout of a variable of `shape` in ours."""
     kind, _ = _split(layout)
-    if kind in ("conv", "shuffle_conv"):
+    if kind in ("conv", "shuffle_conv", "modulated_conv"):
         height, width, inputs, outputs = shape
-        return (outputs, inputs, height, width)
+        leading = (1,) if kind == "modulated_conv" else ()
+        return (*leading, outputs, inputs, height, width)
     if kind in ("dense", "flat_dense"):
         return shape[::-1]
     if kind == "rho":
@@ -107,7 +121,10 @@ def official_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
 
 
 _NUMBERED = ("flat_dense", "conv_v")
-_PLAIN = ("same", "conv", "dense", "rho", "channel", "shuffle_conv", "shuffle_bias")
+_PLAIN = (
+    *("same", "conv", "dense", "rho", "channel", "shuffle_conv", "shuffle_bias"),
+    *("modulated_conv", "constant"),
+)
 
 
 def _split(layout: Layout) -> tuple[str, int]:
@@ -153,11 +170,12 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
 def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> None:
     """Sets all weights of a system to official ones: network -> name -> array in PyTorch's layout.
 
-    Averages of the weights start anew from them; optimizers keep their state.
+    Averages of the weights start anew from them; optimizers keep their state. A "module." before
+    every name and buffers that this system has no use for are passed over.
 
     Raises:
-        InputError: a network or a tensor is missing, unknown, of another shape, or no finite
-            floating-point array; nothing has been assigned then.
+        InputError: a network or a tensor is missing, unknown, of another shape, no finite
+            floating-point array, or another constant; nothing has been assigned then.
     """
     wanted = {
         network: _with_kernel_sizes(tensors)
@@ -169,9 +187,10 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
             f"The networks of {owner} are {_listed(wanted)}, received {_listed(networks)}; "
             "give the state dicts of exactly these."
         )
+    given = {name: _weights_alone(networks[name], tensors) for name, tensors in wanted.items()}
     faults = []
     for network, tensors in wanted.items():
-        faults += _faults(network, tensors, _without_stray(networks[network]))
+        faults += _faults(network, tensors, given[network])
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise InputError(
@@ -179,7 +198,9 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
         )
     for network, tensors in wanted.items():
         for name, (variable, layout) in tensors.items():
-            array = from_official(networks[network][name], layout).reshape(tuple(variable.shape))
+            if layout == "constant":
+                continue
+            array = from_official(given[network][name], layout).reshape(tuple(variable.shape))
             # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
             double = str(variable.dtype) == "float64"
             variable.assign(np.array(array, np.float64 if double else np.float32))
@@ -205,6 +226,8 @@ def _faults(
             faults.append(f"{network} {name} is {_sides(value.shape)}, {_sides(shape)} is wanted")
         elif not _is_finite(value):
             faults.append(f"{network} {name} has NaN or infinite values")
+        elif layout == "constant" and not np.allclose(value, variable, 0, _CONSTANT_TOLERANCE):
+            faults.append(f"{network} {name} is fixed, and other numbers are in it")
     return faults
 
 
@@ -224,14 +247,29 @@ def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, t
     return exact
 
 
-def _without_stray(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without strays and without the "module." that DataParallel puts before all names."""
+    kept = {str(name): value for name, value in tensors.items() if _leaf(name) not in _STRAY}
+    if all(name.startswith("module.") for name in kept):
+        kept = {name.removeprefix("module."): value for name, value in kept.items()}
+    return kept
+
+
+def _weights_alone(tensors: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
+    """The tensors by name without the buffers that are not wanted."""
     return {
-        name: value for name, value in tensors.items() if str(name).rpartition(".")[2] not in _STRAY
+        name: value
+        for name, value in _by_name(tensors).items()
+        if name in wanted or _leaf(name) not in _NORM_BUFFERS
     }
 
 
+def _leaf(name: Any) -> str:
+    return str(name).rpartition(".")[2]
+
+
 def _array(variable: Any) -> np.ndarray:
-    return np.array(variable.numpy())  # a copy: TensorFlow's may change with the variable
+    return np.array(variable)  # a copy: TensorFlow's may change with the variable
 
 
 def _sides(shape: tuple[int, ...]) -> str:
@@ -258,19 +296,20 @@ def import_checkpoint(
 
     Args:
         system_name: a key of `tfi2i.models.ALL`.
-        path: a .pt or .pth file, of whichever PyTorch version.
+        path: a .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
+            network each, as `tfi2i.torch_files.read_networks` takes them.
         model: constructor arguments, for what the tensors do not tell, such as `image_size`.
 
     Raises:
-        InputError: an unknown system, an unreadable file, one of another system, or arguments
-            that contradict the file.
+        InputError: an unknown system, an unreadable or missing file, one of another system, a
+            folder of several checkpoints, or arguments that contradict the file.
     """
     from tfi2i.models import ALL  # here: it loads TensorFlow
 
     if system_name not in ALL:
         raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
     system_class: Any = ALL[system_name]
-    contents = read_torch(path)
+    contents = read_networks(path, system_class.official_networks)
     networks = _find_networks(contents, system_class.official_networks)
     if networks is None:
         found = _listed(contents) if isinstance(contents, dict) and contents else "nothing named"
@@ -312,7 +351,7 @@ def _find_networks(
         contents = nested
     if not all(isinstance(contents.get(name), dict) for name in wanted):
         return None
-    networks = {name: _without_stray(contents[name]) for name in wanted}
+    networks = {name: _by_name(contents[name]) for name in wanted}
     values = [value for tensors in networks.values() for value in tensors.values()]
     return networks if all(isinstance(value, np.ndarray) for value in values) else None
 

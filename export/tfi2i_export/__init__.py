@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfi2i_export.exporting import Choice as Choice
+    from tfi2i_export.choice import Choice as Choice
     from tfi2i_export.exporting import export as export
     from tfi2i_export.interpreter import TFLiteTranslator as TFLiteTranslator
     from tfi2i_export.sidecar import Sidecar as Sidecar
 
 _PUBLIC = {
-    "Choice": "exporting",
+    "Choice": "choice",
     "Sidecar": "sidecar",
     "TFLiteTranslator": "interpreter",
     "export": "exporting",

@@ -172,11 +172,13 @@ def _kept(operation: keras.Operation, maps: list[_Scale]) -> _Scale | None:
 def _passes(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) -> bool:
     """Whether f(x / vector) = f(x) / vector, for vectors (C,), broadcast or repeated."""
     kind = type(operation).__name__
-    if kind in ("Add", "Subtract"):  # of tensors alone: a constant would have to be divided
-        return len(inputs) == len(keras.tree.flatten(args))
-    if kind == "Concatenate":
-        is_map = len(operation.output.shape) == 4
-        return is_map and operation.axis in (1, 2) and None not in inputs
+    if kind == "Multiply" and len(inputs) == 1:
+        return any(isinstance(factor, (int, float)) for factor in args)
+    if kind in ("Add", "Subtract", "Concatenate"):
+        # Of tensors alone: a constant would have to be divided.
+        tensors = len(inputs) == len(keras.tree.flatten(args))
+        is_map = len(operation.output.shape) == 4 and None not in inputs
+        return tensors and (is_map or kind != "Concatenate")
     if kind == "GetItem":
         key = args[1]
         short = isinstance(key, tuple) and len(key) < len(operation.input.shape)
@@ -185,7 +187,10 @@ def _passes(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) 
         return operation.mode == "reflect"
     if kind in ("ReLU", "LeakyReLU", "Activation"):
         return _is_homogeneous(operation)
-    return kind in ("DepthToSpace", "Flatten")
+    if kind == "DepthwiseConv2D":
+        return operation.depth_multiplier == 1 and _is_homogeneous(operation)
+    linear = ("DepthToSpace", "Flatten", "ZeroPadding2D", "UpSampling2D", "AveragePooling2D")
+    return kind in linear
 
 
 def _is_homogeneous(layer: Any) -> bool:
@@ -267,6 +272,9 @@ def _rewritten(model: keras.Model, image: Any, plan: _Plan) -> Any:
         if kind in ("Conv2D", "Dense"):
             weights = _scaled_weights(operation, divisors[0], own)
             return copied(operation, *args, weights=weights, **kwargs)
+        if kind == "DepthwiseConv2D" and operation.use_bias and own is not None:
+            kernel, bias = operation.get_weights()
+            return copied(operation, *args, weights=[kernel, bias / own], **kwargs)
         if kind in ("Add", "Subtract", "Multiply"):
             vectors = [plan.scales[source] is None for source in sources]
             among = [d for d, vector in zip(divisors, vectors, strict=True) if not vector]

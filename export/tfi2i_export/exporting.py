@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from importlib import metadata as versions
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,74 +23,25 @@ from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing, sync
 from tfi2i.pixels import run_over, to_image
-from tfi2i.run_dir import Run, Which
+from tfi2i.run_dir import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
-from tfi2i_export.conversion import Io, convert, convolutions, inspect
+from tfi2i_export.choice import STATIC, STRIDE, Choice, check
+from tfi2i_export.conversion import convert, convolutions, inspect
 from tfi2i_export.equalise import equalise
 from tfi2i_export.fold import fold, in_float32, parity_db
 from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator
 from tfi2i_export.metadata import with_metadata
-from tfi2i_export.quantization import FORCED, FORMATS, auto, quantize
-from tfi2i_export.saved_model import SavedTranslator, save
+from tfi2i_export.quantization import auto, quantize
+from tfi2i_export.saved_model import SIGNATURE, SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor
 
 log = logging.getLogger("tfi2i")
 
 Pixels = NDArray[np.uint8]
-Direction = Literal["a2b", "b2a"]
 
-STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
 EXACT_DB = 70.0  # of the rewritten graph against the translator, before any quantisation
 EXACT_LEVELS = 1
-TARGET_DB = 43.0  # of the format "auto"
-STRIDE = 4  # what free sides are multiples of
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """What to export, and how; the words are those of `tfi2i export --help`.
-
-    Attributes:
-        format: one of `FORMATS` or `FORCED`, or "saved_model".
-        direction: "a2b" or "b2a".
-        checkpoint: "last" or "best".
-        io: "float": float32 RGB 0..255; "uint8".
-        sizes: sides of square pictures, one signature each; None: the training's.
-        dynamic: free height and width.
-        pad: "slice" for CPUs, "mirror" for GPUs.
-        target_db: for "auto".
-        images: test pictures that the agreement is measured on.
-        calibration: training pictures to equalise and calibrate by.
-        seed: which pictures.
-    """
-
-    format: str = "int8"
-    direction: Direction = "a2b"
-    checkpoint: Which = "last"
-    io: Io = "float"
-    sizes: tuple[int, ...] | None = None
-    dynamic: bool = False
-    pad: Literal["slice", "mirror"] = "slice"
-    target_db: float = TARGET_DB
-    images: int = 24
-    calibration: int = 12
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """Of the artefact, without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`."""
-        parts = [self.direction, self.format]
-        parts += [self.checkpoint] if self.checkpoint != "last" else []
-        parts += [self.io] if self.io != "float" else []
-        parts += ["dynamic"] if self.dynamic else []
-        parts += ["x".join(map(str, self.sizes))] if self.sizes else []
-        parts += [self.pad] if self.pad != "slice" else []
-        return "-".join(parts)
-
-    @property
-    def quantised(self) -> bool:
-        return self.format.startswith("int") or self.format == "auto"
 
 
 def export(
@@ -123,7 +74,7 @@ def export(
             does not agree with the translator; nothing is written then.
     """
     choice = choice or Choice()
-    _check(choice, force)
+    check(choice, force)
     folder = run.exports_dir if to is None else to
     target = folder / (choice.name + ("" if choice.format == "saved_model" else ".tflite"))
     if not overwrite and (target.exists() or target.with_suffix(".json").exists()):
@@ -131,7 +82,7 @@ def export(
     system = run.load_system(choice.checkpoint)
     pictures = _Pictures(data, choice, aspect)
     translator = in_float32(system.translator(choice.direction))
-    sizes = choice.sizes or (system.image_size,)
+    sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, choice, sizes, pictures)
     made = _made(folded, choice, sizes, pictures, translator)
     found = _judged(made, translator, choice, sizes, pictures)
@@ -145,35 +96,6 @@ def export(
     card = _sidecar(run, system, data, choice, made, found, sizes)
     card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
     return _written(made, card, target)
-
-
-def _check(choice: Choice, force: bool) -> None:
-    known = (*FORMATS, "saved_model")
-    if choice.format not in (*known, *FORCED):
-        raise InputError(
-            f"There is no format {choice.format!r}; choose of {', '.join((*known, *FORCED))}."
-        )
-    if choice.format in FORCED and not force:
-        raise InputError(
-            f"{choice.format} ruins these networks or gains nothing; --force exports it for "
-            "comparison, with its measured figure."
-        )
-    if choice.dynamic and choice.sizes:
-        raise InputError("--dynamic leaves the size free: leave out --sizes.")
-    if choice.sizes and any(side < STRIDE or side % STRIDE for side in choice.sizes):
-        raise InputError(f"--sizes are sides in pixels, multiples of {STRIDE}, such as 256,512.")
-    if choice.sizes and len(set(choice.sizes)) != len(choice.sizes):
-        raise InputError("--sizes names a size twice.")
-    if choice.format in STATIC and (choice.dynamic or len(choice.sizes or ()) > 1):
-        raise InputError(
-            f"{choice.format} is calibrated for one size: leave out --dynamic, --sizes."
-        )
-    if choice.images < 1 or choice.calibration < 1:
-        raise InputError("Numbers of pictures are 1 or more.")
-    if choice.format == "saved_model" and (choice.sizes or choice.dynamic or choice.io != "float"):
-        raise InputError(
-            "A SavedModel takes any size, in float: leave out --sizes, --dynamic, --io."
-        )
 
 
 class _Pictures:
@@ -202,11 +124,22 @@ class _Pictures:
         return pixels
 
 
+def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
+    """The sides that were chosen, if the translator takes them."""
+    own = translator.input_shape[1]
+    if own is not None and (choice.dynamic or choice.sizes not in (None, (own,))):
+        raise InputError(
+            f"This translator takes pictures of {own} x {own} alone: leave out --sizes, --dynamic."
+        )
+    return choice.sizes
+
+
 def _folded(
     translator: keras.Model, choice: Choice, sizes: Sequence[int], pictures: _Pictures
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
-    free = choice.dynamic or choice.format == "saved_model"
+    free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
+    free = free and translator.input_shape[1] is None
     folded: dict[int | None, keras.Model] = {}
     for side in (None,) if free else sizes:
         images = to_image(pictures.calibration(side or sizes[0]))
@@ -356,8 +289,8 @@ def _signatures(made: _Made, choice: Choice) -> tuple[Signature, ...]:
         types = {name: (given[INPUT], answer[OUTPUT]) for name, (given, answer) in known.items()}
         shaped = {name: [(one.shape, one.dtype) for one in pair] for name, pair in types.items()}
     else:
-        free = ((-1, -1, -1, 3), "float32")
-        shaped = {"predict_tensor": [free, free]}
+        shape = tuple(-1 if side is None else side for side in made.content.input_shape)
+        shaped = {SIGNATURE: [(shape, "float32")] * 2}
 
     def tensor(name: str, shape: Sequence[int], dtype: str, domain: str, meaning: str) -> Tensor:
         return Tensor(

@@ -5,10 +5,11 @@ and copies what Keras itself knows. What training needs is gone: spectral normal
 shared statistics. `parity_db` measures that nothing else is.
 """
 
+import collections
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,13 +21,15 @@ from tfi2i.layers import ReflectionPad2D
 from tfi2i.pixels import to_pixels
 from tfi2i_export.graph import (
     Array,
+    Rule,
     convolution,
     copied,
     is_from_keras,
     is_layer,
     run_through,
+    sources_of,
 )
-from tfi2i_export.rules import REFLECTIONS, RULES, Rule
+from tfi2i_export.rules import Pad, nearest_convolution, passed_on, rules
 
 WIDEST_RETILED = 4
 """Filters up to which an output convolution leaves most of a processor's vector unit idle."""
@@ -40,7 +43,7 @@ def fold(
     translator: keras.Model,
     *,
     side: int | tuple[int, int] | None,
-    pad: Literal["slice", "mirror"] = "slice",
+    pad: Pad = "slice",
     retile_output: bool = True,
 ) -> keras.Model:
     """The same function (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
@@ -62,7 +65,7 @@ def fold(
     height, width = side if isinstance(side, tuple) else (side, side)
     image = keras.Input((height, width, 3), name="image", dtype="float32")
     _check(translator, image)
-    call = _folding({**RULES, ReflectionPad2D: REFLECTIONS[pad]})
+    call = _folding(rules(pad))
     output = run_through(translator, [image], call(translator, ""))
     folded = keras.Model(image, output, name=translator.name)
     if folded.output_shape != folded.input_shape:
@@ -136,7 +139,10 @@ def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[.
         return free
 
     def call_of(model: keras.Model, prefix: str) -> Callable[..., Any]:
-        last = model.operations[-1]
+        models = [
+            operation for operation in model.operations if isinstance(operation, keras.Function)
+        ]
+        merged = _merged(model)
 
         def call(operation, *args, **kwargs):
             kwargs = {k: v for k, v in kwargs.items() if k not in ("training", "mask")}
@@ -146,23 +152,51 @@ def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[.
                     "there for training; there is no export rule for that."
                 )
             if isinstance(operation, keras.Function):
-                inner = prefix if operation is last else f"{prefix}{_short(operation.name)}_"
+                is_last = operation is models[-1]
+                inner = prefix if is_last else f"{prefix}{_short(operation.name)}_"
                 return run_through(operation, keras.tree.flatten(args), call_of(operation, inner))
             if not is_layer(operation):
                 return copied(operation, *args, **kwargs)
             name = unique(prefix + _stable(operation))
+            if operation in merged:
+                return merged[operation](operation, name, *args)
             if type(operation) in rules:
                 return rules[type(operation)](operation, name, *args, **kwargs)
             if is_from_keras(operation) and not isinstance(operation, keras.layers.Lambda):
                 return copied(operation, *args, name=name, **kwargs)
             raise FoldError(
                 f"{operation.name} is a layer of class {type(operation).__name__}, which has no "
-                "export rule; add one to tfi2i_export.rules.RULES."
+                "export rule; add one to tfi2i_export.system_rules.RULES."
             )
 
         return call
 
     return call_of
+
+
+def _merged(model: keras.Model) -> dict[keras.Operation, Rule]:
+    """Rules for layers that are cheaper together: a convolution of nearest pixels."""
+    found: dict[keras.Operation, Rule] = {}
+    sources = sources_of(model)
+    readers = collections.Counter(source for given in sources.values() for source in given)
+    for conv in sources:
+        pad = _only(sources[conv])
+        up = _only(sources.get(pad, []))
+        if (
+            type(conv) is keras.layers.Conv2D
+            and isinstance(pad, ReflectionPad2D)
+            and isinstance(up, keras.layers.UpSampling2D)
+            and (up.size, up.interpolation, pad.padding) == ((2, 2), "nearest", 1)
+            and _is_plain(conv)
+            and conv.kernel_size == (3, 3)
+            and readers[up] == readers[pad] == 1
+        ):
+            found |= {up: passed_on, pad: passed_on, conv: nearest_convolution}
+    return found
+
+
+def _only(operations: list[keras.Operation]) -> keras.Operation | None:
+    return operations[0] if len(operations) == 1 else None
 
 
 def _short(name: str) -> str:
@@ -222,15 +256,19 @@ def _output_convolution(model: keras.Model) -> keras.layers.Conv2D | None:
         operation = operations[id(operation.input)]
     if not isinstance(operation, keras.layers.Conv2D):
         return None
-    fits = (
-        operation.filters <= WIDEST_RETILED
-        and min(operation.kernel_size) > 1
-        and operation.strides == operation.dilation_rate == (1, 1)
-        and operation.padding == "valid"
-        and operation.groups == 1
+    wide = operation.filters > WIDEST_RETILED or min(operation.kernel_size) == 1
+    return operation if _is_plain(operation) and not wide else None
+
+
+def _is_plain(conv: keras.layers.Conv2D) -> bool:
+    """Whether it is a valid convolution of stride 1, and nothing else."""
+    return (
+        conv.strides == conv.dilation_rate == (1, 1)
+        and conv.padding == "valid"
+        and conv.groups == 1
+        # Inside the layer it is elementwise for all but softmax, which needs whole pixels.
+        and conv.activation is keras.activations.linear
     )
-    # An activation inside the layer is elementwise for all but softmax, which needs whole pixels.
-    return operation if fits and operation.activation is keras.activations.linear else None
 
 
 def _always_even(model: keras.Model) -> bool:

@@ -4,15 +4,19 @@ A graph here is flat where it says so: no model inside, every operation called o
 Keras layers and what `keras.ops` makes of a symbolic tensor.
 """
 
+import collections
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
-from numpy.typing import NDArray
+from keras import layers, ops
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
+
+Rule = Callable[..., Any]
+"""What stands for a layer in an exported graph, see `rules`."""
 
 
 def run_through(model: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
@@ -23,6 +27,21 @@ def run_through(model: keras.Model, inputs: list[Any], call: Callable[..., Any])
     """
     # The hook that keras.models.clone_model is made of; that one cannot enter inner models.
     return model._run_through_graph(inputs, call_fn=call)
+
+
+def sources_of(model: keras.Model) -> dict[keras.Operation, list[keras.Operation]]:
+    """The operations that each one reads, inputs left out; under the model what it returns."""
+    sources: dict[keras.Operation, list[keras.Operation]] = collections.defaultdict(list)
+
+    def read(given: Any) -> list[keras.Operation]:
+        return [value for value in keras.tree.flatten(given) if isinstance(value, keras.Operation)]
+
+    def call(operation, *args, **kwargs):
+        sources[operation] += read((args, kwargs))  # once for every time that it is called
+        return keras.tree.map_structure(lambda _: operation, operation.output)
+
+    sources[model] = read(run_through(model, model.inputs, call))
+    return dict(sources)
 
 
 def is_layer(operation: keras.Operation) -> bool:
@@ -57,12 +76,47 @@ def copied(
     return type(operation)(**config)(*args, **kwargs)
 
 
-def convolution(x: Any, kernel: Array, bias: Array | None, strides: int, name: str) -> Any:
-    """A valid convolution of x (N, H, W, C) with a given kernel (k, k, C, D), bias (D,)."""
+def array(variable: Any) -> Array:
+    """A variable's value in float32, whatever the policy of its layer."""
+    return np.asarray(ops.convert_to_numpy(variable), np.float32)
+
+
+def convolution(
+    x: Any,
+    kernel: Array,
+    bias: Array | None,
+    strides: int | tuple[int, int],
+    name: str,
+    padding: str = "valid",
+) -> Any:
+    """A convolution of x (N, H, W, C) with a given kernel (k, k, C, D), bias (D,)."""
     *size, _, filters = kernel.shape
     layer = layers.Conv2D(
-        filters, size, strides, use_bias=bias is not None, dtype="float32", name=name
+        filters, size, strides, padding, use_bias=bias is not None, dtype="float32", name=name
     )
     output = layer(x)
     layer.set_weights([kernel] if bias is None else [kernel, bias])
     return output
+
+
+def filtered(x: Any, taps: ArrayLike, strides: int, name: str, bias: Array | None = None) -> Any:
+    """A valid convolution of each channel of x (N, H, W, C) with taps (h, w), and a bias (C,)."""
+    taps = np.asarray(taps, np.float32)
+    layer = layers.DepthwiseConv2D(
+        taps.shape, strides, use_bias=bias is not None, dtype="float32", name=name
+    )
+    output = layer(x)
+    kernel = np.repeat(taps[:, :, None, None], x.shape[-1], 2)
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
+    return output
+
+
+def phases(kernel: Array) -> Array:
+    """Transposed (4, 4, F, C) of stride 2 -> (2, 2, C, 4 F), whose depth_to_space is the same.
+
+    Row i of x adds to row 2 i + u by row u = 2 s + p of the kernel; so row 2 m + p of the result
+    reads x at m - s.
+    """
+    filters, channels = kernel.shape[2:]
+    split = kernel.reshape(2, 2, 2, 2, filters, channels)[::-1, :, ::-1]  # s p t q F C
+    return split.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, channels, 4 * filters)

@@ -33,8 +33,8 @@ FORCED = ("int8-full", "int16x8", "int4")
 QUANTISED = ("int8", "int8-fast", "int8-hq", "int8-npu", *FORCED)
 """The formats that `quantize` makes out of a float32 file."""
 
-STAGE = re.compile(r"up(\d+)_")
-"""How the names of convolutions begin that enlarge the picture."""
+STAGE = re.compile(r"up(\d*)(_|$)")
+"""How the names of convolutions begin that enlarge the picture: `up`, `up1`, `up1_conv`."""
 
 CALIBRATED = ("static", "static16")
 ENOUGH = 8
@@ -58,8 +58,8 @@ def arithmetic(format: str, layers: Sequence[str]) -> dict[str, str]:
         raise InputError(f"{format!r} is not a quantised format; use {', '.join(QUANTISED)}.")
     if not layers:
         raise InputError("There are no convolutions to quantise.")
-    enlarging = {layer: int(found[1]) for layer in layers if (found := STAGE.match(layer))}
-    in_stage = [layer for layer in enlarging if enlarging[layer] == max(enlarging.values())]
+    enlarging = {layer: found[1] for layer in layers if (found := STAGE.match(layer))}
+    in_stage = [layer for layer in enlarging if enlarging[layer] == [*enlarging.values()][-1]]
     most = {"int8-npu": "static", "int8-full": "static", "int16x8": "static16", "int4": "dynamic4"}
     chosen = dict.fromkeys(layers, most.get(format, "dynamic"))
     chosen |= {

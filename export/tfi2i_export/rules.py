@@ -1,4 +1,4 @@
-"""What stands in an exported graph for each layer of tfi2i: the exact rules of `fold`.
+"""What stands in an exported graph for each layer that systems share: the exact rules of `fold`.
 
 A rule takes (layer, name, *inputs) and gives symbolic tensors with the structure of the layer's
 output, or None in place of one that only training uses. It may emit several layers; `name` is the
@@ -8,29 +8,31 @@ comes from keras.layers or keras.ops, so that the graph is readable without tfi2
 Shape letters: N images, H W space, C channels.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from tfi2i.errors import InputError
-from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
-from tfi2i.models.nice_gan import ResidualAttention
-from tfi2i.networks import SLOPE
-from tfi2i.normalization import EPSILON, LIN, AdaLIN, PerImage
-from tfi2i_export.graph import Array, convolution
+from tfi2i.layers import (
+    BilinearUp,
+    BlurDown,
+    LeakyReLU,
+    PixelShuffle,
+    ReflectionPad2D,
+    SpectralConv2D,
+    SpectralDense,
+    TransposedConv2D,
+)
+from tfi2i.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i_export import system_rules
+from tfi2i_export.graph import Array, Rule, array, convolution, copied, filtered, phases
 
-Rule = Callable[..., Any]
+Pad = Literal["slice", "mirror"]
 
 CONCATENATED = 4
 """Inputs of one concatenation; XNNPACK leaves those with more than five to the slow kernels."""
-
-
-def array(variable: Any) -> Array:
-    """A variable's value in float32, whatever the policy of its layer."""
-    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
 
 
 def spectral_kernel(layer: SpectralConv2D | SpectralDense) -> Array:
@@ -57,43 +59,99 @@ def spectral_dense(layer: SpectralDense, name: str, x: Any) -> Any:
     return output
 
 
-def residual_attention(layer: ResidualAttention, name: str, x: Any) -> Any:
-    """One 1 x 1 convolution and a leaky ReLU; the CAM logit is training's.
+def transposed_convolution(layer: TransposedConv2D, name: str, x: Any) -> Any:
+    """One convolution for the 2 x 2 pixels of the output that belong to a pixel of x.
 
-    lamda conv(concat(x, x) w) + x is linear in x: its kernel is lamda (K1 w1 + K2 w2) + 1, K1 and
-    K2 the halves of the convolution's kernel, w1 and w2 those of the CAM weights.
+    8-bit recipes know convolutions alone, and LiteRT is no quicker with a transposed one.
     """
-    channels = x.shape[-1]
-    lamda = float(array(layer.lamda))
-    weighted = array(layer.mix.kernel)[0, 0] * array(layer.logit.kernel)
-    kernel = lamda * (weighted[:channels] + weighted[channels:]) + np.eye(channels)
-    kernel = kernel.astype(np.float32)[None, None]
-    mixed = convolution(x, kernel, lamda * array(layer.mix.bias), 1, name)
-    return layers.LeakyReLU(SLOPE, dtype="float32", name=f"{name}_lrelu")(mixed), None
+    kernel = array(layer.kernel)
+    bias = None if layer.bias is None else np.tile(array(layer.bias), 4)
+    if layer.kernel_size == 3:  # the first row and column are the ones that the layer crops
+        kernel = phases(np.pad(kernel, [(1, 0), (1, 0), (0, 0), (0, 0)]))
+        return ops.depth_to_space(convolution(x, kernel, bias, 1, name, "same"), 2)
+    padded = layers.ZeroPadding2D(1, dtype="float32", name=f"{name}_pad")(x)
+    return _cropped(ops.depth_to_space(convolution(padded, phases(kernel), bias, 1, name), 2))
+
+
+def _cropped(x: Any) -> Any:
+    """What of a map is not its outermost pixels."""
+    return x[:, 1:-1, 1:-1]
+
+
+def nearest_convolution(layer: layers.Conv2D, name: str, x: Any) -> Any:
+    """Nearest pixels to (2 H, 2 W), reflection by 1 and a 3 x 3 convolution, all at H x W.
+
+    Of the 3 x 3 pixels that the convolution reads 5 are repetitions: its rows are added up where
+    they read the same, and 2 x 2 remain for each pixel of the output. The reflection of repeated
+    pixels is one more repetition.
+    """
+    kernel, *bias = (array(weight) for weight in layer.weights)
+    reads = np.array([[[1, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 1]]], np.float32)  # s p a
+    summed = np.einsum("spa,tqb,abcf->stcpqf", reads, reads, kernel)
+    summed = summed.reshape(2, 2, kernel.shape[2], 4 * layer.filters)
+    four = convolution(_repeated(x), summed, np.tile(bias[0], 4) if bias else None, 1, name)
+    return _cropped(ops.depth_to_space(four, 2))
+
+
+def _repeated(x: Any) -> Any:
+    """A map with its outermost pixels once more."""
+    for axis in (1, 2):
+        x = ops.concatenate([_line(x, axis, 0), x, _line(x, axis, -1)], axis)
+    return x
+
+
+def nearest(layer: layers.UpSampling2D, name: str, x: Any) -> Any:
+    """Twice the size by operations that XNNPACK has; other sizes, which no system has, as is."""
+    if layer.size != (2, 2) or layer.interpolation != "nearest":
+        return copied(layer, x, name=name)
+    return ops.depth_to_space(ops.concatenate([x] * 4, -1), 2)
+
+
+def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
+    """Keras' own for a known size; filters for free ones, which take 2.5 times as long."""
+    if None not in x.shape[1:3]:
+        return layers.UpSampling2D(interpolation="bilinear", dtype="float32", name=name)(x)
+    x = _repeated(x)
+    taps = np.array([[1, 3, 0], [0, 3, 1]], np.float32) / 4
+    four = [
+        filtered(x, np.outer(taps[p], taps[q]), 1, f"{name}_{p}{q}") for p in (0, 1) for q in (0, 1)
+    ]
+    return ops.depth_to_space(ops.concatenate(four, -1), 2)
 
 
 def lin(layer: LIN, name: str, x: Any) -> Any:
     """`mixed_normalization` with constants."""
-    return mixed_normalization(x, array(layer.rho), array(layer.gamma), array(layer.beta))
+    return mixed_normalization(x, _shares(layer), array(layer.gamma), array(layer.beta))
 
 
 def ada_lin(layer: AdaLIN, name: str, x: Any, gamma: Any, beta: Any) -> Any:
     """`mixed_normalization` with the image's gamma (N, C) and beta (N, C)."""
     shape = (-1, 1, 1, x.shape[-1])
     return mixed_normalization(
-        x, array(layer.rho), ops.reshape(gamma, shape), ops.reshape(beta, shape)
+        x, _shares(layer), ops.reshape(gamma, shape), ops.reshape(beta, shape)
     )
 
 
-def mixed_normalization(x: Any, rho: Array, gamma: Any, beta: Any) -> Any:
-    """(p IN(x) + q LN(x)) gamma + beta of x (N, H, W, C) with (p, q) = softmax(rho), rho (C, 2).
+def _shares(layer: LIN | AdaLIN) -> tuple[Array, Array]:
+    """`layer.shares()` as constants."""
+    p, q = layer.shares()
+    return array(p), array(q)
+
+
+def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> Any:
+    """(x - mean) / deviation, by two-pass statistics as in `mixed_normalization`."""
+    centred = x - ops.mean(x, (1, 2), keepdims=True)
+    return centred * ops.rsqrt(ops.mean(ops.square(centred), (1, 2), keepdims=True) + EPSILON)
+
+
+def mixed_normalization(x: Any, shares: tuple[Array, Array], gamma: Any, beta: Any) -> Any:
+    """(p IN(x) + q LN(x)) gamma + beta of x (N, H, W, C) with the shares p and q, each (C,).
 
     As x * scale + shift with vectors (N, 1, 1, C), so x is read three times and no map but the
     squared differences is made. Means of squares minus squared means would spare one reading, but
     cancel in half precision, which mobile GPUs compute in.
     """
-    odds = np.exp(rho - rho.max(-1, keepdims=True))
-    instance_share, layer_share = (odds / odds.sum(-1, keepdims=True)).T
+    instance_share, layer_share = shares
     per_channel, per_layer = _unbiased(x)
     mean = ops.mean(x, (1, 2), keepdims=True)
     spread = ops.mean(ops.square(x - mean), (1, 2), keepdims=True)
@@ -120,10 +178,8 @@ def _unbiased(x: Any) -> tuple[Any, Any]:
     return pixels / (pixels - 1), values / (values - 1)
 
 
-def sliced_reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
+def sliced_reflection(x: Any, p: int) -> Any:
     """Reflection out of slices and concatenations, which every delegate takes."""
-    p = layer.padding
-    _check_reflection(name, x, p)
     for axis in (1, 2):
         before = [_line(x, axis, i) for i in range(p, 0, -1)]
         after = [_line(x, axis, -1 - i) for i in range(1, p + 1)]
@@ -131,10 +187,8 @@ def sliced_reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
     return x
 
 
-def mirrored_reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
+def mirrored_reflection(x: Any, p: int) -> Any:
     """Reflection as one operation, which GPUs take and XNNPACK does not."""
-    p = layer.padding
-    _check_reflection(name, x, p)
     return ops.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="reflect")
 
 
@@ -170,22 +224,38 @@ def pixel_shuffle(layer: PixelShuffle, name: str, x: Any) -> Any:
     return ops.depth_to_space(x, layer.factor)
 
 
-def per_image(layer: PerImage, name: str, x: Any) -> Any:
-    """Nothing: an exported graph takes whole pictures."""
+def passed_on(layer: keras.layers.Layer, name: str, x: Any) -> Any:
+    """Nothing: an exported graph takes whole pictures, or the next layer does this one's work."""
     return x
+
+
+def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
+    """All rules by the layer's exact class, with reflection padding of this kind."""
+    reflected = {"slice": sliced_reflection, "mirror": mirrored_reflection}[pad]
+
+    def reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
+        _check_reflection(name, x, layer.padding)
+        return reflected(x, layer.padding)
+
+    def blur(layer: BlurDown, name: str, x: Any) -> Any:
+        _check_reflection(name, x, 1)
+        taps = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+        return filtered(reflected(x, 1), taps, 2, name)
+
+    return {**RULES, **system_rules.RULES, ReflectionPad2D: reflection, BlurDown: blur}
 
 
 RULES: dict[type[keras.layers.Layer], Rule] = {
     SpectralConv2D: spectral_convolution,
     SpectralDense: spectral_dense,
-    ResidualAttention: residual_attention,
+    TransposedConv2D: transposed_convolution,
+    layers.UpSampling2D: nearest,
+    BilinearUp: bilinear,
+    InstanceNormalization: instance_normalization,
     LIN: lin,
     AdaLIN: ada_lin,
     LeakyReLU: leaky_relu,
     PixelShuffle: pixel_shuffle,
-    PerImage: per_image,
+    PerImage: passed_on,
 }
-"""By the layer's exact class; a new system's layers get theirs here."""
-
-REFLECTIONS: dict[str, Rule] = {"slice": sliced_reflection, "mirror": mirrored_reflection}
-"""The two rules of `ReflectionPad2D`."""
+"""By the layer's exact class; those of layers that one system has stand in `system_rules`."""

@@ -44,6 +44,7 @@ def spreads(model, given):
 
 @pytest.fixture(scope="module")
 def folded():
+    keras.utils.set_random_seed(0)
     return shaken(fold(NICEGAN(**NICEGAN.smoke).translator(), side=64))
 
 
@@ -101,7 +102,24 @@ def beside_its_mean(x):
     return ops.max(convolved(ops.concatenate([x[:, :1], mean], 2)), (1, 2), keepdims=True)
 
 
+ALIKE = {
+    "zero padding": lambda x: layers.ZeroPadding2D(1)(x),
+    "nearest pixels": lambda x: layers.UpSampling2D()(x),
+    "bilinear pixels": lambda x: layers.UpSampling2D(interpolation="bilinear")(x),
+    "means of neighbours": lambda x: layers.AveragePooling2D(2, 1, "same")(x),
+    "filter": lambda x: layers.DepthwiseConv2D(3, use_bias=False, padding="same")(x),
+    "filter and bias": lambda x: layers.DepthwiseConv2D(1, bias_initializer="ones")(x),
+    "skip": lambda x: layers.Concatenate()([layers.ReLU()(convolved(x)), x]),
+    "number": lambda x: x * 0.7,
+}
+"""Which treat all channels alike, so that a map may be divided before them."""
+
 GRAPHS = {
+    **ALIKE,
+    "skip of other channels": lambda x: layers.Concatenate()([convolved(x, 6), x]),
+    "constant beside a map": lambda x: ops.concatenate([x, np.ones((1, 8, 8, 4), "float32")], -1),
+    "widening filter": lambda x: layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same")(x),
+    "number per channel": lambda x: x * np.array([[1, 2, 3, 4]], "float32"),
     "upsampling": lambda x: layers.UpSampling2D()(x)[:, ::2, ::2],
     "transposed convolution": lambda x: layers.Conv2DTranspose(4, 1)(x),
     "depthwise convolution": lambda x: layers.DepthwiseConv2D(3, padding="same")(x),
@@ -138,6 +156,19 @@ def test_any_graph_stays_the_same_function(kind):
     made = equalise(flat, images(2, 8, 8), k_power=0.8, s_power=1.0)
     assert parity_db(flat, made, images(3, 8, 8))[0] > SAME_DB
     assert not np.array_equal(flat.get_weights()[0], made.get_weights()[0])
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_channels_get_even_before_what_treats_them_alike(kind):
+    image = keras.Input((8, 8, 3))
+    x = ALIKE[kind](layers.ReLU()(convolved(image)))
+    x = layers.Conv2D(3, 3, padding="same", name="last")(x)
+    model = keras.Model(image, ops.tanh(x[:, :8, :8]))
+    unequal = np.array([0.1, 0.5, 2, 10], "float32")
+    model.layers[1].set_weights([model.layers[1].get_weights()[0] * unequal, unequal])
+    given = images(3, 8, 8)
+    made = equalise(model, given, s_power=1.0)
+    assert spreads(made, given)["last"] < spreads(model, given)["last"] / 3
 
 
 def test_an_output_that_is_a_bare_convolution_keeps_its_values():

@@ -14,6 +14,7 @@ from tfi2i_export.metadata import read_metadata
 from tfi2i import config as configs
 from tfi2i.cli import main
 from tfi2i.errors import InputError
+from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.pixels import run_over
 from tfi2i.run_dir import Run
 
@@ -123,6 +124,20 @@ def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path
     loaded = tf.saved_model.load(path).signatures["predict_tensor"]
     answers = np.rint(loaded(image=tf.cast(pixels, tf.float32))["translation"].numpy())
     assert np.abs(answers - expected(run, pixels)).max() <= 1
+
+
+def test_a_saved_model_of_one_size_says_so(run, data, tmp_path):
+    exported(run, data, tmp_path, format="saved_model", sizes=(32,))
+    card = sidecar.verify(tmp_path / "a2b-saved_model-32.json")
+    assert card.signatures[0].inputs[0].shape == (-1, 32, 32, 3)
+
+
+@pytest.mark.parametrize("choice", [{"sizes": (32,)}, {"dynamic": True}], ids=str)
+def test_a_translator_of_one_size_takes_no_other(run, data, tmp_path, monkeypatch, choice):
+    full = NICEGAN(**NICEGAN.smoke, light=False)
+    monkeypatch.setattr(run, "load_system", lambda which: full)
+    with pytest.raises(InputError, match="64 x 64 alone: leave out --sizes, --dynamic"):
+        exported(run, data, tmp_path, format="float32", **choice)
 
 
 def test_auto_reaches_its_target(run, data, tmp_path):

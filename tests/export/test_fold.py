@@ -6,12 +6,31 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 from tfi2i_export.fold import FoldError, fold, in_float32, parity_db
-from tfi2i_export.rules import CONCATENATED, REFLECTIONS, RULES
+from tfi2i_export.rules import CONCATENATED, rules
 
+from tfi2i.equalized import (
+    Blur,
+    DemodulatedUpConv2D,
+    EqualizedConv2D,
+    FixedNoise,
+    NoiseAndBias,
+    ResidualSum,
+    ScaledLeakyReLU,
+)
 from tfi2i.errors import InputError
-from tfi2i.layers import LeakyReLU, PixelShuffle, ReflectionPad2D, SpectralConv2D, SpectralDense
+from tfi2i.layers import (
+    BilinearUp,
+    BlurDown,
+    LeakyReLU,
+    PixelShuffle,
+    ReflectionPad2D,
+    SpectralConv2D,
+    SpectralDense,
+    TransposedConv2D,
+)
 from tfi2i.models.nice_gan import NICEGAN, ResidualAttention
-from tfi2i.normalization import LIN, AdaLIN, PerImage
+from tfi2i.models.ugatit import ClassActivationMap
+from tfi2i.normalization import LIN, AdaLIN, InstanceNormalization, PerImage
 
 SAME_DB = 100  # rounding in float32 leaves about 130 after a whole translator
 
@@ -47,20 +66,44 @@ def folded(translator):
 
 # the rules
 
-MAP, VECTOR = (6, 10, 8), (8,)
+PADS = ("slice", "mirror")
+MAP, FREE, VECTOR = (6, 10, 8), (None, None, 8), (8,)
 LAYERS = {
     "LIN": (LIN(), [MAP]),
     "AdaLIN": (AdaLIN(), [MAP, VECTOR, VECTOR]),
-    "free LIN": (LIN(), [(None, None, 8)]),
+    "free LIN": (LIN(), [FREE]),
+    "clipped LIN": (LIN("clip"), [MAP]),
+    "clipped AdaLIN": (AdaLIN("clip"), [MAP, VECTOR, VECTOR]),
+    "InstanceNormalization": (InstanceNormalization(), [MAP]),
     "SpectralConv2D": (SpectralConv2D(5, 4, 2), [MAP]),
     "SpectralConv2D without bias": (SpectralConv2D(5, 3, use_bias=False), [MAP]),
     "SpectralDense": (SpectralDense(3), [VECTOR]),
     "SpectralDense without bias": (SpectralDense(3, use_bias=False), [VECTOR]),
+    "TransposedConv2D of 3": (TransposedConv2D(5, 3), [MAP]),
+    "TransposedConv2D of 4": (TransposedConv2D(5, 4), [MAP]),
+    "free TransposedConv2D of 3": (TransposedConv2D(5, 3, use_bias=False), [FREE]),
+    "free TransposedConv2D of 4": (TransposedConv2D(5, 4, use_bias=False), [FREE]),
+    "UpSampling2D": (layers.UpSampling2D(), [FREE]),
+    "UpSampling2D of a kind that no system has": (layers.UpSampling2D(3), [MAP]),
+    "BilinearUp": (BilinearUp(), [MAP]),
+    "free BilinearUp": (BilinearUp(), [FREE]),
     "ResidualAttention": (ResidualAttention(), [MAP]),
+    "ClassActivationMap": (ClassActivationMap(), [MAP]),
+    "ClassActivationMap of a discriminator": (ClassActivationMap(spectral=True), [MAP]),
+    "EqualizedConv2D": (EqualizedConv2D(5, 3, padding="same"), [MAP]),
+    "EqualizedConv2D without bias": (EqualizedConv2D(5, 3, 2, use_bias=False), [MAP]),
+    "DemodulatedUpConv2D": (DemodulatedUpConv2D(5), [MAP]),
+    "free DemodulatedUpConv2D": (DemodulatedUpConv2D(5), [FREE]),
+    "Blur": (Blur(1), [MAP]),
+    "Blur with strides": (Blur(2, 2), [MAP]),
+    "ScaledLeakyReLU": (ScaledLeakyReLU(), [MAP]),
+    "ResidualSum": (ResidualSum(), [MAP, MAP]),
+    "NoiseAndBias": (NoiseAndBias(), [MAP, (6, 10, 1)]),
     "LeakyReLU": (LeakyReLU(0.1), [MAP]),
     "PixelShuffle": (PixelShuffle(2), [MAP]),
     "PerImage": (PerImage(), [VECTOR]),
-    **{f"{pad} by {p}": (ReflectionPad2D(p), [MAP]) for pad in REFLECTIONS for p in (1, 3, 5)},
+    **{f"{pad} by {p}": (ReflectionPad2D(p), [MAP]) for pad in PADS for p in (1, 3, 5)},
+    **{f"{pad} BlurDown": (BlurDown(), [(7, 10, 8)]) for pad in PADS},
 }
 
 
@@ -71,23 +114,62 @@ def test_every_rule_is_exact(case):
     given = [
         rng.normal(0.5, 2, (2, *(s or 6 for s in shape))).astype("float32") for shape in shapes
     ]
-    layer(*given)
-    shaken(layer)
-    expected = np.asarray(keras.tree.flatten(layer(*given))[0])
     inputs = [keras.Input(shape) for shape in shapes]
-    rule = REFLECTIONS[case.split()[0]] if " by " in case else RULES[type(layer)]
-    output = keras.tree.flatten(rule(layer, "layer", *inputs))[0]
+    as_list = isinstance(layer, (ResidualSum, NoiseAndBias))
+    layer(*([given] if as_list else given))
+    shaken(layer)
+    expected = np.asarray(keras.tree.flatten(layer(*([given] if as_list else given)))[0])
+    rule = rules("mirror" if "mirror" in case else "slice")[type(layer)]
+    output = keras.tree.flatten(rule(layer, "layer", *([inputs] if as_list else inputs)))[0]
     error = np.abs(keras.Model(inputs, output)(given) - expected).max()
     assert error < 2e-6 * np.abs(expected).max()
 
 
 def test_there_is_a_case_for_every_rule():
-    assert {type(layer) for layer, _ in LAYERS.values()} == {*RULES, ReflectionPad2D}
+    assert {type(layer) for layer, _ in LAYERS.values()} == {*rules("slice")} - {FixedNoise}
+
+
+def test_noise_becomes_a_constant_of_a_known_size():
+    rule, layer = rules("slice")[FixedNoise], FixedNoise()
+    made = rule(layer, "noise", keras.Input((6, 10, 3)))
+    np.testing.assert_array_equal(made, layer(np.zeros((1, 6, 10, 3), "float32")))
+    with pytest.raises(InputError, match="leave out --dynamic"):
+        rule(layer, "noise", keras.Input((None, 10, 3)))
+
+
+def test_unused_noise_is_left_out():
+    layer, shape = NoiseAndBias(), (6, 10, 8)
+    x = keras.Input(shape)
+    layer([x, keras.Input((6, 10, 1))])
+    layer.bias.assign(np.arange(8))
+    output = rules("slice")[NoiseAndBias](layer, "noise", [x, np.ones((1, 6, 10, 1))])
+    assert np.ptp(keras.Model(x, output)(np.zeros((1, *shape))), axis=(0, 1, 2)).max() == 0
+
+
+@pytest.mark.parametrize("side", [8, None])
+def test_a_convolution_of_nearest_pixels_computes_at_the_smaller_size(side):
+    image = keras.Input((side, side, 3))
+    x = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same")(image))
+    x = ReflectionPad2D(1)(layers.UpSampling2D()(x))
+    model = shaken(keras.Model(image, layers.Conv2D(3, 3, name="up", bias_initializer="ones")(x)))
+    made = fold(model, side=side, retile_output=False)
+    assert made.get_layer("up").kernel.shape == (2, 2, 4, 12)
+    assert parity_db(model, made, images(2, 8, 8))[0] > SAME_DB
+
+
+def test_nearest_pixels_that_others_read_too_stay():
+    image = keras.Input((8, 8, 3))
+    up = layers.UpSampling2D()(layers.MaxPooling2D()(image))
+    x = layers.Conv2D(3, 3, name="up")(ReflectionPad2D(1)(up)) + up
+    model = shaken(keras.Model(image, x))
+    made = fold(model, side=8, retile_output=False)
+    assert made.get_layer("up").kernel.shape == (3, 3, 3, 3)
+    assert parity_db(model, made, images(2, 8, 8))[0] > SAME_DB
 
 
 def test_concatenations_stay_short_enough_for_xnnpack():
     x = keras.Input((20, 20, 2))
-    padded = REFLECTIONS["slice"](ReflectionPad2D(9), "pad", x)
+    padded = rules("slice")[ReflectionPad2D](ReflectionPad2D(9), "pad", x)
     given = np.random.default_rng(0).normal(size=(1, 20, 20, 2)).astype("float32")
     model = keras.Model(x, padded)
     np.testing.assert_array_equal(model(given), ReflectionPad2D(9)(given))
@@ -98,7 +180,7 @@ def test_concatenations_stay_short_enough_for_xnnpack():
 # the whole
 
 
-@pytest.mark.parametrize("pad", REFLECTIONS)
+@pytest.mark.parametrize("pad", PADS)
 @pytest.mark.parametrize("side", [64, (48, 80), None], ids=str)
 def test_the_folded_translator_is_the_same_function(translator, side, pad):
     made = fold(translator, side=side, pad=pad)

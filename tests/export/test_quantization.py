@@ -74,6 +74,9 @@ def test_every_format_chooses_by_name():
         ),
     }
     assert arithmetic("int8-hq", ["first", "upper", "last"])["upper"] == "dynamic"
+    u_net = arithmetic("int8-hq", ["down0", "down1", "down2", "up2", "up1", "up0"])
+    assert [layer for layer, how in u_net.items() if how == "float"] == ["down0", "up0"]
+    assert arithmetic("int8-hq", ["first", "up", "last"])["up"] == "float"
     with pytest.raises(InputError, match="'float16' is not a quantised format"):
         arithmetic("float16", layers)
     with pytest.raises(InputError, match="no convolutions"):

@@ -1,9 +1,9 @@
-"""Where pictures come from: `scenes`, `folders` or `tfds`, each returning `UnpairedData`.
+"""Where pictures come from: the functions of `SOURCES`, each returning `UnpairedData`.
 
-The three functions have the names of the modules behind them, as `data: {source: folders}` reads
-best. They are bound here after those modules are loaded, so `tfi2i.data.folders(...)` is always the
-function; import from a module with `from tfi2i.data.folders import ...`. Nothing here imports
-TensorFlow before it is needed.
+They have the names of the modules behind them, as `data: {source: folders}` reads best. They are
+bound here after those modules are loaded, so `tfi2i.data.folders(...)` is always the function;
+import from a module with `from tfi2i.data.folders import ...`. Nothing here imports TensorFlow
+before it is needed.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,20 @@ from tfi2i.data.domains import Domain, DrawnDomain, Pixels
 from tfi2i.data.folders import folders
 from tfi2i.data.pipeline import UnpairedData, timed
 from tfi2i.data.scenes import LARGEST, SMALLEST, draw
+from tfi2i.data.single_image import single_image
 from tfi2i.data.tfds import tfds
 from tfi2i.errors import InputError
 
-__all__ = ["SOURCES", "Domain", "UnpairedData", "folders", "scenes", "tfds", "timed"]
+__all__ = [
+    "SOURCES",
+    "Domain",
+    "UnpairedData",
+    "folders",
+    "scenes",
+    "single_image",
+    "tfds",
+    "timed",
+]
 
 VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
@@ -65,5 +75,6 @@ SOURCES: dict[str, Callable[..., UnpairedData]] = {
     "scenes": scenes,
     "folders": folders,
     "tfds": tfds,
+    "single_image": single_image,
 }
 """What `source` in the section `data` of a config can be."""

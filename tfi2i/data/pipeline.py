@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,17 @@ class UnpairedData:
     paired: bool = False
     validation: dict[str, Domain] | None = None
     failure: Exception | None = field(default=None, repr=False)
+
+    def swapped(self) -> "UnpairedData":
+        """The same pictures with the domains a and b exchanged."""
+
+        def exchanged(domains: dict[str, Domain]) -> dict[str, Domain]:
+            return {"a": domains["b"], "b": domains["a"]}
+
+        train, test = exchanged(self.train), exchanged(self.test)
+        validation = self.validation and exchanged(self.validation)
+        name = f"{self.name}-swapped"
+        return replace(self, name=name, train=train, test=test, validation=validation)
 
     def batches(
         self,

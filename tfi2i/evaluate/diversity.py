@@ -62,7 +62,7 @@ def copying_note(l1_to_input: float) -> str | None:
         return (
             f"the translations are copies of their inputs (distance {l1_to_input:.3f} of the "
             "range): the translator changes nothing, and a low KID only says that the domains are "
-            "alike; lower the weights of the cycle and reconstruction losses"
+            "alike; lower the weights of the losses that hold on to the input, such as the cycle's"
         )
     return None
 

@@ -157,10 +157,10 @@ def _measured(
 ) -> tuple[dict[str, Any], dict[str, Gallery]]:
     directions = systems["last"].directions
     trivial = 2
-    total = sum(measure.planned(split, domain) for split in ("test", "train") for domain in "ab")
-    total += sum(
-        (trivial + len(systems)) * measure.planned("test", direction[0]) for direction in directions
-    )
+    total = 0
+    for source, target in (direction.split("2") for direction in directions):
+        total += measure.planned("test", target) + measure.planned("train", target)
+        total += (trivial + len(systems)) * measure.planned("test", source)
     task = progress.add_task("", total=total)
     measure.advance = lambda count: progress.advance(task, count)
     found: dict[str, Any] = {}
@@ -185,11 +185,7 @@ def _measured(
             )
             galleries[direction].close()
             found[direction]["checkpoints"][which] = {"step": system.step} | figures
-        found[direction]["n"] = {
-            "translated": measure.real("test", source).moments.count,
-            "real": measure.real("test", target).moments.count,
-            "train": measure.real("train", target).moments.count,
-        }
+        found[direction]["n"] = measure.counts(direction)
     return found, galleries
 
 

@@ -5,6 +5,7 @@ kept as moments and as a sample of at most some thousands, one number a picture 
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +150,7 @@ class Measure:
         self._protocol = protocol
         self.advance: Callable[[int], object] = lambda count: None
         self._real: dict[tuple[str, str], PictureSet] = {}
+        self._translated: dict[str, int] = {}
         self._colours: dict[str, Moments] = {}
 
     def pictures(self, split: str, domain: str) -> Iterator[tuple[Pixels, list[str]]]:
@@ -193,23 +195,28 @@ class Measure:
         return self._real[split, domain]
 
     def score(self, x: PictureSet, y: PictureSet) -> dict[str, float | None]:
-        """KID with its 95 % interval, and FID, of two sets of pictures."""
+        """KID with its 95 % interval (None for few pictures), and FID, of two sets of pictures."""
         if self._protocol == "nice-gan":
             mean, deviation = kid_subsets(x.sample.rows, y.sample.rows, seed=self._seed)
             kid = {"kid": mean, "kid_std": deviation, "kid_low": None, "kid_high": None}
         else:
-            kid = dict(
-                zip(
-                    ("kid", "kid_low", "kid_high"),
-                    kid_interval(x.sample.rows, y.sample.rows, seed=self._seed),
-                    strict=True,
-                )
-            )
+            mean, *ends = kid_interval(x.sample.rows, y.sample.rows, seed=self._seed)
+            low, high = (None if math.isnan(end) else end for end in ends)
+            kid = {"kid": mean, "kid_low": low, "kid_high": high}
         return kid | {"fid": fid(x.moments, y.moments)}
 
     def floor(self, domain: str) -> dict[str, float | None]:
         """The score of real training pictures against real test pictures: as good as it gets."""
         return self.score(self.real("train", domain), self.real("test", domain))
+
+    def counts(self, direction: str) -> dict[str, int]:
+        """How many pictures the figures of a direction are taken on, after its first answer."""
+        source, target = direction.split("2")
+        return {
+            "translated": self._translated[source],
+            "real": self.real("test", target).moments.count,
+            "train": self.real("train", target).moments.count,
+        }
 
     def trivial(self, direction: str) -> dict[str, dict[str, Any]]:
         """Scores of answers that learn nothing: the input itself, and a transfer of colours."""
@@ -316,6 +323,7 @@ class Measure:
                     gallery.offer(index + i, row)
             index += len(pixels)
             self.advance(len(pixels))
+        self._translated[source] = index
         return found
 
     def _note_truth(self, found: _Pass, fakes: Pixels, truth: Pixels) -> NDArray[np.floating]:

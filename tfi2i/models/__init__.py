@@ -1,6 +1,17 @@
 """The systems: one file, one paper."""
 
+from tfi2i.models.cut import CUT, FastCUT
+from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.nice_gan import NICEGAN
+from tfi2i.models.sincut import SinCUT
+from tfi2i.models.ugatit import UGATIT
 
-ALL = {"NICEGAN": NICEGAN}
+ALL = {
+    "NICEGAN": NICEGAN,
+    "UGATIT": UGATIT,
+    "CycleGAN": CycleGAN,
+    "CUT": CUT,
+    "FastCUT": FastCUT,
+    "SinCUT": SinCUT,
+}
 """Every system by name: the only list of them."""

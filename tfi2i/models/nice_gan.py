@@ -27,27 +27,20 @@ from tfi2i.layers import (
     LeakyReLU,
     PixelShuffle,
     ReflectionPad2D,
-    SpectralConv2D,
     SpectralDense,
     bias_initializer,
     kernel_initializer,
     leaky_relu,
 )
 from tfi2i.model import ImageTranslator
-from tfi2i.networks import SLOPE, full_input, image_output
-from tfi2i.normalization import LIN, AdaLIN, PerImage
+from tfi2i.networks import SLOPE, each, full_input, image_output, spectral_conv, style_mlp
+from tfi2i.normalization import LIN, AdaLIN
 from tfi2i.official import nice_gan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 HEADS = ("local", "global", "cam")
 
 # networks
-
-
-def _spectral(x, filters: int, strides: int, name: str, use_bias: bool = True):
-    """Reflection by 1, then a spectrally normalised 4 x 4 convolution."""
-    x = ReflectionPad2D(1, name=f"{name}_pad")(x)
-    return SpectralConv2D(filters, 4, strides, use_bias=use_bias, name=name)(x)
 
 
 def _conv(x, filters: int, kernel_size: int, name: str, use_bias: bool = False):
@@ -60,16 +53,6 @@ def _conv(x, filters: int, kernel_size: int, name: str, use_bias: bool = False):
         use_bias=use_bias,
         kernel_initializer=kernel_initializer(),
         bias_initializer=bias_initializer(kernel_size**2 * x.shape[-1]),
-        name=name,
-    )(x)
-
-
-def _dense(x, units: int, name: str, activation: str | None = None):
-    return keras.layers.Dense(
-        units,
-        activation,
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
         name=name,
     )(x)
 
@@ -111,8 +94,8 @@ class ResidualAttention(keras.layers.Layer):
 def encoder(side: int | None, width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> code (N, h, w, 2C), CAM logit (N, 1)."""
     image = full_input((side, side, 3), "image")
-    x = LeakyReLU(SLOPE)(_spectral(image, width, 2, "conv0"))
-    x = LeakyReLU(SLOPE)(_spectral(x, 2 * width, 2, "conv1"))
+    x = LeakyReLU(SLOPE)(spectral_conv(image, width, 2, "conv0"))
+    x = LeakyReLU(SLOPE)(spectral_conv(x, 2 * width, 2, "conv1"))
     code, cam_logit = ResidualAttention(name="attention")(x)
     return keras.Model(image, [code, cam_logit], name=name)
 
@@ -128,25 +111,15 @@ def patch_heads(side: int, width: int, depth: int, name: str) -> keras.Model:
     trunk = code
     for i in range(depth - 6):
         channels *= 2
-        trunk = LeakyReLU(SLOPE)(_spectral(trunk, channels, 2, f"trunk{i}"))
-    x = LeakyReLU(SLOPE)(_spectral(trunk, 2 * channels, 1, "local0"))
-    local_logits = _spectral(x, 1, 1, "local_logits", use_bias=False)
+        trunk = LeakyReLU(SLOPE)(spectral_conv(trunk, channels, 2, f"trunk{i}"))
+    x = LeakyReLU(SLOPE)(spectral_conv(trunk, 2 * channels, 1, "local0"))
+    local_logits = spectral_conv(x, 1, 1, "local_logits", use_bias=False)
     x = trunk
     for i, strides in enumerate((2, 2, 1)):
         channels *= 2
-        x = LeakyReLU(SLOPE)(_spectral(x, channels, strides, f"global{i}"))
-    global_logits = _spectral(x, 1, 1, "global_logits", use_bias=False)
+        x = LeakyReLU(SLOPE)(spectral_conv(x, channels, strides, f"global{i}"))
+    global_logits = spectral_conv(x, 1, 1, "global_logits", use_bias=False)
     return keras.Model(code, [local_logits, global_logits], name=name)
-
-
-def _style(x, light: bool):
-    """Features (N, h, w, 4C) -> gamma (N, 4C), beta (N, 4C), one pair for every AdaLIN."""
-    channels = x.shape[-1]
-    pool = keras.layers.GlobalAveragePooling2D if light else keras.layers.Flatten
-    style = PerImage(name="style_input")(pool(name="style_pool")(x))
-    style = _dense(style, channels, "style0", "relu")
-    style = _dense(style, channels, "style1", "relu")
-    return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
 
 
 def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
@@ -155,7 +128,7 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
     code = full_input((code_side, code_side, 2 * width), "code")
     x = LIN(name="lin0")(_conv(code, 4 * width, 3, "conv0", use_bias=True))
     x = keras.layers.ReLU()(x)
-    gamma, beta = _style(x, light)
+    gamma, beta = style_mlp(x, light)
     for i in range(blocks):
         y = AdaLIN(name=f"block{i}_norm0")(_conv(x, 4 * width, 3, f"block{i}_conv0"), gamma, beta)
         y = keras.layers.ReLU()(y)
@@ -330,8 +303,8 @@ class NICEGAN(ImageTranslator):
             _, code_a = self.discriminate("a", real_a)
             _, code_b = self.discriminate("b", real_b)
             # One call decodes both codes: normalisation is per image, so it is the same as two.
-            fake_b, own_b = _each(self.gen_ab, code_a, code_b)
-            fake_a, own_a = _each(self.gen_ba, code_b, code_a)
+            fake_b, own_b = each(self.gen_ab, code_a, code_b)
+            fake_a, own_a = each(self.gen_ba, code_b, code_a)
             logits_fake_a, code_fake_a = self.discriminate("a", fake_a)
             logits_fake_b, code_fake_b = self.discriminate("b", fake_b)
             reco_b = self.gen_ab(code_fake_a, training=True)
@@ -377,11 +350,6 @@ class NICEGAN(ImageTranslator):
     def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         """Constructor arguments that fit the source's tensors."""
         return official.architecture(networks)
-
-
-def _each(network: keras.Model, *inputs) -> list[Any]:
-    """The network's outputs for several inputs of one batch size, in one call."""
-    return tf.split(network(tf.concat(inputs, 0), training=True), len(inputs))
 
 
 def _sum(terms: dict[str, Any], prefix: str):

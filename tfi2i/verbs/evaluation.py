@@ -77,6 +77,8 @@ def study_verb(arguments: argparse.Namespace) -> int:
             "study needs at least one run directory, whose test pictures are translated; the other "
             "methods may be folders of pictures."
         )
+    for run in runs:
+        run.check_direction(arguments.direction)
     source = arguments.direction[0]
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]

@@ -12,6 +12,7 @@ def export_verb(arguments: argparse.Namespace) -> int:
     from tfi2i_export.exporting import Choice, export
 
     run = Run(arguments.run)
+    run.check_direction(arguments.direction)
     data, aspect = pictures_of(run, arguments.overrides)
     choice = Choice(
         format=arguments.format,

@@ -201,9 +201,12 @@ def _print_plan(config: Config, system: Any, runs: Path) -> None:
     print(configs.dump(config.resolved()), end="")
     print(f"\n# run: {runs / planned_name(runs, config.system, config.data_name)}")
     print("# parameters:")
+    counted: set[int] = set()
     for network in system.layers:
-        if network.count_params():
+        own = {id(variable) for variable in network.variables} - counted
+        if own:  # not a view of networks that are counted already
             print(f"#   {network.name:12} {network.count_params():>13,}")
+        counted |= own
     for direction in system.directions:
         count = system.translator(direction).count_params()
         print(f"#   {direction:12} {count:>13,}  (the translator)")
@@ -242,7 +245,7 @@ def _data_config(source: str | None, overrides: list[str]) -> Config:
 
 
 def import_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i import SYSTEM FILE`."""
+    """`tfi2i import SYSTEM CHECKPOINT`."""
     from tfi2i import environment, weights
 
     for override in arguments.overrides:
@@ -261,7 +264,7 @@ def import_verb(arguments: argparse.Namespace) -> int:
     run = Run.create(
         arguments.runs if target is None else target.parent,
         arguments.system,
-        arguments.weights.stem,
+        _imported_name(arguments.weights),
         config.as_dict(),
         environment.describe() | {"imported": str(arguments.weights.resolve())},
         folder=None if target is None else target.name,
@@ -270,3 +273,13 @@ def import_verb(arguments: argparse.Namespace) -> int:
     run.save_translators(system)
     print(f"{run.path} holds a checkpoint and the translators.")
     return 0
+
+
+def _imported_name(path: Path) -> str:
+    """What a run is called after: FOLDER, FOLDER/TAG, FOLDER/TAG_net_NETWORK.pth or NAME.pt."""
+    path = path.resolve()
+    if path.is_dir():
+        return path.name
+    if path.suffix and "_net_" not in path.name:
+        return path.stem
+    return f"{path.parent.name}-{path.name.partition('_net_')[0]}"

@@ -1,24 +1,13 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i.losses import l1, least_squares
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-from tfi2i.pixels import to_image, to_pixels
 
-
-def test_losses_equal_numpy():
-    x, y = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 1)).astype("float32")
-    assert float(least_squares(tf.constant(x), 1.0)) == pytest.approx(np.mean((x - 1) ** 2))
-    assert float(l1(tf.constant(x), tf.constant(y))) == pytest.approx(np.mean(np.abs(x - y)))
-
-
-def test_losses_of_half_precision_are_full():
-    half = tf.cast(tf.fill((1000,), 0.1), tf.bfloat16)
-    assert least_squares(half, 0.0).dtype == tf.float32
-    assert l1(half, tf.zeros(1000)).dtype == tf.float32
-    assert l1(tf.zeros(3, tf.float64), tf.zeros(3)).dtype == tf.float64
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def official_rate(t, total, half, rate=1e-4):
@@ -41,6 +30,45 @@ def test_the_rate_is_the_official_one_at_every_step():
 def test_a_decay_that_begins_after_the_end_is_refused():
     with pytest.raises(ValueError, match="decay_start=9 with total_steps=8"):
         LinearDecay(1e-4, 8, 9)
+
+
+def test_the_rate_by_epochs_is_the_official_one():
+    with np.load(FIXTURES / "lr_schedule.npz") as fixture:
+        official = fixture["step_at_epoch_end"]  # 100 epochs at 2e-4 and 100 that decay
+    epoch_steps = 3
+    schedule = LinearDecay(2e-4, 200 * epoch_steps, 100 * epoch_steps, epoch_steps)
+    rates = np.array([schedule(step) for step in range(200 * epoch_steps)])
+    np.testing.assert_allclose(rates, official.repeat(epoch_steps), rtol=1e-6)
+    np.testing.assert_array_less(0, rates)  # the last epoch trains too
+    # Whoever trains on does so at a rate of 0, never of less.
+    assert float(schedule(201 * epoch_steps)) == float(schedule(10**6)) == 0
+
+
+def test_the_rate_by_epochs_takes_an_optimizers_counter():
+    counter = keras.Variable(13, dtype="int64")
+    schedule = LinearDecay(1.0, 20, 10, epoch_steps=5)
+    assert float(schedule(counter)) == float(schedule(13)) == pytest.approx(2 / 3)
+    assert float(tf.function(schedule)(counter.value)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("epoch_steps", [None, 3])
+def test_a_decay_that_starts_at_the_end_is_none(epoch_steps):
+    schedule = LinearDecay(1e-4, 8, 8, epoch_steps)
+    assert {float(schedule(step)) for step in range(9)} == {np.float32(1e-4)}
+
+
+def test_a_schedule_survives_its_config():
+    schedule = LinearDecay(1e-4, 20, 10, epoch_steps=5)
+    config = keras.saving.serialize_keras_object(schedule)
+    again = keras.saving.deserialize_keras_object(config)
+    assert isinstance(again, LinearDecay)
+    assert again.get_config() == schedule.get_config()
+    assert float(again(13)) == float(schedule(13))
+
+
+def test_epochs_of_no_steps_are_refused():
+    with pytest.raises(ValueError, match="epoch_steps must be at least 1, received 0"):
+        LinearDecay(1e-4, 8, 4, 0)
 
 
 def reference_adam(w, gradients, lr, l2, b1=0.5, b2=0.999, eps=1e-8):
@@ -74,11 +102,3 @@ def test_adam_survives_its_config():
     assert isinstance(again, CoupledAdam)
     assert again.get_config() == optimizer.get_config()
     assert again.l2 == 0.25
-
-
-def test_pixels_and_images_are_inverse():
-    pixels = np.arange(256, dtype=np.uint8)
-    image = to_image(pixels)
-    assert (image.min(), image.max(), image.dtype) == (-1, 1, np.float32)
-    np.testing.assert_array_equal(to_pixels(image), pixels)
-    assert to_pixels(np.array([-3.0, 3.0])).tolist() == [0, 255]

@@ -1,0 +1,100 @@
+"""What to export, and how: the options of `tfi2i export`."""
+
+import dataclasses
+from typing import Literal
+
+from tfi2i.errors import InputError
+from tfi2i.run_dir import Which
+from tfi2i_export.conversion import Io
+from tfi2i_export.quantization import FORCED, FORMATS
+
+Direction = Literal["a2b", "b2a"]
+
+STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
+TARGET_DB = 43.0  # of the format "auto"
+STRIDE = 4  # what free sides are multiples of
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What to export, and how; the words are those of `tfi2i export --help`.
+
+    Attributes:
+        format: one of `FORMATS` or `FORCED`, or "saved_model".
+        direction: "a2b" or "b2a".
+        checkpoint: "last" or "best".
+        io: "float": float32 RGB 0..255; "uint8".
+        sizes: sides of square pictures, one signature each; None: the training's.
+        dynamic: free height and width.
+        pad: "slice" for CPUs, "mirror" for GPUs.
+        target_db: for "auto".
+        images: test pictures that the agreement is measured on.
+        calibration: training pictures to equalise and calibrate by.
+        seed: which pictures.
+    """
+
+    format: str = "int8"
+    direction: Direction = "a2b"
+    checkpoint: Which = "last"
+    io: Io = "float"
+    sizes: tuple[int, ...] | None = None
+    dynamic: bool = False
+    pad: Literal["slice", "mirror"] = "slice"
+    target_db: float = TARGET_DB
+    images: int = 24
+    calibration: int = 12
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the artefact, without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`."""
+        parts = [self.direction, self.format]
+        parts += [self.checkpoint] if self.checkpoint != "last" else []
+        parts += [self.io] if self.io != "float" else []
+        parts += ["dynamic"] if self.dynamic else []
+        parts += ["x".join(map(str, self.sizes))] if self.sizes else []
+        parts += [self.pad] if self.pad != "slice" else []
+        return "-".join(parts)
+
+    @property
+    def quantised(self) -> bool:
+        return self.format.startswith("int") or self.format == "auto"
+
+
+def check(choice: Choice, force: bool) -> None:
+    """Makes sure that a choice can be exported by some system.
+
+    Args:
+        choice: what to export.
+        force: also a format that is known to be bad.
+
+    Raises:
+        InputError: an unknown format, or options that exclude each other.
+    """
+    known = (*FORMATS, "saved_model")
+    if choice.format not in (*known, *FORCED):
+        raise InputError(
+            f"There is no format {choice.format!r}; choose of {', '.join((*known, *FORCED))}."
+        )
+    if choice.format in FORCED and not force:
+        raise InputError(
+            f"{choice.format} ruins these networks or gains nothing; --force exports it for "
+            "comparison, with its measured figure."
+        )
+    if choice.dynamic and choice.sizes:
+        raise InputError("--dynamic leaves the size free: leave out --sizes.")
+    if choice.sizes and any(side < STRIDE or side % STRIDE for side in choice.sizes):
+        raise InputError(f"--sizes are sides in pixels, multiples of {STRIDE}, such as 256,512.")
+    if choice.sizes and len(set(choice.sizes)) != len(choice.sizes):
+        raise InputError("--sizes names a size twice.")
+    if choice.format in STATIC and (choice.dynamic or len(choice.sizes or ()) > 1):
+        raise InputError(
+            f"{choice.format} is calibrated for one size: leave out --dynamic, --sizes."
+        )
+    if choice.images < 1 or choice.calibration < 1:
+        raise InputError("Numbers of pictures are 1 or more.")
+    several = len(choice.sizes or ()) > 1
+    if choice.format == "saved_model" and (several or choice.dynamic or choice.io != "float"):
+        raise InputError(
+            "A SavedModel takes any size or one of --sizes, in float: leave out --dynamic, --io."
+        )

@@ -1,0 +1,77 @@
+"""Each system at its smallest: rewriting is exact, and LiteRT runs it whole on the processor."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfi2i_export.conversion import convert, convolutions, inspect
+from tfi2i_export.equalise import equalise
+from tfi2i_export.exporting import EXACT_DB, EXACT_LEVELS
+from tfi2i_export.fold import fold, parity_db
+from tfi2i_export.interpreter import TFLiteTranslator
+from tfi2i_export.quantization import quantize
+
+from tfi2i.models import ALL
+from tfi2i.models.cyclegan import CycleGAN
+from tfi2i.models.nice_gan import NICEGAN
+from tfi2i.models.ugatit import UGATIT
+from tfi2i.pixels import to_image, to_pixels
+
+SYSTEMS = {
+    **{name: (system, system.smoke) for name, system in ALL.items()},
+    "NICEGAN in full": (NICEGAN, {**NICEGAN.smoke, "light": False}),
+    "UGATIT in full": (UGATIT, {**UGATIT.smoke, "light": False}),
+    "CycleGAN with a U-Net": (CycleGAN, {**CycleGAN.smoke, "generator": "unet", "unet_levels": 4}),
+}
+
+
+@functools.cache
+def translator(name):
+    """The translator with all its weights moved away from where they start, unequally."""
+    keras.utils.set_random_seed(1)
+    system, settings = SYSTEMS[name]
+    model = system(**settings).translator("a2b")
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        value = np.asarray(variable, np.float32)
+        spread = np.exp(rng.uniform(-0.7, 0.7, value.shape[-1:]))
+        noise = rng.normal(0, max(value.std(), 0.05), value.shape)
+        variable.assign(tf.cast((value + noise) / np.sqrt(2) * spread, variable.dtype))
+    return model
+
+
+@functools.cache
+def folded(name):
+    return fold(translator(name), side=SYSTEMS[name][1]["image_size"])
+
+
+def images(name, number):
+    side = SYSTEMS[name][1]["image_size"]
+    return np.random.default_rng(3).uniform(-1, 1, (number, side, side, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_rewriting_is_exact(name):
+    given = images(name, 2)
+    assert given.std() > 0.1
+    assert np.std(translator(name)(given)) > 0.02
+    for made in (folded(name), equalise(folded(name), given)):
+        decibels, levels = parity_db(translator(name), made, given)
+        assert decibels >= EXACT_DB
+        assert levels <= EXACT_LEVELS
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_file_is_one_partition_and_answers_alike(name):
+    model = convert(folded(name))
+    small, _ = quantize(model, "int8", layers=convolutions(folded(name)))
+    for content in (model, small):
+        inside = inspect(content)
+        assert (inside.partitions, inside.undelegated, inside.custom) == (1, {}, [])
+    given = to_pixels(images(name, 2))
+    expected = to_pixels(translator(name)(to_image(given)))
+    difference = np.abs(TFLiteTranslator(model)(given).astype(int) - expected)
+    assert difference.max() <= EXACT_LEVELS
+    assert np.abs(TFLiteTranslator(small)(given).astype(int) - expected).mean() < 10

@@ -1,0 +1,82 @@
+"""How many multiplications a translation takes, read off the graph of its translator."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def translation_macs(translator: Any, side: int) -> int | None:
+    """Multiply-accumulates for one picture (side, side, 3); None: it takes another size only.
+
+    Each multiplication of a convolution or a matrix product that is really made counts once: a
+    transposed convolution at the positions of its input, not among the zeros of its output. All
+    else (normalisation, activations, resizing, biases) is left out, and so is what does not reach
+    the result, or has to be done once for any number of pictures (the norms of kernels). Nothing is
+    computed for it.
+    """
+    if any(known not in (None, side) for known in translator.input_shape[1:3]):
+        return None
+    image = tf.TensorSpec((1, side, side, 3), translator.input.dtype)
+    traced = tf.function(lambda picture: translator(picture, training=False), autograph=False)
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # or a `tf.function` inside would hide its operations
+    try:
+        graph = traced.get_concrete_function(image)
+    finally:
+        tf.config.run_functions_eagerly(eager)
+    return sum(COUNTED[op.type](op) for op in _between(graph))
+
+
+def _between(graph: Any) -> list[Any]:
+    """The operations to count which depend on the picture, and which the result depends on."""
+    picture, *_ = graph.inputs
+    changing = {picture.op.name}
+    for op in graph.graph.get_operations():  # every one stands after its inputs
+        if any(tensor.op.name in changing for tensor in op.inputs):
+            changing.add(op.name)
+    waiting = [tensor.op for tensor in graph.outputs]
+    needed = {op.name: op for op in waiting}
+    while waiting:
+        for tensor in waiting.pop().inputs:
+            if tensor.op.name not in needed:
+                needed[tensor.op.name] = tensor.op
+                waiting.append(tensor.op)
+    return [op for name, op in needed.items() if name in changing and op.type in COUNTED]
+
+
+def _size(tensor: Any) -> int:
+    shape = tensor.shape
+    if not shape.is_fully_defined():
+        raise ValueError(f"The shape of {tensor.name} is not known before it runs: {shape}.")
+    return math.prod(shape)
+
+
+def _convolution(op: Any) -> int:
+    # A group of filters sees its share of the channels only, which is what the kernel has.
+    return _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:3])
+
+
+def _transposed_convolution(op: Any) -> int:
+    kernel, image = op.inputs[1:]
+    return _size(image) * math.prod(kernel.shape[:3])
+
+
+def _depthwise_convolution(op: Any) -> int:
+    return _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:2])
+
+
+def _matrix_product(op: Any) -> int:
+    transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+    return _size(op.outputs[0]) * op.inputs[0].shape[-2 if transposed else -1]
+
+
+COUNTED: dict[str, Callable[[Any], int]] = {
+    "Conv2D": _convolution,
+    "Conv2DBackpropInput": _transposed_convolution,
+    "DepthwiseConv2dNative": _depthwise_convolution,
+    "MatMul": _matrix_product,
+    "BatchMatMulV2": _matrix_product,
+}
+"""The operations that count, by the name of their type."""

@@ -1,0 +1,221 @@
+"""What is measured of a system, in a process of its own: nothing of another system is in memory.
+
+`python -m tfi2i.compare.measuring TASK PATH` is that process. It prints what it found as JSON, or
+`{"error": sentence}`.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tfi2i import config as configs
+from tfi2i.data.pipeline import UnpairedData
+from tfi2i.errors import InputError
+from tfi2i.files import to_json
+from tfi2i.run_dir import Run
+
+WARM_UP = 2  # steps that are not timed: the first one builds the graph
+STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
+LONGEST_SECONDS = 60.0
+COMMON_SIDE = 256  # of the pictures of most papers, at which systems are compared
+TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take their statistics
+STATUS, CPUINFO = Path("/proc/self/status"), Path("/proc/cpuinfo")
+
+
+def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None) -> dict[str, Any]:
+    """What a function of `TASKS` finds for a file or folder, in a new process.
+
+    Args:
+        task: the function's name.
+        path: what it takes.
+        tell: is called once a second meanwhile.
+
+    Raises:
+        InputError: the function raised it, or the process died.
+    """
+    command = [sys.executable, "-P", "-m", __name__, task, str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        try:
+            while child.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(timeout=1)
+                if tell:
+                    tell()
+        finally:
+            child.kill()  # a run that is killed can be resumed
+            child.wait()
+        out.seek(0)
+        err.seek(0)
+        printed, complaints = out.read().splitlines(), err.read().strip().splitlines()
+    if child.returncode:
+        reason = (complaints or [f"exit code {child.returncode}"])[-1]
+        raise InputError(f"{path}: the process for its {task} failed: {reason[:300]}")
+    found = json.loads(printed[-1])
+    if "error" in found:
+        raise InputError(found["error"])
+    return found
+
+
+# in the new process
+
+
+def size(path: Path) -> dict[str, Any]:
+    """Parameters, multiplications and data of a configuration's system."""
+    from tfi2i import environment
+    from tfi2i.compare.macs import translation_macs
+
+    config = configs.load(path)
+    # Averages would stand in the translators' place, and they are not trained.
+    plain = dataclasses.replace(config, compile=config.compile | {"ema_decay": None})
+    system, data = configs.build_system(plain), configs.build_data(config)
+    translators = [system.translator(direction) for direction in system.directions]
+    groups = system.optimizer_variables().values()
+    return {
+        "directions": system.directions,
+        "image_size": system.image_size,
+        "parameters": {
+            "translators": _count(v for one in translators for v in one.trainable_variables),
+            "trained": _count(v for variables in groups for v in variables),
+        },
+        "macs": {
+            side: translation_macs(translators[0], side)
+            for side in (system.image_size, COMMON_SIDE)
+        },
+        "record": environment.describe() | {"data": data.description()},
+        "processor": _processor(),
+    }
+
+
+def _count(variables: Iterable[Any]) -> int:
+    """Of the numbers in variables; one that is shared counts once."""
+    return sum({id(v): math.prod(v.shape) for v in variables}.values())
+
+
+def _processor() -> str | None:
+    """The CPU's name, where the system tells it."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), None)
+
+
+def cost(path: Path) -> dict[str, Any]:
+    """Seconds per training step, loading included, and the memory that training takes."""
+    import tensorflow as tf
+
+    config = configs.load(path)
+    full = config.resolved()
+    deterministic = full.fit["deterministic"]  # as in `train.fit`
+    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
+        tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    batches = iter(
+        configs.build_data(config).batches(
+            image_size=full.model["image_size"], seed=full.fit["seed"], **config.batches
+        )
+    )
+    next(batches)
+    before = _memory_mb(peak=False)
+    step = tf.function(configs.build_system(config).train_step, autograph=False)
+    for _ in range(WARM_UP):
+        step(next(batches))
+    took: list[float] = []
+    while len(took) < STEPS and (len(took) < FEWEST or sum(took) < LONGEST_SECONDS):
+        started = time.perf_counter()
+        losses = step(next(batches))
+        float(next(iter(losses.values())))  # a GPU has not finished until its results are read
+        took.append(time.perf_counter() - started)
+    after = _memory_mb(peak=True)
+    return {
+        "seconds_per_step": statistics.median(took),
+        "memory_mb": None if before is None or after is None else after - before,
+    }
+
+
+def _memory_mb(peak: bool) -> float | None:
+    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown.
+
+    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
+    """
+    import tensorflow as tf
+
+    if tf.config.list_logical_devices("GPU"):
+        used = tf.config.experimental.get_memory_info("GPU:0")
+        return used["peak" if peak else "current"] / 1e6
+    if not STATUS.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    value = lines.get("VmHWM" if peak else "VmRSS")
+    return None if value is None else int(value.split()[0]) * 1024 / 1e6
+
+
+def training(path: Path) -> dict[str, Any]:
+    """Trains a run up to its end, from wherever it is, and measures its last checkpoint."""
+    from tfi2i.evaluate.evaluation import evaluate
+    from tfi2i.train import fit
+
+    run = Run(path)
+    config = configs.load(run.config_path)
+    full, data = config.resolved(), configs.build_data(config)
+    with run.lock(), run.logged():
+        began = run.checkpoint_path().is_file()
+        system = run.load_system() if began else configs.build_system(config)
+        if system.step < system.total_steps:
+            fit(system, data, run, config.batches, **config.fit)
+    aspect = full.batches["aspect"]
+    evaluation = evaluate(run, data, aspect=aspect, seed=full.fit["seed"], show=False)
+    directions = {}
+    for direction, found in evaluation["directions"].items():
+        last = found["checkpoints"]["last"]
+        directions[direction] = {key: last[key] for key in ("kid", "kid_low", "kid_high")}
+        if last["paired"]:
+            error = last["paired"]["l1"]
+            trivial = _best_trivial(data, direction, system.image_size, aspect)
+            directions[direction] |= {"l1": error, "of_best_trivial": error / trivial}
+    return {
+        "steps": system.step,
+        "seconds": sum(report["seconds"] for report in run.read_metrics()),
+        "directions": directions,
+    }
+
+
+def _best_trivial(data: UnpairedData, direction: str, side: int, aspect: str) -> float:
+    """The smallest L1 of the answers that learn nothing."""
+    from tfi2i.evaluate.paired import trivial_answers
+
+    domains = direction.split("2")
+    test = [data.test_pixels(key, side, aspect=aspect)[0] for key in domains]
+    train = [
+        data.gathered("train", key, side, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains
+    ]
+    return min(trivial_answers(*test, *train).values())
+
+
+TASKS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "size": size,
+    "cost": cost,
+    "training": training,
+}
+
+
+def main(task: str, path: str) -> None:
+    """Does one task and prints what it found."""
+    try:
+        found = TASKS[task](Path(path))
+    except InputError as error:
+        found = {"error": str(error)}
+    print(to_json(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,171 @@
+"""A comparison to look at: a table for the terminal and for Markdown, and one picture."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.markup import escape
+from rich.table import Column, Table
+
+from tfi2i import config as configs
+from tfi2i import sheets
+from tfi2i.compare.measuring import COMMON_SIDE
+from tfi2i.files import to_json
+from tfi2i.pixels import run_over
+from tfi2i.run_dir import Run
+
+COLUMNS = 6
+LABEL_LETTERS = 12  # in a row of the picture's labels
+NOTHING = "-"
+COST_HEADINGS = ("parameters", "GMAC", "batch", "memory, MB", "time of a step")
+FIGURE_HEADINGS = ("KID x 1000", "L1", "share of trivial")
+NOTES = """\
+Parameters: of all translators / of all that is trained. GMAC: billions of multiply-accumulates \
+from one picture a to b, at the side that the system is trained on / at 256; each multiplication \
+of a convolution or matrix product once, nothing else. Memory: the most that training adds to a \
+process. Time of a step: loading included, in units of {reference}; the median of rounds that take \
+the systems in turn, with their range."""
+TRAINING_NOTES = """\
+Trained with seed {seed} for {length}, of which the last step is measured, a to b / b to a. KID: \
+efficientnet-lite0, 95 % bootstrap interval. L1: mean distance to the truth, 0 to 1; its share of \
+the best answer that learns nothing."""
+
+
+def _trained(comparison: dict[str, Any]) -> bool:
+    return any("training" in entry for entry in comparison["systems"])
+
+
+def _cost(entry: dict[str, Any]) -> list[str]:
+    size, cost = entry["size"], entry["cost"]
+    parameters = [f"{size['parameters'][key] / 1e6:.2f} M" for key in ("translators", "trained")]
+    macs = [size["macs"][str(side)] for side in (size["image_size"], COMMON_SIDE)]
+    memory = cost["memory_mb"]
+    return [
+        " / ".join(parameters),
+        " / ".join(NOTHING if count is None else f"{count / 1e9:.3g}" for count in macs),
+        str(entry["batch_size"]),
+        NOTHING if memory is None else f"{memory:,.0f}",
+        f"{cost['ratio']:.2f} ({cost['ratio_low']:.2f} to {cost['ratio_high']:.2f})",
+    ]
+
+
+def _training(entry: dict[str, Any]) -> str:
+    if "training" not in entry:
+        return NOTHING
+    steps, seconds = entry["training"]["steps"], entry["training"]["seconds"]
+    return f"{steps:,} steps in {seconds / 60:.1f} min"
+
+
+def _figures(entry: dict[str, Any], direction: str) -> list[str]:
+    """KID, L1 and share of a direction, or of one that there is not."""
+    found = entry.get("training", {"directions": {}})["directions"].get(direction)
+    if found is None:
+        return [NOTHING] * len(FIGURE_HEADINGS)
+    low, high = found["kid_low"], found["kid_high"]
+    interval = "" if low is None else f" ({1000 * low:.1f} to {1000 * high:.1f})"
+    return [
+        f"{1000 * found['kid']:.1f}{interval}",
+        f"{found['l1']:.3f}" if "l1" in found else NOTHING,
+        f"{found['of_best_trivial']:.2f}" if "l1" in found else NOTHING,
+    ]
+
+
+def machine(comparison: dict[str, Any]) -> str:
+    """What the figures were measured on, in words."""
+    size = comparison["systems"][0]["size"]
+    record = size["record"]
+    kinds = [one["kind"] for one in record["devices"] if one["kind"] != "CPU"]
+    processor = f"{record['cpus']} CPU cores ({size['processor'] or 'of unknown kind'})"
+    versions = f"TensorFlow {record['versions']['tensorflow']}, tfi2i {record['versions']['tfi2i']}"
+    return ", ".join([*kinds, processor, versions])
+
+
+def _notes(comparison: dict[str, Any]) -> list[str]:
+    options = comparison["options"]
+    notes = [NOTES.format(**options)]
+    if _trained(comparison):
+        minutes = f"as many steps as should take {options['minutes']:g} minutes"
+        length = "some steps to see that it runs" if options["smoke"] else minutes
+        notes.append(TRAINING_NOTES.format(seed=options["seed"], length=length))
+    return notes
+
+
+def tables(comparison: dict[str, Any]) -> list[Table]:
+    """The comparison for the terminal: what the systems cost, and what came of their training."""
+
+    def names() -> Column:
+        return Column("configuration", no_wrap=True)
+
+    cost = Table(names(), title=escape(machine(comparison)))
+    for heading in COST_HEADINGS:
+        cost.add_column(heading, justify="right")
+    for entry in comparison["systems"]:
+        cost.add_row(*map(escape, [entry["name"], *_cost(entry)]))
+    if not _trained(comparison):
+        return [cost]
+    training = Table(names(), "training", "", title="after training, on test pictures")
+    for heading in FIGURE_HEADINGS:
+        training.add_column(heading, justify="right")
+    for entry in comparison["systems"]:
+        about = [entry["name"], _training(entry)]
+        for direction in entry["size"]["directions"]:
+            training.add_row(*map(escape, [*about, direction, *_figures(entry, direction)]))
+            about = ["", ""]
+    return [cost, training]
+
+
+def markdown(comparison: dict[str, Any]) -> str:
+    """The comparison as a Markdown table, with how it was made below it."""
+    trained = _trained(comparison)
+    headings = ["system", "configuration", *COST_HEADINGS]
+    if trained:
+        headings += ["training", *FIGURE_HEADINGS]
+    lines = [headings, ["---"] * 2 + ["---:"] * (len(headings) - 2)]
+    for entry in comparison["systems"]:
+        lines.append([entry["system"], entry["name"], *_cost(entry)])
+        if trained:
+            both = zip(_figures(entry, "a2b"), _figures(entry, "b2a"), strict=True)
+            lines[-1] += [_training(entry), *map(" / ".join, both)]
+    drawn = [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
+    command = comparison["command"].replace("`", "'")
+    about = f"Measured by `{command}` on {machine(comparison)}."
+    return "\n\n".join(["\n".join(drawn), about, *_notes(comparison)]) + "\n"
+
+
+def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
+    """Test pictures, what every system makes of them, and the truth, a to b.
+
+    Systems whose pictures are the same stand between one row of inputs and one of truths.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in comparison["systems"]:
+        config = comparison["options"]["systems"][entry["name"]]
+        shown = [config["data"], config["model"]["image_size"], config["batches"]["aspect"]]
+        groups.setdefault(to_json({"shown": shown}), []).append(entry)
+    systems = [entry["system"] for entry in comparison["systems"]]
+    drawn: list[tuple[str, NDArray[np.uint8]]] = []
+    for entries in groups.values():
+        pixels = _test_pictures(comparison["options"]["systems"][entries[0]["name"]])
+        drawn.append(("input", pixels["a"]))
+        for entry in entries:
+            translator = Run(out / "runs" / entry["folder"]).translator("a2b")
+            one_of_two = systems.count(entry["system"]) > 1
+            label = textwrap.fill(entry["name" if one_of_two else "system"], LABEL_LETTERS)
+            drawn.append((label, run_over(translator, pixels["a"])))
+        if "b" in pixels:
+            drawn.append(("truth", pixels["b"]))
+    return sheets.grid(drawn, sheets.scale_for(drawn[0][1].shape[1]))
+
+
+def _test_pictures(values: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
+    """The first test pixels (N, S, S, 3) of a, and of b where they belong together."""
+    config = configs.load(values)
+    data, aspect = configs.build_data(config), values["batches"]["aspect"]
+    side = values["model"]["image_size"]
+    return {
+        key: data.test_pixels(key, side, aspect=aspect, limit=COLUMNS)[0]
+        for key in ("a", "b")
+        if key == "a" or data.paired
+    }

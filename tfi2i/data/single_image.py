@@ -1,0 +1,140 @@
+"""One picture of each domain as data: a list of zoomed patches of it that is as good as endless.
+
+Source: `singleimage` data of taesungp/contrastive-unpaired-translation at commit b3ac297 with its
+preprocessing `zoom_and_patch`, as SinCUT trains on.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tfi2i.data.domains import Domain, Pixels, printable
+from tfi2i.data.pipeline import KEYS, UnpairedData
+from tfi2i.data.scenes import draw
+from tfi2i.errors import InputError
+from tfi2i.pictures import read_picture
+
+TRAIN_PATCHES, TEST_PATCHES = 100_000, 256
+EMBEDDED_SIDE = 256  # patches of 64 then show from a 16th to half of a scene
+_SPLITS = ("train", "test")  # their places are random streams: never reorder
+
+
+def single_image(
+    *,
+    a: Path | str | None = None,
+    b: Path | str | None = None,
+    scale_max: float = 3.0,
+    seed: int = 0,
+) -> UnpairedData:
+    """Patches of one picture a and of one picture b; without files, of two embedded scenes.
+
+    A patch is cut from the picture after both its sides were scaled down, each by its own factor.
+    Test patches are other ones of the same two pictures, so they measure how well this pair was
+    learned and nothing else. Whole pictures are translated by `tfi2i translate`.
+
+    Args:
+        a: The picture file of domain a.
+        b: The picture file of domain b.
+        scale_max: The most by which a side is scaled down, 1 or more. A picture that is smaller
+            than a patch is scaled up to it.
+        seed: Of the factors and the places of the patches, and of the embedded scenes.
+
+    Raises:
+        InputError: A picture that cannot be read, one without the other, the same one twice, or a
+            number that cannot work.
+    """
+    if not 1 <= scale_max < math.inf:
+        raise InputError(f"scale_max of single_image is {scale_max}; choose a number from 1 on.")
+    if seed < 0:
+        raise InputError(f"seed of single_image is {seed}; choose 0 or more.")
+    if a is None and b is None:
+        scenes = (draw(seed, f"train_{key}", 0, EMBEDDED_SIDE)[i] for i, key in enumerate(KEYS))
+        return _patches("one_scene", [("a scene", pixels) for pixels in scenes], scale_max, seed)
+    if a is None or b is None:
+        missing = "a" if a is None else "b"
+        raise InputError(
+            f"The data source single_image needs a picture for `{missing}` too; name its file, or "
+            "leave both out for two embedded scenes."
+        )
+    paths = [Path(a).expanduser(), Path(b).expanduser()]
+    pictures = [(printable(path.name), read_picture(path).pixels) for path in paths]
+    if paths[0].resolve() == paths[1].resolve():
+        raise InputError(
+            f"Domains a and b are the same picture {printable(str(paths[0]))}; name two."
+        )
+    return _patches(f"{paths[0].stem}2{paths[1].stem}", pictures, scale_max, seed)
+
+
+def _patches(
+    name: str, pictures: list[tuple[str, Pixels]], scale_max: float, seed: int
+) -> UnpairedData:
+    counts = dict(zip(_SPLITS, (TRAIN_PATCHES, TEST_PATCHES), strict=True))
+    sets: dict[str, dict[str, Domain]] = {
+        split: {
+            key: PatchDomain(
+                pixels, count, scale_max, (seed, stream, i), f"{split} patches of {title}"
+            )
+            for i, (key, (title, pixels)) in enumerate(zip(KEYS, pictures, strict=True))
+        }
+        for stream, (split, count) in enumerate(counts.items())
+    }
+    return UnpairedData(name, sets["train"], sets["test"])
+
+
+class PatchDomain(Domain):
+    """Square patches of one picture; each is a function of the seed and its index alone.
+
+    Args:
+        pixels: The picture (H, W, 3).
+        count: How many patches there are.
+        scale_max: The most by which a side is scaled down.
+        seed: Of the factors and places.
+        where: What messages call the whole.
+    """
+
+    def __init__(
+        self, pixels: Pixels, count: int, scale_max: float, seed: tuple[int, ...], where: str
+    ) -> None:
+        super().__init__([f"{index:06d}.png" for index in range(count)], where)
+        self._image = Image.fromarray(pixels)
+        self._scale_max = scale_max
+        self._seed = seed
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """Patch (side, side, 3); without `side`, 64."""
+        side = side or 64
+        random = np.random.default_rng(np.random.SeedSequence((*self._seed, index)))
+        shares = random.uniform(1 / self._scale_max, 1, 2)
+        scaled = [
+            max(side, round(n * share)) for n, share in zip(self._image.size, shares, strict=True)
+        ]
+        left, top = _cell(scaled, side, index, random)
+        # Only what the patch shows is scaled, to the same pixels as if the whole picture were.
+        box = [
+            (start + corner) * length / new
+            for corner in (0, side)
+            for start, length, new in zip((left, top), self._image.size, scaled, strict=True)
+        ]
+        return np.asarray(self._image.resize((side, side), Image.Resampling.BILINEAR, tuple(box)))
+
+    def digest(self) -> str:
+        """SHA-256 over the picture and the numbers that its patches follow from."""
+        numbers = (self._image.size, len(self), self._scale_max, self._seed)
+        total = hashlib.sha256(repr(numbers).encode())
+        total.update(self._image.tobytes())
+        return total.hexdigest()
+
+
+def _cell(size: list[int], side: int, index: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Left and top of a cell of a grid of squares, randomly placed in a picture (width, height).
+
+    The cells are taken in turns, column by column, so that no part of the picture is seen less.
+    """
+    columns, rows = (length // side for length in size)
+    offset = random.integers(0, [length % side + 1 for length in size])
+    column, row = divmod(index % (columns * rows), rows)
+    return offset + side * np.array([column, row])

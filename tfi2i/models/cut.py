@@ -1,0 +1,366 @@
+"""CUT and FastCUT: a patch of the translation shall be nearest to the same patch of its input.
+
+Paper: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020,
+arXiv 2007.15651.
+Source: taesungp/contrastive-unpaired-translation at commit b3ac297 (`--CUT_mode CUT` and
+`FastCUT`, BSD licence).
+
+One direction, one generator, one discriminator. The generator's own first half also encodes, its
+input and its translation: maps of five of its layers (the taps), at random positions, projected by
+small heads. PatchNCE makes each projected patch of the translation tell its own place in the input
+from the other drawn places. CUT does the same with images of the target domain, which the generator
+shall leave as they are; FastCUT leaves that out and mirrors the generator's input at random.
+
+Differs from the source: without mirroring, PatchNCE's keys are the maps of the pass that
+translates, and with it their encoding is kept out of the gradient, where the source encodes again
+and throws the gradient away; the optimizers of generator and heads, of the same settings, are one.
+All of these leave the numbers alone. The learning rate falls at every step unless `epoch_steps`
+says otherwise, and the source's training without crops in the decaying half is not done.
+
+Shape letters: N images, H W space, C channels, P positions, D features.
+"""
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfi2i import losses
+from tfi2i.model import ImageTranslator
+from tfi2i.networks import full_input, patch_discriminator, resnet_generator
+from tfi2i.official import cut as official
+from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.patches import draw_positions, patch_features, patch_head
+
+
+def initializer() -> keras.initializers.Initializer:
+    """The source's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
+    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class CUT(ImageTranslator):
+    """CUT: contrastive unpaired translation, with the identity term.
+
+    Args:
+        image_size: side of the training images, a multiple of 4; translators take any size.
+        width: channels of the generator's first layer (the source's `ngf`).
+        blocks: residual blocks of the generator.
+        discriminator_width: channels of the discriminator's first layer (the source's `ndf`).
+        discriminator_depth: times the discriminator halves the image (the source's `n_layers_D`).
+        antialias: whether both networks blur while they sample down, and the generator samples up
+            bilinearly, instead of strided and transposed convolutions.
+        taps: layers of the generator whose maps PatchNCE compares, from conv0_pad (the image), the
+            convolutions conv0, down0, down1 and the residual blocks block0, block1 and so on (the
+            source's `nce_layers` 0, 4, 8, 12 and 16).
+        features: length of the vectors that are compared (the source's `netF_nc`).
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
+    directions = ("a2b",)
+    inference_networks = ("gen_ab",)
+    official_networks = ("G", "F", "D")
+    smoke = {
+        "image_size": 32,
+        "width": 4,
+        "blocks": 1,
+        "discriminator_width": 4,
+        "discriminator_depth": 2,
+        "taps": ("conv0_pad", "down0", "block0"),
+        "features": 16,
+    }
+    identity: ClassVar[bool] = True
+    """Whether the target domain's images are translated too, and compared."""
+    full_rate_share: ClassVar[float] = 1 / 2
+    """Of the training, before the learning rate falls."""
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 256,
+        width: int = 64,
+        blocks: int = 9,
+        discriminator_width: int = 64,
+        discriminator_depth: int = 3,
+        antialias: bool = True,
+        taps: tuple[str, ...] = ("conv0_pad", "down0", "down1", "block0", "block4"),
+        features: int = 256,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.width = width
+        self.blocks = blocks
+        self.discriminator_width = discriminator_width
+        self.discriminator_depth = discriminator_depth
+        self.antialias = antialias
+        self.taps = taps = tuple(taps)
+        self.features = features
+        self._check_architecture()
+        with self.precision():
+            gen = resnet_generator(width, blocks, "gen_ab", initializer, antialias=antialias)
+            maps = [gen.get_layer(tap).output for tap in taps]
+            self.gen_ab = gen
+            self.gen_and_maps = keras.Model(gen.input, [gen.output, *maps], name="gen_and_maps")
+            self.encoder = keras.Model(gen.input, maps, name="encoder")
+            self.disc_b = patch_discriminator(
+                discriminator_width, discriminator_depth, "disc_b", initializer, antialias=antialias
+            )
+            self.heads = [
+                patch_head(one.shape[-1], features, f"head_{tap}", initializer)
+                for tap, one in zip(taps, maps, strict=True)
+            ]
+        self.built = True
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 2e-4,
+        total_steps: int = 533_600,
+        decay_start: int | None = None,
+        epoch_steps: int | None = None,
+        gan_loss: losses.GanLoss = "least_squares",
+        gan_weight: float = 1.0,
+        nce_weight: float = 1.0,
+        flip_equivariance: bool = False,
+        patches: int = 256,
+        temperature: float = 0.07,
+        negatives_from_batch: bool = False,
+        ema_decay: float | None = None,
+    ):
+        """Sets the numbers of training; the defaults are the source's.
+
+        Args:
+            learning_rate: of both optimizers; Adam's betas are 0.5 and 0.999.
+            total_steps: how long to train; the source's 400 epochs (FastCUT: 200) of horse2zebra's
+                1,334 images.
+            decay_start: the last step at the full rate, from which it falls to 0 at `total_steps`;
+                null: the source's share of `total_steps`, half for CUT, three quarters for FastCUT.
+            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+                source; null: at every step.
+            gan_loss: the adversarial loss.
+            gan_weight: of the generator's adversarial term.
+            nce_weight: of PatchNCE, for CUT of the mean of its two terms.
+            flip_equivariance: whether every second step, by chance, mirrors what the generator
+                gets, and compares its translation, mirrored back, with the image as it was.
+            patches: positions of each map that a step compares, at least 2; all, where the map has
+                fewer.
+            temperature: of PatchNCE's softmax.
+            negatives_from_batch: whether the positions of all images of a batch are each other's
+                negatives; else only those of one image.
+            ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
+        """
+        _check_training(gan_loss, patches, temperature)
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.decay_start = decay_start
+        self.epoch_steps = epoch_steps
+        self.gan_loss = gan_loss
+        self.gan_weight = gan_weight
+        self.nce_weight = nce_weight
+        self.flip_equivariance = flip_equivariance
+        self.patches = patches
+        self.temperature = temperature
+        self.negatives_from_batch = negatives_from_batch
+        self.ema_decay = ema_decay
+        start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
+        rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
+        self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
+
+    def optimizer_variables(self):
+        """The source's optimizer of the heads has the generator's settings: here they are one."""
+        heads = [v for head in self.heads for v in head.trainable_variables]
+        return {
+            "discriminator": self.disc_b.trainable_variables,
+            "generator": [*self.gen_ab.trainable_variables, *heads],
+        }
+
+    def train_step(self, batch):
+        flip = self.draw_flip() if self.flip_equivariance else None
+        return self.finish_step(self.update(batch["a"], batch["b"], flip))
+
+    def update(self, real_a, real_b, flip=None) -> dict[str, Any]:
+        """Updates discriminator, then generator and heads; returns the unweighted terms.
+
+        Args:
+            real_a: (N, H, W, 3).
+            real_b: (N, H, W, 3).
+            flip: whether the generator's input is mirrored, a scalar tensor; None: never.
+        """
+        images = tf.concat([real_a, real_b], 0) if self.identity else real_a
+        with tf.GradientTape() as tape:
+            translated, *key_maps = self.gen_and_maps(_mirrored(images, flip), training=True)
+            fake_b = translated[: tf.shape(real_b)[0]]
+            with tape.stop_recording():
+                terms = self.discriminator_step(real_b, fake_b)
+                if flip is not None:  # keys are of the images as they are
+                    key_maps = tf.nest.flatten(self.encoder(images, training=True))
+            logits = self.disc_b(fake_b, training=True)
+            query_maps = tf.nest.flatten(self.encoder(translated, training=True))
+            pairs = zip(self._by_domain(query_maps), self._by_domain(key_maps), strict=True)
+            nce = [self.contrast(*pair, domain, flip) for domain, pair in enumerate(pairs)]
+            terms["g_gan"] = losses.for_generator(self.gan_loss, logits)
+            terms |= zip(("g_nce", "g_nce_same"), nce, strict=False)
+            loss = self.gan_weight * terms["g_gan"] + self.nce_weight * tf.add_n(nce) / len(nce)
+        self.minimize("generator", loss, tape)
+        return terms
+
+    def discriminator_step(self, real_b, fake_b) -> dict[str, Any]:
+        """Updates the discriminator; returns its two terms, of which it minimises the mean."""
+        with tf.GradientTape() as tape:
+            real = losses.on_real(self.gan_loss, self.disc_b(real_b, training=True))
+            fake = losses.on_fake(self.gan_loss, self.disc_b(fake_b, training=True))
+            loss = (real + fake) / 2
+        self.minimize("discriminator", loss, tape)
+        return {"d_real": real, "d_fake": fake}
+
+    def contrast(self, query_maps, key_maps, domain: int, flip=None):
+        """PatchNCE of one domain's translations, the mean over the taps.
+
+        Args:
+            query_maps: the taps' maps (N, H, W, C) of the translations.
+            key_maps: those of the images.
+            domain: 0 for a, 1 for b.
+            flip: whether the translations are mirrored.
+        """
+        positions = self.positions(key_maps, domain)
+        own = [_mirrored_positions(*pair, flip) for pair in zip(positions, query_maps, strict=True)]
+        queries = patch_features(query_maps, self.heads, own)
+        keys = patch_features(key_maps, self.heads, positions)
+        per_tap = [
+            losses.patch_nce(self._grouped(query), self._grouped(key), self.temperature)
+            for query, key in zip(queries, keys, strict=True)
+        ]
+        return tf.add_n(per_tap) / len(per_tap)
+
+    def draw_flip(self):
+        """Whether this step mirrors, a scalar bool."""
+        return tf.random.stateless_uniform((), self.draw_seed(0)) < 0.5
+
+    def positions(self, maps, domain: int) -> list[Any]:
+        """The positions (P,) of each map (N, H, W, C) that this step compares; domain 0 is a."""
+        return draw_positions(maps, self.patches, self.draw_seed(1 + domain))
+
+    def _by_domain(self, maps) -> list[tuple[Any, ...]]:
+        """The taps' maps of the a images, and in CUT those of the b images."""
+        return list(zip(*(tf.split(one, 2 if self.identity else 1) for one in maps), strict=True))
+
+    def _grouped(self, features):
+        """Features (N, P, D) by groups of negatives: (1, N P, D) or as they are."""
+        if self.negatives_from_batch:
+            return tf.reshape(features, (1, -1, features.shape[-1]))
+        return features
+
+    def translator(self, direction: str = "a2b") -> keras.Model:
+        """The generator: image (N, H, W, 3) -> image, H and W multiples of 4."""
+        self._check_direction(direction)
+        gen = self.inference_network("gen_ab")
+        with self.precision():
+            image = full_input(gen.input_shape[1:], "image")
+        return keras.Model(image, gen(image, training=False), name=direction)
+
+    # the source's weights, by its names
+
+    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The source's tensors by network and name: (our variable, its layout there)."""
+        return official.tensors(self)
+
+    @classmethod
+    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+        """Constructor arguments that fit the source's tensors; `taps` cannot be told from them."""
+        return official.architecture(networks)
+
+    def _check_architecture(self) -> None:
+        for name in ("width", "blocks", "discriminator_width", "discriminator_depth", "features"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, received {name}={value}.")
+        smallest = 3 * 2**self.discriminator_depth  # its last two layers take a pixel each
+        if self.image_size % 4 or self.image_size < smallest:
+            raise ValueError(
+                f"image_size must be a multiple of 4 and at least {smallest} for "
+                f"discriminator_depth={self.discriminator_depth}, received "
+                f"image_size={self.image_size}."
+            )
+        choices = ["conv0_pad", "conv0", "down0", "down1"]
+        choices += [f"block{i}" for i in range(self.blocks)]
+        unknown = [tap for tap in self.taps if tap not in choices]
+        if not self.taps or unknown or len(set(self.taps)) < len(self.taps):
+            raise ValueError(
+                f"taps must be different ones of {', '.join(choices)} for blocks={self.blocks}, "
+                f"received taps={self.taps}."
+            )
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class FastCUT(CUT):
+    """FastCUT: CUT without the identity term, mirrored at random, in half the steps.
+
+    Its constructor takes what that of `CUT` takes.
+    """
+
+    loss_names = ("d_real", "d_fake", "g_gan", "g_nce")
+    identity = False
+    full_rate_share = 3 / 4
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 2e-4,
+        total_steps: int = 266_800,
+        decay_start: int | None = None,
+        epoch_steps: int | None = None,
+        gan_loss: losses.GanLoss = "least_squares",
+        gan_weight: float = 1.0,
+        nce_weight: float = 10.0,
+        flip_equivariance: bool = True,
+        patches: int = 256,
+        temperature: float = 0.07,
+        negatives_from_batch: bool = False,
+        ema_decay: float | None = None,
+    ):
+        super().compile(
+            learning_rate=learning_rate,
+            total_steps=total_steps,
+            decay_start=decay_start,
+            epoch_steps=epoch_steps,
+            gan_loss=gan_loss,
+            gan_weight=gan_weight,
+            nce_weight=nce_weight,
+            flip_equivariance=flip_equivariance,
+            patches=patches,
+            temperature=temperature,
+            negatives_from_batch=negatives_from_batch,
+            ema_decay=ema_decay,
+        )
+
+
+def _mirrored(images, flip):
+    """The images (N, H, W, 3), left and right exchanged if `flip` says so."""
+    return images if flip is None else tf.where(flip, tf.reverse(images, [2]), images)
+
+
+def _mirrored_positions(positions, one, flip):
+    """Where positions (P,) of a map (N, H, W, C) are if `flip` says that the map is mirrored.
+
+    Reading the map there is mirroring it back and reading it at `positions`, without the copy.
+    """
+    if flip is None:
+        return positions
+    width = tf.cast(tf.shape(one)[2], positions.dtype)
+    return tf.where(flip, positions + width - 1 - 2 * (positions % width), positions)
+
+
+def _check_training(gan_loss: str, patches: int, temperature: float) -> None:
+    losses.check_gan_loss(gan_loss)
+    if gan_loss == "wasserstein":
+        raise ValueError(
+            "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
+            "not; choose another."
+        )
+    if patches < 2 or temperature <= 0:
+        raise ValueError(
+            "patches must be at least 2 and temperature above 0, received "
+            f"patches={patches}, temperature={temperature}."
+        )

@@ -1,0 +1,424 @@
+"""CycleGAN: two translators that undo each other, each judged by a discriminator.
+
+Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial
+Networks", ICCV 2017, arXiv 1703.10593.
+Source: junyanz/pytorch-CycleGAN-and-pix2pix at commit c3268ed (BSD licence).
+
+As in the source, the generators are updated before the discriminators, which see fakes that were
+made before that update, half of them from a history of fakes (Shrivastava et al. 2017).
+
+Differs from the source: the history is saved with the system; the rate falls at the ends of epochs
+(`epoch_steps`) instead of their beginnings, by which the source's last epoch trains at a rate of 0.
+The gradient penalty, which is in the source and never used, and clipping are added for the
+Wasserstein loss.
+
+Shape letters: N images, H W space, S = image_size.
+"""
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfi2i import losses
+from tfi2i.layers import LeakyReLU, TransposedConv2D
+from tfi2i.model import ImageTranslator
+from tfi2i.networks import (
+    SLOPE,
+    each,
+    full_input,
+    image_output,
+    patch_discriminator,
+    resnet_generator,
+)
+from tfi2i.normalization import InstanceNormalization
+from tfi2i.official import cyclegan as official
+from tfi2i.optimizers import CoupledAdam, LinearDecay
+
+# networks
+
+
+def _normal() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model:
+    """Image (N, S, S, 3) -> image (N, S, S, 3) in [-1, 1], S a multiple of 2^levels: a U-Net.
+
+    Args:
+        side: S.
+        width: channels of the first layer, doubled on each level up to 8 times (the source's
+            `ngf`).
+        levels: convolutions of stride 2 (the source's `num_downs`).
+        name: of the model.
+
+    Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
+    """
+    image = full_input((side, side, 3), "image")
+    x, skips = image, []
+    for i in range(levels):
+        if i > 0:
+            skips.append(x)
+            x = LeakyReLU(SLOPE, name=f"down{i}_lrelu")(x)
+        x = keras.layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
+        x = keras.layers.Conv2D(
+            width * min(2**i, 8), 4, 2, kernel_initializer=_normal(), name=f"down{i}"
+        )(x)
+        if 0 < i < levels - 1:
+            x = InstanceNormalization(name=f"down{i}_norm")(x)
+    for i in reversed(range(levels)):
+        filters = 3 if i == 0 else width * min(2 ** (i - 1), 8)
+        x = keras.layers.ReLU(name=f"up{i}_relu")(x)
+        x = TransposedConv2D(filters, 4, kernel_initializer=_normal(), name=f"up{i}")(x)
+        if i > 0:
+            x = InstanceNormalization(name=f"up{i}_norm")(x)
+            x = keras.layers.Concatenate(name=f"up{i}_skip")([skips[i - 1], x])
+    return keras.Model(image, image_output(x, "tanh"), name=name)
+
+
+def pixel_discriminator(width: int, name: str) -> keras.Model:
+    """Image (N, H, W, 3) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
+    image = full_input((None, None, 3), "image")
+    x = keras.layers.Conv2D(width, 1, kernel_initializer=_normal(), name="conv0")(image)
+    x = LeakyReLU(SLOPE, name="conv0_lrelu")(x)
+    x = keras.layers.Conv2D(2 * width, 1, kernel_initializer=_normal(), name="conv1")(x)
+    x = LeakyReLU(SLOPE, name="conv1_lrelu")(InstanceNormalization(name="conv1_norm")(x))
+    logits = keras.layers.Conv2D(1, 1, kernel_initializer=_normal(), name="logits")(x)
+    return keras.Model(image, logits, name=name)
+
+
+# the history of fakes
+
+
+def pool_turns(size: int, held: Any, chances: Any, slots: Any) -> tuple[Any, Any]:
+    """What a pool of images gives back for N new ones, and what it holds then.
+
+    A pool that is not full keeps a new image and gives it back. A full one gives it back too if its
+    chance is at most 1/2; else it keeps it in the image's slot, and gives what was there.
+
+    Args:
+        size: slots of the pool.
+        held: how many of them are filled, a scalar.
+        chances: (N,), drawn from [0, 1).
+        slots: (N,), drawn from 0 .. size - 1.
+
+    Returns:
+        (N,) and (size,), indices into the pool's images followed by the new ones.
+    """
+    order = tf.range(tf.shape(chances)[0])
+    filling = held + order < size
+    slots = tf.where(filling, held + order, slots)
+    kept = filling | (chances > 0.5)
+
+    def content(wanted, before):
+        """What the slots hold before the turn of a new image: the pool's, or a newer one."""
+        hits = kept & (slots == wanted[:, None]) & (order < before[:, None])
+        latest = tf.reduce_max(tf.where(hits, order, -1), axis=1)
+        return tf.where(latest < 0, wanted, size + latest)
+
+    given = tf.where(kept & ~filling, content(slots, order), size + order)
+    return given, content(tf.range(size), tf.fill([size], tf.size(order)))
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class ImagePool(keras.layers.Layer):
+    """The last fakes of one domain, (size, S, S, 3), as state that is saved with the system."""
+
+    def __init__(self, size: int, side: int, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.size = size
+        self.side = side
+        self.images = self.add_weight(
+            name="images", shape=(size, side, side, 3), initializer="zeros", autocast=False
+        )
+        self.held = self.add_weight(name="held", shape=(), dtype="int32", initializer="zeros")
+        self.built = True
+
+    def exchange(self, images, seed):
+        """New fakes (N, S, S, 3) for as many, of which half are older; seed: two integers."""
+        draws = tf.random.stateless_uniform((tf.shape(images)[0], 2), seed)
+        slots = tf.cast(draws[:, 1] * self.size, tf.int32)
+        held = tf.convert_to_tensor(self.held)
+        given, kept = pool_turns(self.size, held, draws[:, 0], slots)
+        everything = tf.concat([tf.convert_to_tensor(self.images), images], 0)
+        self.images.assign(tf.gather(everything, kept))
+        self.held.assign(tf.minimum(held + tf.shape(images)[0], self.size))
+        return tf.gather(everything, given)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "side": self.side}
+
+
+# the system
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class CycleGAN(ImageTranslator):
+    """CycleGAN: translators a -> b and b -> a that undo each other, and a discriminator for each.
+
+    Args:
+        image_size: side of the training images; a multiple of 4, of a U-Net's translators a
+            multiple of 2^unet_levels, and their only size.
+        width: channels of a generator's first layer (the source's `ngf`).
+        blocks: residual blocks of a ResNet generator; the paper has 6 for images of 128 x 128.
+        generator: "resnet", the paper's, or "unet".
+        unet_levels: halvings of a U-Net (the source's `num_downs`: 8 in `unet_256`, 7 in
+            `unet_128`).
+        discriminator: "patch", the paper's, or "pixel", which sees colours alone.
+        discriminator_width: channels of a discriminator's first layer (the source's `ndf`).
+        discriminator_depth: halvings of a patch discriminator (the source's `n_layers_D`); 3 see
+            70 x 70 pixels.
+        antialias: blurs wherever the resnet and the patch discriminator change the size: the
+            variant in CUT's code.
+    """
+
+    loss_names = (
+        *("g_a", "g_b", "g_cycle_a", "g_cycle_b", "g_same_a", "g_same_b"),
+        *("d_a", "d_b"),
+    )
+    inference_networks = ("gen_ab", "gen_ba")
+    official_networks = ("G_A", "G_B", "D_A", "D_B")
+    smoke = {"image_size": 32, "width": 4, "blocks": 1, "discriminator_width": 4}
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 256,
+        width: int = 64,
+        blocks: int = 9,
+        generator: Literal["resnet", "unet"] = "resnet",
+        unet_levels: int = 8,
+        discriminator: Literal["patch", "pixel"] = "patch",
+        discriminator_width: int = 64,
+        discriminator_depth: int = 3,
+        antialias: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.width = width
+        self.blocks = blocks
+        self.generator = generator
+        self.unet_levels = unet_levels
+        self.discriminator = discriminator
+        self.discriminator_width = discriminator_width
+        self.discriminator_depth = discriminator_depth
+        self.antialias = antialias
+        self.pools: dict[str, ImagePool] = {}
+        _check_architecture(self)
+        with self.precision():
+            self.gen_ab = self._generator("gen_ab")
+            self.gen_ba = self._generator("gen_ba")
+            self.disc_a = self._discriminator("disc_a")
+            self.disc_b = self._discriminator("disc_b")
+        self.built = True
+
+    def _generator(self, name: str) -> keras.Model:
+        if self.generator == "unet":
+            return unet_generator(self.image_size, self.width, self.unet_levels, name)
+        return resnet_generator(self.width, self.blocks, name, _normal, antialias=self.antialias)
+
+    def _discriminator(self, name: str) -> keras.Model:
+        width, depth = self.discriminator_width, self.discriminator_depth
+        if self.discriminator == "pixel":
+            return pixel_discriminator(width, name)
+        return patch_discriminator(width, depth, name, _normal, antialias=self.antialias)
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 2e-4,
+        total_steps: int = 266_800,
+        decay_start: int | None = None,
+        epoch_steps: int | None = None,
+        gan_loss: losses.GanLoss = "least_squares",
+        cycle_weight: float = 10.0,
+        identity_weight: float = 0.5,
+        pool_size: int = 50,
+        gradient_penalty: float = 0.0,
+        clip_weights: float | None = None,
+        ema_decay: float | None = None,
+    ):
+        """Sets the numbers of training; the defaults are the source's.
+
+        Args:
+            learning_rate: of both optimizers.
+            total_steps: how long to train; 200 epochs of horse2zebra's 1,334 steps.
+            decay_start: the last step at the full rate, from which it falls to 0 at
+                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
+            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+                source; null: at every step.
+            gan_loss: the adversarial loss; the paper's is least squares. Wasserstein needs
+                `gradient_penalty` or `clip_weights`.
+            cycle_weight: of the L1 distance after there and back.
+            identity_weight: of the L1 distance of an image translated into its own domain, in
+                units of `cycle_weight`; 0 leaves these passes out.
+            pool_size: fakes kept for the discriminators, of each domain; 0: none.
+            gradient_penalty: of WGAN-GP, in units of a discriminator's terms for real and fake; 10
+                in its paper, 0: none.
+            clip_weights: the largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
+            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+        """
+        losses.check_gan_loss(gan_loss)
+        _check_training(gan_loss, pool_size, gradient_penalty, clip_weights)
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.decay_start = decay_start
+        self.epoch_steps = epoch_steps
+        self.gan_loss = gan_loss
+        self.cycle_weight = cycle_weight
+        self.identity_weight = identity_weight
+        self.pool_size = pool_size
+        self.gradient_penalty = gradient_penalty
+        self.clip_weights = clip_weights
+        self.ema_decay = ema_decay
+        self._make_pools()
+        start = total_steps // 2 if decay_start is None else decay_start
+        rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
+        self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
+
+    def _make_pools(self) -> None:
+        """Empty pools, unless there are some of this size already."""
+        if [pool.size for pool in self.pools.values()] == [self.pool_size] * 2:
+            return
+        self.pools.clear()
+        if self.pool_size > 0:
+            for domain in "ab":
+                self.pools[domain] = ImagePool(
+                    self.pool_size,
+                    self.image_size,
+                    dtype=self.dtype_policy.variable_dtype,
+                    name=f"pool_{domain}",
+                )
+
+    def optimizer_variables(self):
+        """One optimizer for both generators, one for both discriminators."""
+        return {
+            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
+            "discriminator": [*self.disc_a.trainable_variables, *self.disc_b.trainable_variables],
+        }
+
+    def train_step(self, batch):
+        full = self.dtype_policy.variable_dtype
+        real_a, real_b = tf.cast(batch["a"], full), tf.cast(batch["b"], full)
+        terms, fake_a, fake_b = self.generator_step(real_a, real_b)
+        if self.pools:
+            fake_a = self.pools["a"].exchange(fake_a, self.draw_seed(0))
+            fake_b = self.pools["b"].exchange(fake_b, self.draw_seed(1))
+        terms |= self.discriminator_step(real_a, real_b, fake_a, fake_b)
+        return self.finish_step(terms)
+
+    def generator_step(self, real_a, real_b) -> tuple[dict[str, Any], Any, Any]:
+        """Updates the generators; returns six unweighted terms, and the fakes of before."""
+        with tf.GradientTape() as tape:
+            if self.identity_weight:
+                # One call translates both: normalisation is per image, so it is the same as two.
+                fake_b, same_b = each(self.gen_ab, real_a, real_b)
+                fake_a, same_a = each(self.gen_ba, real_b, real_a)
+            else:
+                fake_b, same_b = self.gen_ab(real_a, training=True), real_b
+                fake_a, same_a = self.gen_ba(real_b, training=True), real_a
+            reco_a = self.gen_ba(fake_b, training=True)
+            reco_b = self.gen_ab(fake_a, training=True)
+            logits_a = self.disc_a(fake_a, training=True)
+            logits_b = self.disc_b(fake_b, training=True)
+            terms = {
+                "g_a": losses.for_generator(self.gan_loss, logits_a),
+                "g_b": losses.for_generator(self.gan_loss, logits_b),
+                "g_cycle_a": losses.l1(reco_a, real_a),
+                "g_cycle_b": losses.l1(reco_b, real_b),
+                "g_same_a": losses.l1(same_a, real_a),
+                "g_same_b": losses.l1(same_b, real_b),
+            }
+            cycle = terms["g_cycle_a"] + terms["g_cycle_b"]
+            cycle += self.identity_weight * (terms["g_same_a"] + terms["g_same_b"])
+            loss = terms["g_a"] + terms["g_b"] + self.cycle_weight * cycle
+        self.minimize("generator", loss, tape)
+        return terms, fake_a, fake_b
+
+    def discriminator_step(self, real_a, real_b, fake_a, fake_b) -> dict[str, Any]:
+        """Updates the discriminators; returns each one's mean of its terms for real and fake."""
+        domains = (("a", self.disc_a, real_a, fake_a), ("b", self.disc_b, real_b, fake_b))
+        with tf.GradientTape() as tape:
+            terms, penalties = {}, []
+            for stream, (domain, disc, real, fake) in enumerate(domains, start=2):
+                on_real, on_fake = each(disc, real, fake)
+                terms[f"d_{domain}"] = 0.5 * (
+                    losses.on_real(self.gan_loss, on_real) + losses.on_fake(self.gan_loss, on_fake)
+                )
+                if self.gradient_penalty:
+                    seed = self.draw_seed(stream)
+                    penalties.append(losses.gradient_penalty(disc, real, fake, seed))
+            loss = tf.add_n(list(terms.values()))
+            if penalties:
+                loss += 0.5 * self.gradient_penalty * tf.add_n(penalties)
+        self.minimize("discriminator", loss, tape)
+        if self.clip_weights is not None:
+            for variable in self.optimizer_variables()["discriminator"]:
+                variable.assign(
+                    tf.clip_by_value(variable.value, -self.clip_weights, self.clip_weights)
+                )
+        return terms
+
+    def translator(self, direction: str = "a2b") -> keras.Model:
+        """The generator: image (N, H, W, 3) -> image, H, W by 4; of a U-Net (N, S, S, 3)."""
+        self._check_direction(direction)
+        source, target = direction.split("2")
+        gen = self.inference_network(f"gen_{source}{target}")
+        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
+        return keras.Model(image, gen(image, training=False), name=direction)
+
+    # the source's weights, by its names
+
+    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The source's tensors by network and name: (our variable, its layout there)."""
+        return official.tensors(self)
+
+    @classmethod
+    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+        """Constructor arguments that fit the source's tensors; not a U-Net's `image_size`."""
+        return official.architecture(networks)
+
+
+def _check_architecture(system: CycleGAN) -> None:
+    size, levels, depth = system.image_size, system.unet_levels, system.discriminator_depth
+    if system.generator not in ("resnet", "unet"):
+        raise ValueError(f"generator must be resnet or unet, received {system.generator!r}.")
+    if system.discriminator not in ("patch", "pixel"):
+        raise ValueError(
+            f"discriminator must be patch or pixel, received {system.discriminator!r}."
+        )
+    if system.antialias and (system.generator, system.discriminator) != ("resnet", "patch"):
+        raise ValueError(
+            "antialias=True needs generator=resnet and discriminator=patch, received "
+            f"generator={system.generator}, discriminator={system.discriminator}."
+        )
+    for name in ("width", "blocks", "discriminator_width", "discriminator_depth"):
+        if getattr(system, name) < 1:
+            raise ValueError(f"{name} must be at least 1, received {name}={getattr(system, name)}.")
+    if levels < 2:
+        raise ValueError(f"unet_levels must be at least 2, received unet_levels={levels}.")
+    divisor = 4 if system.generator == "resnet" else 2**levels
+    if size % divisor:
+        raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
+    smallest = 3 * 2**depth if system.discriminator == "patch" else 8
+    if size < smallest:
+        raise ValueError(f"image_size must be at least {smallest}, received image_size={size}.")
+
+
+def _check_training(
+    gan_loss: str, pool_size: int, gradient_penalty: float, clip_weights: float | None
+) -> None:
+    if pool_size < 0:
+        raise ValueError(f"pool_size must be at least 0, received pool_size={pool_size}.")
+    if gradient_penalty < 0 or (clip_weights is not None and clip_weights <= 0):
+        raise ValueError(
+            "gradient_penalty must not be negative and clip_weights must be above 0, received "
+            f"gradient_penalty={gradient_penalty}, clip_weights={clip_weights}."
+        )
+    if gan_loss == "wasserstein" and not gradient_penalty and clip_weights is None:
+        raise ValueError(
+            'gan_loss="wasserstein" needs gradient_penalty (10 in its paper) or clip_weights '
+            "(0.01 in its paper): without them the discriminator's terms have no bound."
+        )

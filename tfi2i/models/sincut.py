@@ -1,0 +1,389 @@
+"""SinCUT: contrastive translation learned from one picture of each domain.
+
+Paper: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020,
+arXiv 2007.15651, section 4.4 and appendix.
+Source: taesungp/contrastive-unpaired-translation at commit b3ac297 (`--model sincut`, BSD licence),
+its networks after StyleGAN2 (Karras et al. 2020) without styles.
+
+CUT's losses on small crops: a patch of the translation shall be nearer to the same patch of its
+input than to the patches of the batch's other crops. To this come R1 and an identity loss. Weights
+are drawn from N(0, 1) and scaled whenever they are used (equalised learning rate).
+
+Differs from the source: a translation takes one fixed noise map for each picture size, so it can be
+repeated, and is clipped to [-1, 1], which the source does only as it saves; the keys of PatchNCE
+are taken from the pass that translates, with the same numbers, instead of from a second one; two
+optimizers of the same settings are one.
+
+Shape letters: N images, H W space, S side of a training crop, C channels, P positions, D features.
+"""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfi2i import losses
+from tfi2i.equalized import (
+    Blur,
+    DemodulatedUpConv2D,
+    EqualizedConv2D,
+    EqualizedDense,
+    FixedNoise,
+    NoiseAndBias,
+    ResidualSum,
+    ScaledLeakyReLU,
+    normal,
+)
+from tfi2i.model import ImageTranslator
+from tfi2i.networks import full_input, image_output
+from tfi2i.official import sincut as official
+from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.patches import draw_positions, patch_features, patch_head
+
+TAPS = ("image", "from_rgb", "down", "block0", "block1", "block2")
+"""The encoder's layers, whose maps PatchNCE may compare: the source's 0 to 5."""
+
+# networks
+
+
+def generator_channels(width: int, side: int) -> int:
+    """Channels of the generator's maps of a side in pixels, while it trains."""
+    channels = round(512 * width / side)
+    return min(channels, 512) if side <= 32 else channels
+
+
+def discriminator_channels(width: int, side: int) -> int:
+    """Channels of the discriminator's maps of a side in pixels."""
+    channels = 256 * width // side
+    return min(channels, 384) if side <= 32 else channels
+
+
+def _equalized_conv(x, filters: int, kernel_size: int, name: str, **kwargs):
+    layer = EqualizedConv2D(filters, kernel_size, kernel_initializer=normal(), name=name, **kwargs)
+    return layer(x)
+
+
+def _conv(x, filters: int, kernel_size: int, name: str):
+    """A convolution that keeps the size, zeros around, and the activation."""
+    return ScaledLeakyReLU()(_equalized_conv(x, filters, kernel_size, name, padding="same"))
+
+
+def _residual_block(x, name: str):
+    """(N, H, W, C) -> the same."""
+    y = _conv(_conv(x, x.shape[-1], 3, f"{name}_conv0"), x.shape[-1], 3, f"{name}_conv1")
+    return ResidualSum(name=name)([y, x])
+
+
+def _down_block(x, filters: int, name: str):
+    """(N, H, W, C) -> (N, H/2, W/2, filters); both branches are blurred before they are halved."""
+    y = _conv(x, x.shape[-1], 3, f"{name}_conv0")
+    y = Blur(2, name=f"{name}_blur")(y)
+    y = ScaledLeakyReLU()(_equalized_conv(y, filters, 3, f"{name}_conv1", strides=2))
+    # The source's 1 x 1 convolution has stride 2; here the blur has.
+    skip = Blur(1, 2, name=f"{name}_skip_blur")(x)
+    skip = _equalized_conv(skip, filters, 1, f"{name}_skip", use_bias=False)
+    return ResidualSum(name=name)([y, skip])
+
+
+def generator(side: int, width: int, name: str) -> keras.Model:
+    """Image (N, H, W, 3), noise (N, H, W, 1) -> image (N, H, W, 3), unbounded; H and W even.
+
+    Args:
+        side: of the training images, which decides how many channels there are.
+        width: the source's `ngf`.
+        name: of the model.
+    """
+    image, noise = full_input((None, None, 3), "image"), full_input((None, None, 1), "noise")
+    channels = generator_channels(width, side)
+    x = _conv(image, channels, 1, "from_rgb")
+    x = _down_block(x, generator_channels(width, side // 2), "down")
+    for i in range(6):  # three encode, three decode
+        x = _residual_block(x, f"block{i}")
+    x = Blur(1, name="up_blur")(DemodulatedUpConv2D(channels, name="up")(x))
+    x = ScaledLeakyReLU()(NoiseAndBias(name="up_noise")([x, noise]))
+    return keras.Model([image, noise], image_output(_conv(x, 3, 1, "to_rgb"), None), name=name)
+
+
+def discriminator(side: int, width: int, name: str) -> keras.Model:
+    """Image (N, S, S, 3) -> logits (N, 1).
+
+    Args:
+        side: S, a power of two.
+        width: the source's `ndf`.
+        name: of the model.
+    """
+    image = full_input((side, side, 3), "image")
+    x = _conv(image, discriminator_channels(width, side), 1, "from_rgb")
+    for i in range(int(math.log2(side)) - 2):
+        side //= 2
+        x = _down_block(x, discriminator_channels(width, side), f"down{i}")
+    x = _conv(x, x.shape[-1], 3, "last")
+    channels = x.shape[-1]
+    x = keras.layers.Flatten()(x)
+    x = EqualizedDense(channels, kernel_initializer=normal(), name="dense")(x)
+    x = EqualizedDense(1, kernel_initializer=normal(), name="logits")(ScaledLeakyReLU()(x))
+    return keras.Model(image, x, name=name)
+
+
+def _head_initializer():
+    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
+
+
+# the system
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class SinCUT(ImageTranslator):
+    """SinCUT: CUT on crops of one picture of each domain, with StyleGAN2's layers and R1.
+
+    Args:
+        image_size: side of the training crops, a power of two, at least 8; translators take any
+            size.
+        width: the generator's maps of S x S have 512 width / S channels (the source's `ngf`).
+        discriminator_width: the discriminator's have half as many for it (the source's `ndf`).
+        taps: layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
+            block0, block1, block2 (the source's `nce_layers` 0 to 5).
+        features: of the vectors that are compared (the source's `netF_nc`).
+    """
+
+    loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
+    directions = ("a2b",)
+    inference_networks = ("gen_ab",)
+    official_networks = ("G", "F", "D")
+    smoke = {"image_size": 32, "width": 1, "discriminator_width": 1, "features": 16}
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 64,
+        width: int = 10,
+        discriminator_width: int = 8,
+        taps: tuple[str, ...] = ("image", "down", "block1"),
+        features: int = 256,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.width = width
+        self.discriminator_width = discriminator_width
+        self.taps = taps = tuple(taps)
+        self.features = features
+        _check_architecture(image_size, width, discriminator_width, taps, features)
+        with self.precision():
+            self.gen_ab = gen = generator(image_size, width, "gen_ab")
+            image = gen.inputs[0]
+            maps = [image if tap == "image" else gen.get_layer(tap).output for tap in taps]
+            self.encoder = keras.Model(image, maps, name="encoder")
+            self.gen_and_maps = keras.Model(gen.inputs, [gen.output, *maps], name="gen_and_maps")
+            self.disc_b = discriminator(image_size, discriminator_width, "disc_b")
+            self.heads = [
+                patch_head(one.shape[-1], features, f"head_{tap}", _head_initializer)
+                for tap, one in zip(taps, maps, strict=True)
+            ]
+        self.built = True
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 2e-3,
+        total_steps: int = 100_000,
+        decay_start: int | None = None,
+        epoch_steps: int | None = None,
+        gan_loss: losses.GanLoss = "non_saturating",
+        gan_weight: float = 1.0,
+        nce_weight: float = 4.0,
+        identity_weight: float = 1.0,
+        r1_weight: float = 1.0,
+        patches: int = 1,
+        temperature: float = 0.07,
+        negatives_from_batch: bool = True,
+        ema_decay: float | None = None,
+    ):
+        """Sets the numbers of training; the defaults are the source's, for batches of 16.
+
+        Args:
+            learning_rate: of both optimizers; Adam's betas are 0 and 0.99.
+            total_steps: how long to train; the source's 16 epochs of 100,000 crops.
+            decay_start: the last step at the full rate, from which it falls to 0 at
+                `total_steps`; null: half of `total_steps`, the source's share.
+            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+                source (6,250); null: at every step.
+            gan_loss: the adversarial loss.
+            gan_weight: of the generator's adversarial term.
+            nce_weight: of the mean of the two PatchNCE terms.
+            identity_weight: of the L1 distance of a translated crop of b to itself.
+            r1_weight: of R1, the squared gradient of the logits of real crops, times 1/2.
+            patches: positions of each map that a step compares; two where there would be no other
+                patch to tell one from.
+            temperature: of PatchNCE's softmax.
+            negatives_from_batch: whether all crops of a batch are each other's negatives; else
+                only the positions of one crop.
+            ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
+        """
+        losses.check_gan_loss(gan_loss)
+        if patches < 1 or temperature <= 0:
+            raise ValueError(
+                "patches must be at least 1 and temperature above 0, received "
+                f"patches={patches}, temperature={temperature}."
+            )
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.decay_start = decay_start
+        self.epoch_steps = epoch_steps
+        self.gan_loss = gan_loss
+        self.gan_weight = gan_weight
+        self.nce_weight = nce_weight
+        self.identity_weight = identity_weight
+        self.r1_weight = r1_weight
+        self.patches = patches
+        self.temperature = temperature
+        self.negatives_from_batch = negatives_from_batch
+        self.ema_decay = ema_decay
+        start = total_steps // 2 if decay_start is None else decay_start
+        rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
+        self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.0, beta_2=0.99), ema_decay)
+
+    def optimizer_variables(self):
+        """The source's optimizer of the heads has the generator's settings: here they are one."""
+        heads = [v for head in self.heads for v in head.trainable_variables]
+        return {
+            "discriminator": self.disc_b.trainable_variables,
+            "generator": [*self.gen_ab.trainable_variables, *heads],
+        }
+
+    def train_step(self, batch):
+        real_a, real_b = batch["a"], batch["b"]
+        images, height, width = tf.unstack(tf.shape(real_a)[:3])
+        noise = tf.random.stateless_normal(
+            (2 * images, height, width, 1), self.draw_seed(0), dtype=real_a.dtype
+        )
+        return self.finish_step(self.update(real_a, real_b, noise))
+
+    def update(self, real_a, real_b, noise) -> dict[str, Any]:
+        """Updates discriminator, then generator and heads; returns the unweighted terms.
+
+        Args:
+            real_a: (N, S, S, 3).
+            real_b: (N, S, S, 3).
+            noise: (2 N, S, S, 1), for the translations of a and then of b.
+        """
+        with tf.GradientTape() as tape:
+            both = tf.concat([real_a, real_b], 0)
+            translated, *key_maps = self.gen_and_maps([both, noise], training=True)
+            fake_b, same_b = tf.split(translated, 2)
+            with tape.stop_recording():
+                terms = self.discriminator_step(real_b, fake_b)
+            logits = self.disc_b(fake_b, training=True)
+            # Keras gives one map without a list around it.
+            query_maps = tf.nest.flatten(self.encoder(translated, training=True))
+            nce, nce_same = self.contrast(key_maps, query_maps)
+            terms |= {
+                "g_gan": losses.for_generator(self.gan_loss, logits),
+                "g_nce": nce,
+                "g_nce_same": nce_same,
+                "g_same": losses.l1(same_b, real_b),
+            }
+            loss = self.gan_weight * terms["g_gan"] + self.identity_weight * terms["g_same"]
+            loss += self.nce_weight * (nce + nce_same) / 2
+        self.minimize("generator", loss, tape)
+        return terms
+
+    def discriminator_step(self, real_b, fake_b) -> dict[str, Any]:
+        """Updates the discriminator; returns its three unweighted terms."""
+        with tf.GradientTape() as tape:
+            real = losses.on_real(self.gan_loss, self.disc_b(real_b, training=True))
+            fake = losses.on_fake(self.gan_loss, self.disc_b(fake_b, training=True))
+            r1 = losses.r1_penalty(lambda image: self.disc_b(image, training=True), real_b)
+            loss = (real + fake + self.r1_weight * r1) / 2
+        self.minimize("discriminator", loss, tape)
+        return {"d_real": real, "d_fake": fake, "d_r1": r1}
+
+    def contrast(self, key_maps, query_maps) -> list[Any]:
+        """PatchNCE of the translated a against a, and of the translated b against b.
+
+        Args:
+            key_maps: the taps' maps of the images, a and then b (2 N, H, W, C).
+            query_maps: those of their translations.
+        """
+        halves = [[tf.split(one, 2) for one in maps] for maps in (key_maps, query_maps)]
+        results = []
+        for half in range(2):
+            keys, queries = ([split[half] for split in maps] for maps in halves)
+            positions = self.positions(keys, half)
+            features = [patch_features(maps, self.heads, positions) for maps in (queries, keys)]
+            per_tap = [
+                losses.patch_nce(self._grouped(query), self._grouped(key), self.temperature)
+                for query, key in zip(*features, strict=True)
+            ]
+            results.append(tf.add_n(per_tap) / len(per_tap))
+        return results
+
+    def positions(self, maps, half: int) -> list[Any]:
+        """The positions (P,) of each map (N, H, W, C) that this step compares; half is 0 or 1."""
+        together = tf.shape(maps[0])[0] if self.negatives_from_batch else 1
+        # A patch that is alone in its group has nothing to differ from: its loss is always 0.
+        count = tf.maximum(self.patches, -(-2 // together))
+        return draw_positions(maps, count, self.draw_seed(1 + half))
+
+    def _grouped(self, features):
+        """Features (N, P, D) by groups of negatives: (1, N P, D) or as they are."""
+        if self.negatives_from_batch:
+            return tf.reshape(features, (1, -1, features.shape[-1]))
+        return features
+
+    def translator(self, direction: str = "a2b") -> keras.Model:
+        """Generator with fixed noise, clipped: image (N, H, W, 3) -> image, H and W even."""
+        self._check_direction(direction)
+        gen = self.inference_network("gen_ab")
+        with self.precision():
+            image = full_input((None, None, 3), "image")
+            noise = FixedNoise(dtype=gen.inputs[1].dtype, name="noise")(image)
+            translation = image_output(gen([image, noise], training=False), "hard_tanh")
+        return keras.Model(image, translation, name=direction)
+
+    # the source's weights, by its names
+
+    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The source's tensors by network and name: (our variable, its layout there)."""
+        return official.tensors(self)
+
+    @classmethod
+    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+        """Constructor arguments that fit the source's tensors; `taps` cannot be told from them."""
+        config = official.architecture(networks)
+        sides = [config["image_size"] >> i for i in range(official.blocks(networks["D"]) + 1)]
+        official.check_channels(
+            networks,
+            [generator_channels(config["width"], side) for side in sides[:2]],
+            [discriminator_channels(config["discriminator_width"], side) for side in sides],
+        )
+        return config
+
+
+def _check_architecture(
+    image_size: int, width: int, discriminator_width: int, taps: tuple[str, ...], features: int
+) -> None:
+    if image_size < 8 or image_size & (image_size - 1):
+        raise ValueError(
+            f"image_size must be a power of two from 8 on, received image_size={image_size}: the "
+            "discriminator halves it down to 4."
+        )
+    if features < 1:
+        raise ValueError(f"features must be at least 1, received features={features}.")
+    for name, value, channels in (
+        ("width", width, generator_channels(width, image_size)),
+        (
+            "discriminator_width",
+            discriminator_width,
+            discriminator_channels(discriminator_width, image_size),
+        ),
+    ):
+        if channels < 1:
+            raise ValueError(
+                f"{name}={value} leaves no channels at image_size={image_size}; raise it."
+            )
+    unknown = [tap for tap in taps if tap not in TAPS]
+    if not taps or unknown or len(set(taps)) < len(taps):
+        raise ValueError(f"taps must be different ones of {', '.join(TAPS)}, received taps={taps}.")

@@ -1,0 +1,420 @@
+"""U-GAT-IT: attention by class activation maps, and normalisation that chooses its kind.
+
+Paper: Kim et al., "U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive
+Layer-Instance Normalization for Image-to-Image Translation", ICLR 2020, arXiv 1907.10830.
+Source: znxlwm/UGATIT-pytorch at commit b8c4251 (MIT licence).
+
+Each generator and discriminator weighs its features by the weights of a small classifier inside it:
+of the generator's domain against the other, or of real against fake.
+
+Differs from the source: the default is the light version, whose six networks have 134 million
+weights (the source's default and the paper's results are full, 671 million); the depths of the
+discriminators can be chosen.
+
+The paper's results come from its TensorFlow code (taki0112/UGATIT), from which the source differs:
+kernels start from U(-1/sqrt(fan_in), 1/sqrt(fan_in)) instead of N(0, 0.02); no convolution of a
+generator but the 1 x 1 has a bias; weight decay is on all weights, not on kernels alone; the
+classifiers of mean and maximum are two instead of one, and weigh by raw weights; AdaLIN's rho
+starts at 0.9 and may reach 1, instead of at 1 less 0.1; its variances are unbiased, and the
+encoder's normalisation has no scale and shift; 4 x 4 convolutions of stride 1 shrink the map by 1;
+discriminators and generators see the same images in a step; the rate falls at every step.
+
+Shape letters: N images, H W space (h w = H/4 W/4), C = width (the sources' `ch`), K channels.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfi2i import losses
+from tfi2i.layers import (
+    LeakyReLU,
+    ReflectionPad2D,
+    SpectralDense,
+    bias_initializer,
+    kernel_initializer,
+)
+from tfi2i.model import ImageTranslator
+from tfi2i.networks import (
+    SLOPE,
+    full_input,
+    image_output,
+    residual_block,
+    spectral_conv,
+    style_mlp,
+)
+from tfi2i.normalization import LIN, AdaLIN, InstanceNormalization
+from tfi2i.official import ugatit as official
+from tfi2i.optimizers import CoupledAdam, LinearDecay
+
+HEADS = ("local", "global", "cam_local", "cam_global")
+
+# networks
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class ClassActivationMap(keras.layers.Layer):
+    """Features (N, h, w, K) -> attended features (N, h, w, K), logits (N, 2) of mean and maximum.
+
+    With u and v the raw weights that make the logits of each channel's mean and maximum, attended
+    is conv1x1(concat(x u, x v)). The activation that follows is the caller's.
+
+    Args:
+        spectral: divides the weights by their spectral norm for the logits, not for the features.
+    """
+
+    def __init__(self, spectral: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.spectral = spectral
+
+    def build(self, input_shape):
+        channels, policy = input_shape[-1], self.dtype_policy
+        self.mean_logit = self._classifier("mean_logit")
+        self.max_logit = self._classifier("max_logit")
+        for classifier in (self.mean_logit, self.max_logit):
+            classifier.build((None, channels))
+        self.mix = keras.layers.Conv2D(
+            channels,
+            1,
+            kernel_initializer=kernel_initializer(),
+            bias_initializer=bias_initializer(2 * channels),
+            dtype=policy,
+            name="mix",
+        )
+        self.mix.build((None, None, None, 2 * channels))
+
+    def _classifier(self, name: str) -> keras.layers.Layer:
+        if self.spectral:
+            return SpectralDense(1, use_bias=False, dtype=self.dtype_policy, name=name)
+        return keras.layers.Dense(
+            1,
+            use_bias=False,
+            kernel_initializer=kernel_initializer(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(self, x, training=False):
+        mean_logit = self.mean_logit(tf.reduce_mean(x, (1, 2)), training=training)
+        max_logit = self.max_logit(tf.reduce_max(x, (1, 2)), training=training)
+        kernels = [tf.convert_to_tensor(c.kernel) for c in (self.mean_logit, self.max_logit)]
+        weights = tf.cast(tf.concat(kernels, 0)[:, 0], x.dtype)
+        attended = self.mix(tf.concat([x, x], -1) * weights)
+        return attended, tf.concat([mean_logit, max_logit], -1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape, (input_shape[0], 2)
+
+    def get_config(self):
+        return {**super().get_config(), "spectral": self.spectral}
+
+
+def _conv(x, filters: int, kernel_size: int, strides: int, name: str):
+    """Reflection by half the kernel, then a convolution without bias."""
+    x = ReflectionPad2D(kernel_size // 2, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        use_bias=False,
+        kernel_initializer=kernel_initializer(),
+        name=name,
+    )(x)
+
+
+def _adaptive_block(x, gamma, beta, name: str):
+    """A residual block of (N, h, w, K) whose normalisation the image's gamma, beta (N, K) scale."""
+    y = _conv(x, x.shape[-1], 3, 1, f"{name}_conv0")
+    y = keras.layers.ReLU()(AdaLIN(mixing="clip", name=f"{name}_norm0")(y, gamma, beta))
+    y = _conv(y, x.shape[-1], 3, 1, f"{name}_conv1")
+    y = AdaLIN(mixing="clip", name=f"{name}_norm1")(y, gamma, beta)
+    return keras.layers.Add(name=name)([x, y])
+
+
+def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
+    """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], CAM logits (N, 2)."""
+    image = x = full_input((side, side, 3), "image")
+    layers = (("conv0", width, 7, 1), ("down0", 2 * width, 3, 2), ("down1", 4 * width, 3, 2))
+    for layer, filters, kernel_size, strides in layers:
+        x = _conv(x, filters, kernel_size, strides, layer)
+        x = keras.layers.ReLU()(InstanceNormalization(name=f"{layer}_norm")(x))
+    for i in range(blocks):
+        x = residual_block(x, f"block{i}", kernel_initializer, use_bias=False)
+    x, cam_logits = ClassActivationMap(name="cam")(x)
+    x = keras.layers.ReLU(name="attention")(x)
+    gamma, beta = style_mlp(x, light)
+    for i in range(blocks):
+        x = _adaptive_block(x, gamma, beta, f"adaptive{i}")
+    for i in range(2):
+        x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
+        x = _conv(x, x.shape[-1] // 2, 3, 1, f"up{i}")
+        x = keras.layers.ReLU()(LIN(mixing="clip", name=f"up{i}_norm")(x))
+    x = _conv(x, 3, 7, 1, "to_rgb")
+    return keras.Model(image, [image_output(x, "tanh"), cam_logits], name=name)
+
+
+def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
+    """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch, and CAM logits (N, 2).
+
+    Args:
+        side: H and W.
+        width: channels of the first layer.
+        depth: layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
+            see 286 x 286.
+        name: of the model.
+    """
+    image = x = full_input((side, side, 3), "image")
+    for i in range(depth - 1):
+        strides = 2 if i < depth - 2 else 1
+        x = LeakyReLU(SLOPE)(spectral_conv(x, width * 2**i, strides, f"conv{i}"))
+    x, cam_logits = ClassActivationMap(spectral=True, name="cam")(x)
+    x = LeakyReLU(SLOPE, name="attention")(x)
+    logits = spectral_conv(x, 1, 1, "logits", use_bias=False)
+    return keras.Model(image, [logits, cam_logits], name=name)
+
+
+# the system
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class UGATIT(ImageTranslator):
+    """U-GAT-IT: attention in generators and discriminators, two discriminators for each domain.
+
+    Args:
+        image_size: side of the training images, a multiple of 4; at least 96 for `global_depth` 7,
+            48 for 6.
+        width: channels of the first layer (the source's `ch`).
+        blocks: residual blocks before the attention, and as many after it (the source's `n_res`).
+        light: pools before the style MLP. The full version (false), the source's default, ties the
+            translators to `image_size`, and at 256 has 279 million weights a generator.
+        global_depth: layers of the discriminators that see nearly the whole image, at least 3.
+        local_depth: layers of the discriminators of patches, at least 3.
+    """
+
+    loss_names = (
+        *("d_local", "d_global", "d_cam"),
+        *("g_local", "g_global", "g_cam"),
+        *("g_cycle", "g_same", "g_aux"),
+    )
+    inference_networks = ("gen_ab", "gen_ba")
+    official_networks = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
+    # With a smaller width all of a LIN's rho, which start at 0, might be clipped to 0.
+    smoke = {"image_size": 32, "width": 16, "blocks": 1, "global_depth": 5, "local_depth": 4}
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 256,
+        width: int = 64,
+        blocks: int = 4,
+        light: bool = True,
+        global_depth: int = 7,
+        local_depth: int = 5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.image_size = image_size
+        self.width = width
+        self.blocks = blocks
+        self.light = light
+        self.global_depth = global_depth
+        self.local_depth = local_depth
+        _check_architecture(self)
+        side = None if light else image_size
+        with self.precision():
+            self.gen_ab = generator(side, width, blocks, light, "gen_ab")
+            self.gen_ba = generator(side, width, blocks, light, "gen_ba")
+            self.disc_global_a = discriminator(image_size, width, global_depth, "disc_global_a")
+            self.disc_global_b = discriminator(image_size, width, global_depth, "disc_global_b")
+            self.disc_local_a = discriminator(image_size, width, local_depth, "disc_local_a")
+            self.disc_local_b = discriminator(image_size, width, local_depth, "disc_local_b")
+        self.built = True
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 1e-4,
+        total_steps: int = 1_000_000,
+        decay_start: int | None = None,
+        l2: float = 1e-4,
+        gan_loss: losses.GanLoss = "least_squares",
+        adv_weight: float = 1.0,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 10.0,
+        cam_weight: float = 1000.0,
+        ema_decay: float | None = None,
+    ):
+        """Sets the numbers of training; the defaults are the paper's and the source's.
+
+        Args:
+            learning_rate: of both optimizers.
+            total_steps: how long to train.
+            decay_start: the last step at the full rate, from which it falls to 0 at
+                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
+            l2: coupled weight decay, added to the gradient of every variable.
+            gan_loss: the adversarial loss; the paper's is least squares.
+            adv_weight: of the adversarial terms, those of the discriminators' CAM logits among
+                them.
+            cycle_weight: of the L1 distance after there and back.
+            identity_weight: of the L1 distance of an image translated into its own domain.
+            cam_weight: of the cross-entropy of the generators' classifiers.
+            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+        """
+        losses.check_gan_loss(gan_loss)
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.decay_start = decay_start
+        self.l2 = l2
+        self.gan_loss = gan_loss
+        self.adv_weight = adv_weight
+        self.cycle_weight = cycle_weight
+        self.identity_weight = identity_weight
+        self.cam_weight = cam_weight
+        self.ema_decay = ema_decay
+        start = total_steps // 2 if decay_start is None else decay_start
+        rate = LinearDecay(learning_rate, total_steps, start)
+        self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5, l2=l2), ema_decay)
+
+    def optimizer_variables(self):
+        """One optimizer for all four discriminators, one for both generators."""
+        groups = {
+            "discriminator": (
+                *(self.disc_global_a, self.disc_local_a),
+                *(self.disc_global_b, self.disc_local_b),
+            ),
+            "generator": (self.gen_ab, self.gen_ba),
+        }
+        return {
+            name: [v for net in networks for v in net.trainable_variables]
+            for name, networks in groups.items()
+        }
+
+    def discriminate(self, domain: str, image) -> dict[str, Any]:
+        """Logits of `image` under domain "a" or "b", by `HEADS`; power iterations run."""
+        logits = {}
+        for scope in ("local", "global"):
+            disc = getattr(self, f"disc_{scope}_{domain}")
+            logits[scope], logits[f"cam_{scope}"] = disc(image, training=True)
+        return logits
+
+    def train_step(self, batch):
+        full = self.dtype_policy.variable_dtype
+        real_a, real_b = tf.cast(batch["a"], full), tf.cast(batch["b"], full)
+        terms = self.discriminator_step(real_a, real_b)
+        terms |= self.generator_step(real_a, real_b)
+        return self.finish_step({name: _sum(terms, f"{name}_") for name in self.loss_names})
+
+    def discriminator_step(self, real_a, real_b) -> dict[str, Any]:
+        """Updates the discriminators; returns 16 unweighted terms, `d_local_a_real` and so on."""
+        fake_b, _ = self.gen_ab(real_a, training=True)
+        fake_a, _ = self.gen_ba(real_b, training=True)
+        with tf.GradientTape() as tape:
+            terms = {}
+            for domain, real, fake in (("a", real_a, fake_a), ("b", real_b, fake_b)):
+                on_real = self.discriminate(domain, real)
+                on_fake = self.discriminate(domain, fake)
+                for head in HEADS:
+                    key = f"d_{head}_{domain}"
+                    terms[f"{key}_real"] = losses.on_real(self.gan_loss, on_real[head])
+                    terms[f"{key}_fake"] = losses.on_fake(self.gan_loss, on_fake[head])
+            loss = self.adv_weight * tf.add_n(list(terms.values()))
+        self.minimize("discriminator", loss, tape)
+        return terms
+
+    def generator_step(self, real_a, real_b) -> dict[str, Any]:
+        """Updates the generators; returns 16 unweighted terms, `g_local_a`, `g_cycle_a` and so on.
+
+        A generator's classifier shall tell images to translate ("source") from images of the
+        domain that it translates to ("own").
+        """
+        with tf.GradientTape() as tape:
+            # One call makes both: normalisation is per image, so it is the same as two.
+            (fake_b, same_b), cams_b = _each(self.gen_ab, real_a, real_b)
+            (fake_a, same_a), cams_a = _each(self.gen_ba, real_b, real_a)
+            reco_a, _ = self.gen_ba(fake_b, training=True)
+            reco_b, _ = self.gen_ab(fake_a, training=True)
+            terms = {}
+            for domain, real, fake, reco, same, (cam_source, cam_own) in (
+                ("a", real_a, fake_a, reco_a, same_a, cams_a),
+                ("b", real_b, fake_b, reco_b, same_b, cams_b),
+            ):
+                for head, logits in self.discriminate(domain, fake).items():
+                    terms[f"g_{head}_{domain}"] = losses.for_generator(self.gan_loss, logits)
+                terms[f"g_cycle_{domain}"] = losses.l1(reco, real)
+                terms[f"g_same_{domain}"] = losses.l1(same, real)
+                terms[f"g_aux_{domain}_source"] = losses.binary_cross_entropy(cam_source, 1.0)
+                terms[f"g_aux_{domain}_own"] = losses.binary_cross_entropy(cam_own, 0.0)
+            loss = self.adv_weight * tf.add_n([_sum(terms, f"g_{head}_") for head in HEADS])
+            loss += self.cycle_weight * _sum(terms, "g_cycle_")
+            loss += self.identity_weight * _sum(terms, "g_same_")
+            loss += self.cam_weight * _sum(terms, "g_aux_")
+        self.minimize("generator", loss, tape)
+        for rho in self._rhos():
+            rho.assign(tf.clip_by_value(rho.value, 0, 1))
+        return terms
+
+    def _rhos(self) -> list[Any]:
+        """What mixes instance and layer normalisation in the generators."""
+        layers = [*self.gen_ab.layers, *self.gen_ba.layers]
+        return [layer.rho for layer in layers if isinstance(layer, LIN | AdaLIN)]
+
+    def translator(self, direction: str = "a2b") -> keras.Model:
+        """The generator's image: (N, H, W, 3) -> the same, H, W by 4; the full version's are S."""
+        gen = self._inference_generator(direction)
+        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
+        translation, _ = gen(image, training=False)
+        return keras.Model(image, translation, name=direction)
+
+    def attention(self, image, direction: str = "a2b"):
+        """The paper's heat map, attended features summed: (N, H, W, 3) -> (N, h, w)."""
+        gen = self._inference_generator(direction)
+        attended = keras.Model(gen.input, gen.get_layer("attention").output)
+        return tf.reduce_sum(tf.cast(attended(image, training=False), tf.float32), -1)
+
+    def _inference_generator(self, direction: str) -> keras.Model:
+        self._check_direction(direction)
+        return self.inference_network(f"gen_{direction[0]}{direction[-1]}")
+
+    # the source's weights, by its names
+
+    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The source's tensors by network and name: (our variable, its layout there)."""
+        return official.tensors(self)
+
+    @classmethod
+    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+        """Constructor arguments that fit the source's tensors."""
+        return official.architecture(networks)
+
+
+def _each(network: keras.Model, *inputs) -> list[Any]:
+    """Each output of the network as a list, of several inputs of one batch size, in one call."""
+    outputs = network(tf.concat(inputs, 0), training=True)
+    return [tf.split(output, len(inputs)) for output in outputs]
+
+
+def _sum(terms: dict[str, Any], prefix: str):
+    return tf.add_n([value for name, value in terms.items() if name.startswith(prefix)])
+
+
+def _check_architecture(system: UGATIT) -> None:
+    size, width, blocks = system.image_size, system.width, system.blocks
+    depths = f"global_depth={system.global_depth}, local_depth={system.local_depth}"
+    if width < 1 or blocks < 1:
+        raise ValueError(
+            f"width and blocks must be at least 1, received width={width}, blocks={blocks}."
+        )
+    if min(system.global_depth, system.local_depth) < 3:
+        raise ValueError(
+            f"global_depth and local_depth must be at least 3, received {depths}: one layer of "
+            "stride 2, one of stride 1 and the logits."
+        )
+    # After the halvings two 4 x 4 convolutions stand, which need maps of 3 x 3.
+    smallest = 3 * 2 ** (max(system.global_depth, system.local_depth) - 2)
+    if size % 4 or size < smallest:
+        raise ValueError(
+            f"image_size must be a multiple of 4 and at least {smallest} for {depths}, received "
+            f"image_size={size}."
+        )
