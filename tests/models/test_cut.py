@@ -2,47 +2,24 @@
 
 import inspect
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i import layers, losses, patches
 from tfi2i.errors import InputError
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.normalization import InstanceNormalization
-from tfi2i.weights import export_official, load_official, to_official
-
-FIXTURES = Path(__file__).parent.parent / "fixtures"
-
-
-def read(name):
-    with np.load(FIXTURES / f"{name}.npz") as file:
-        return {key: file[key] for key in file.files}
+from tfi2i.weights import export_official, load_official
 
 
 def under(prefix, fixture):
     return {
         key.removeprefix(prefix): value for key, value in fixture.items() if key.startswith(prefix)
     }
-
-
-def nested(fixture, prefix):
-    """{net: {name: array}} of the keys prefix/net/name."""
-    return {net: under(f"{prefix}/{net}/", fixture) for net in "GFD"}
-
-
-def channels_last(array):
-    return array.transpose(0, 2, 3, 1)
-
-
-def near(ours, theirs, relative, what):
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    assert ours.shape == theirs.shape, what
-    worst = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12)
-    assert worst <= relative, f"{what}: {worst:.2e} of the largest value"
 
 
 # networks
@@ -212,26 +189,8 @@ def trained(official, system, compared):
     for t in range(3):
         drawn = [*positions_of(official, t, "X"), *positions_of(official, t, "Y")]
         terms.append({name: float(value) for name, value in step(*drawn).items()})
-        first = first or gradients(system)
+        first = first or first_gradients(system)
     return terms, first
-
-
-def gradients(system):
-    """The first step's gradients, from Adam's first moments, by the official names."""
-    moments = {}
-    for name, variables in system.optimizer_variables().items():
-        optimizer = system.optimizers[name]
-        for variable in variables:
-            moment = optimizer._momentums[optimizer._get_variable_index(variable)]
-            moments[id(variable)] = np.array(moment) / (1 - optimizer.beta_1)
-    return {
-        net: {
-            name: to_official(moments[id(variable)], layout)
-            for name, (variable, layout) in tensors.items()
-            if layout != "constant"
-        }
-        for net, tensors in system.official_weights().items()
-    }
 
 
 def test_translations_and_pooled_features_equal_the_official_ones(official, compared):

@@ -1,12 +1,12 @@
 """CycleGAN against the official code's numbers, its history of fakes, and its variants."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i.errors import InputError
 from tfi2i.models.cyclegan import (
@@ -17,41 +17,15 @@ from tfi2i.models.cyclegan import (
     unet_generator,
 )
 from tfi2i.official import cyclegan as names
-from tfi2i.weights import export_official, from_official, load_official, to_official
+from tfi2i.weights import export_official, from_official, load_official
 
-FIXTURES = Path(__file__).parent.parent / "fixtures"
 SMALL_UNET: dict[str, Any] = {"image_size": 16, "width": 2, "generator": "unet", "unet_levels": 3}
 SMALL_PIXEL: dict[str, Any] = {"discriminator": "pixel", "discriminator_width": 2}
 
 
-def fixture(name):
-    with np.load(FIXTURES / f"{name}.npz") as file:
-        return {key: file[key] for key in file.files}
-
-
 @pytest.fixture(scope="module")
 def official():
-    return fixture("cyclegan_step")
-
-
-def nested(official, prefix):
-    """{net: {name: array}} of the keys prefix/net/name."""
-    tree: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in official.items():
-        if key.startswith(f"{prefix}/"):
-            net, name = key.removeprefix(f"{prefix}/").split("/")
-            tree.setdefault(net, {})[name] = value
-    return tree
-
-
-def channels_last(array):
-    return array.transpose(0, 2, 3, 1)
-
-
-def near(ours, theirs, relative, what):
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
-    assert worst <= relative, f"{what}: {worst:.2e} of the largest value"
+    return read("cyclegan_step")
 
 
 # parity
@@ -76,24 +50,8 @@ def trained(official):
         losses.append({name: float(value) for name, value in step(batch).items()})
         for tracker in system.trackers.values():
             tracker.reset_state()
-        gradients = gradients or first_moments(system)
+        gradients = gradients or first_gradients(system)
     return images, losses, gradients, system
-
-
-def first_moments(system):
-    """Adam's first moments, doubled: after one step they are the gradients; official layouts."""
-    moments = {}
-    for optimizer, variables in system.optimizer_variables().items():
-        adam = system.optimizers[optimizer]
-        for variable in variables:
-            moments[id(variable)] = np.array(adam._momentums[adam._get_variable_index(variable)])
-    return {
-        net: {
-            name: to_official(moments[id(variable)] / 0.5, layout)
-            for name, (variable, layout) in tensors.items()
-        }
-        for net, tensors in system.official_weights().items()
-    }
 
 
 def test_translations_equal_the_official_ones(official, trained):
@@ -133,7 +91,7 @@ def test_the_step_keeps_its_fakes(trained):
 
 
 def test_the_unet_equals_the_official_one():
-    official = fixture("pix2pix_unet_instance")
+    official = read("pix2pix_unet_instance")
     network = unet_generator(64, 4, 6, "network")
     for name, (variable, layout) in names.layers(network, names.unet_names(6)).items():
         variable.assign(from_official(official[f"w/{name}"], layout))
@@ -142,7 +100,7 @@ def test_the_unet_equals_the_official_one():
 
 
 def test_the_pixel_discriminator_equals_the_official_one():
-    official = fixture("pixel_discriminator")
+    official = read("pixel_discriminator")
     network = pixel_discriminator(8, "network")
     for name, (variable, layout) in names.layers(network, names.PIXEL_NAMES).items():
         variable.assign(from_official(official[f"w/{name}"], layout))
@@ -177,7 +135,7 @@ def replayed_draws(official):
 
 @pytest.mark.parametrize("batch", [1, 4, 20])
 def test_the_pool_decides_as_the_official_one_whatever_the_batch(batch):
-    official = fixture("image_pool")
+    official = read("image_pool")
     size, turns = int(official["pool_size"]), list(replayed_draws(official))
     pool, returned = np.full(size, np.nan), []
     for start in range(0, 20, batch):

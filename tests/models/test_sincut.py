@@ -1,46 +1,23 @@
 """SinCUT against the official code's numbers, and what is its own: R1, noise, single patches."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i import equalized, patches
 from tfi2i.errors import InputError
 from tfi2i.models.sincut import SinCUT
 from tfi2i.weights import export_official, load_official, to_official
 
-FIXTURE = Path(__file__).parent.parent / "fixtures" / "sincut_step.npz"
 TINY = {**SinCUT.smoke, "image_size": 8}
 
 
 @pytest.fixture(scope="module")
 def official():
-    with np.load(FIXTURE) as file:
-        return {key: file[key] for key in file.files}
-
-
-def nested(official, prefix):
-    """{net: {name: array}} of the keys prefix/net/name."""
-    tree = {}
-    for key, value in official.items():
-        if key.startswith(f"{prefix}/"):
-            net, name = key.removeprefix(f"{prefix}/").split("/")
-            tree.setdefault(net, {})[name] = value
-    return tree
-
-
-def channels_last(array):
-    return array.transpose(0, 2, 3, 1)
-
-
-def near(ours, theirs, relative, what):
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    assert ours.shape == theirs.shape, what
-    worst = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12)
-    assert worst <= relative, f"{what}: {worst:.2e} of the largest value"
+    return read("sincut_step")
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +55,6 @@ def test_forward_outputs_equal_the_official_ones(official, system):
                 near(ours[:, 0], theirs, 1e-4, f"{name}_{kind} {tap}")
 
 
-def gradients(system):
-    """Adam's first moments, which with beta_1 = 0 are the gradients, by the official names."""
-    moments = {}
-    for name, variables in system.optimizer_variables().items():
-        optimizer = system.optimizers[name]
-        for variable in variables:
-            moment = optimizer._momentums[optimizer._get_variable_index(variable)]
-            moments[id(variable)] = np.array(moment)
-    return {
-        net: {
-            name: to_official(moments[id(variable)], layout)
-            for name, (variable, layout) in tensors.items()
-            if id(variable) in moments
-        }
-        for net, tensors in system.official_weights().items()
-    }
-
-
 @pytest.fixture(scope="module")
 def trained(official, settings, system):
     """Two steps, compiled: the terms of each, and the gradients of the first."""
@@ -121,7 +80,7 @@ def trained(official, settings, system):
         noise = tf.constant(channels_last(official[f"step{t}/noise"]))
         found = step(noise, *map(tf.constant, drawn))
         terms.append({name: float(value) for name, value in found.items()})
-        first = first or gradients(system)
+        first = first or first_gradients(system)
     return terms, first
 
 
@@ -224,7 +183,7 @@ def test_r1_trains_the_discriminator_by_its_second_derivatives():
         kernel.assign_add(shift * direction)
         system.r1_weight = r1_weight
         terms = system.discriminator_step(image, -image)
-        slope = gradients(system)["D"]["convs.1.conv2.1.weight"]
+        slope = first_gradients(system)["D"]["convs.1.conv2.1.weight"]
         return float(terms["d_r1"]), np.sum(slope * to_official(direction, "conv"))
 
     by_differences = (step(0.0, 1e-6)[0] - step(0.0, -1e-6)[0]) / 2e-6

@@ -1,34 +1,21 @@
 """U-GAT-IT against the official code's numbers, its attention, and the clipping of its rho."""
 
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i.errors import InputError
 from tfi2i.models.ugatit import UGATIT, ClassActivationMap, discriminator, generator
-from tfi2i.weights import export_official, load_official, to_official
-
-FIXTURE = Path(__file__).parent.parent / "fixtures" / "ugatit_s96_ch4_full.npz"
+from tfi2i.weights import export_official, load_official
 
 
 @pytest.fixture(scope="module")
 def official():
-    with np.load(FIXTURE) as file:
-        return {key: file[key] for key in file.files}
-
-
-def nested(official, prefix):
-    """{net: {name: array}} of the keys prefix/net/name."""
-    tree = {}
-    for key, value in official.items():
-        if key.startswith(f"{prefix}/"):
-            net, name = key.removeprefix(f"{prefix}/").split("/")
-            tree.setdefault(net, {})[name] = value
-    return tree
+    return read("ugatit_s96_ch4_full")
 
 
 def images(official, dtype="float32"):
@@ -49,16 +36,6 @@ def loaded(official, dtype):
     )
     load_official(system, nested(official, "state"))
     return system
-
-
-def channels_last(array):
-    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
-
-
-def near(ours, theirs, relative, what):
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    worst = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12)
-    assert worst <= relative, f"{what}: {worst:.2e} of the largest value"
 
 
 # parity, forward
@@ -127,26 +104,11 @@ def trained(official):
         terms.append({name: float(value) for name, value in step().items()})
         if after is None:
             after = export_official(system)
-            gradients = first_gradients(system, before)
+            gradients = {
+                net: {name: value - 1e-4 * before[net][name] for name, value in tensors.items()}
+                for net, tensors in first_gradients(system).items()
+            }
     return terms, before, after, gradients
-
-
-def first_gradients(system, before):
-    """By official name and layout: Adam's first moment is then (1 - beta_1) (gradient + l2 w)."""
-    moments = {}
-    for name, variables in system.optimizer_variables().items():
-        optimizer = system.optimizers[name]
-        for variable in variables:
-            moment = optimizer._momentums[optimizer._get_variable_index(variable)]
-            moments[id(variable)] = np.array(moment)
-    return {
-        net: {
-            name: to_official(moments[id(variable)], layout) / 0.5 - 1e-4 * before[net][name]
-            for name, (variable, layout) in tensors.items()
-            if id(variable) in moments
-        }
-        for net, tensors in system.official_weights().items()
-    }
 
 
 def our_term(name):

@@ -196,15 +196,16 @@ def _sum_up(comparison: dict[str, Any]) -> None:
     reference = next(e for e in systems if e["name"] == comparison["options"]["reference"])
     per_step = [one["seconds_per_step"] for one in reference["rounds"]]
     for entry in systems:
-        # Of one round: what slows the machine for a while then slows both.
         ratios = [
             one["seconds_per_step"] / seconds
             for one, seconds in zip(entry["rounds"], per_step, strict=True)
         ]
         memory = [one["memory_mb"] for one in entry["rounds"] if one["memory_mb"] is not None]
+        # The quickest round: what else the machine does can only slow a step.
+        quickest = min(one["seconds_per_step"] for one in entry["rounds"])
         entry["cost"] = {
-            "seconds_per_step": statistics.median(per_step) * statistics.median(ratios),
-            "ratio": statistics.median(ratios),
+            "seconds_per_step": quickest,
+            "ratio": quickest / min(per_step),
             "ratio_low": min(ratios),
             "ratio_high": max(ratios),
             "memory_mb": statistics.median(memory) if memory else None,

@@ -25,8 +25,8 @@ NOTES = """\
 Parameters: of all translators / of all that is trained. GMAC: billions of multiply-accumulates \
 from one picture a to b, at the side that the system is trained on / at 256; each multiplication \
 of a convolution or matrix product once, nothing else. Memory: the most that training adds to a \
-process. Time of a step: loading included, in units of {reference}; the median of rounds that take \
-the systems in turn, with their range."""
+process. Time of a step: loading included, in units of {reference}; the quickest of rounds that \
+take the systems in turn, and the range over rounds."""
 TRAINING_NOTES = """\
 Trained with seed {seed} for {length}, of which the last step is measured, a to b / b to a. KID: \
 efficientnet-lite0, 95 % bootstrap interval. L1: mean distance to the truth, 0 to 1; its share of \

@@ -1,7 +1,7 @@
 """SinCUT: contrastive translation learned from one picture of each domain.
 
 Paper: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020,
-arXiv 2007.15651, section 4.4 and appendix.
+arXiv 2007.15651, its part on single images.
 Source: taesungp/contrastive-unpaired-translation at commit b3ac297 (`--model sincut`, BSD licence),
 its networks after StyleGAN2 (Karras et al. 2020) without styles.
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-
-Tensors = dict[str, tuple[Any, Any]]
+from tfi2i.official.tensors import Tensors, patch_heads
 
 DOWN = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
 UP = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 16  # / 64, times 4 for the zeros
@@ -21,7 +20,7 @@ def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a CUT by official network and name: (our variable, its layout there)."""
     return {
         "G": _generator(system.gen_ab, system.blocks, system.antialias),
-        "F": _heads(system.heads),
+        "F": patch_heads(system.heads),
         "D": _discriminator(system.disc_b, system.discriminator_depth, system.antialias),
     }
 
@@ -104,16 +103,6 @@ def _generator(gen: Any, blocks: int, antialias: bool) -> Tensors:
         tensors |= _conv(gen, f"up{i}", f"model.{at}")
         at += 3
     return tensors | _conv(gen, "to_rgb", f"model.{at + 1}")
-
-
-def _heads(heads: Any) -> Tensors:
-    tensors: Tensors = {}
-    for i, head in enumerate(heads):
-        for j in range(2):
-            dense = head.get_layer(f"dense{j}")
-            tensors[f"mlp_{i}.{2 * j}.weight"] = (dense.kernel, "dense")
-            tensors[f"mlp_{i}.{2 * j}.bias"] = (dense.bias, "same")
-    return tensors
 
 
 def _discriminator(disc: Any, depth: int, antialias: bool) -> Tensors:

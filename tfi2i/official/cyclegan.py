@@ -15,9 +15,7 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.official.cut import DOWN, UP
-
-Tensors = dict[str, tuple[Any, Any]]
-Shapes = dict[str, tuple[int, ...]]
+from tfi2i.official.tensors import Shapes, Tensors, check_shapes
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -110,8 +108,10 @@ def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """
     generator, generator_shapes = _generator(networks["G_A"])
     discriminator, discriminator_shapes = _discriminator(networks["D_A"])
-    _check({"G_A": networks["G_A"], "G_B": networks["G_B"]}, generator_shapes)
-    _check({"D_A": networks["D_A"], "D_B": networks["D_B"]}, discriminator_shapes)
+    for name in ("G_A", "G_B"):
+        check_shapes("CycleGAN", name, networks[name], generator_shapes)
+    for name in ("D_A", "D_B"):
+        check_shapes("CycleGAN", name, networks[name], discriminator_shapes)
     if generator.get("antialias", False) != discriminator.get("antialias", False):
         raise InputError(
             "the generators and the discriminators are not both antialiased; a CycleGAN has blurs "
@@ -205,14 +205,3 @@ def _convolution_names(tensors: dict[str, np.ndarray]) -> set[str]:
         for name, value in tensors.items()
         if name.endswith(".weight") and value.ndim == 4
     }
-
-
-def _check(networks: dict[str, dict[str, np.ndarray]], shapes: Shapes) -> None:
-    for network, tensors in networks.items():
-        for name, shape in shapes.items():
-            came = tensors[name].shape if name in tensors else "none"
-            if came != shape:
-                raise InputError(
-                    f"tensor {network} {name}: expected the shape {shape} of a CycleGAN as its "
-                    f"first tensors say, but {came} came."
-                )

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-
-Tensors = dict[str, tuple[Any, Any]]
+from tfi2i.official.tensors import Tensors, check_shapes, spectral
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -49,38 +48,25 @@ def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     }
     if not config["light"]:
         config["image_size"] = 4 * round((style_inputs / (4 * width)) ** 0.5)
-    _check(config, generator, discriminator)
+    last = width * 2 ** (config["discriminator_depth"] - 2)
+    check_shapes(
+        "NICE-GAN",
+        "disA",
+        discriminator,
+        {"model.1.weight_orig": (width, 3, 4, 4), "Dis1_1.1.weight_orig": (last, last // 2, 4, 4)},
+    )
+    square = (4 * width, 4 * width, 3, 3)
+    check_shapes(
+        "NICE-GAN",
+        "gen2B",
+        generator,
+        {
+            "UpBlock0.1.weight": (4 * width, 2 * width, 3, 3),
+            "gamma.weight": (4 * width, 4 * width),
+            **{f"UpBlock1_{i + 1}.conv1.weight": square for i in range(config["blocks"])},
+        },
+    )
     return config
-
-
-def _check(
-    config: dict[str, Any], generator: dict[str, np.ndarray], discriminator: dict[str, np.ndarray]
-) -> None:
-    width, last = config["width"], config["width"] * 2 ** (config["discriminator_depth"] - 2)
-    expected = {
-        "model.1.weight_orig": (discriminator, (width, 3, 4, 4)),
-        "Dis1_1.1.weight_orig": (discriminator, (last, last // 2, 4, 4)),
-        "UpBlock0.1.weight": (generator, (4 * width, 2 * width, 3, 3)),
-        "gamma.weight": (generator, (4 * width, 4 * width)),
-    }
-    for i in range(config["blocks"]):
-        expected[f"UpBlock1_{i + 1}.conv1.weight"] = (generator, (4 * width, 4 * width, 3, 3))
-    for name, (network, shape) in expected.items():
-        came = network[name].shape if name in network else "none"
-        if came != shape:
-            raise InputError(
-                f"tensor {name}: expected the shape {shape} of a NICE-GAN with width={width}, "
-                f"but {came} came."
-            )
-
-
-def _spectral(layer: Any, name: str, kind: str = "conv") -> Tensors:
-    tensors = {
-        f"{name}.weight_orig": (layer.kernel, kind),
-        f"{name}.weight_u": (layer.u, "same"),
-        f"{name}.weight_v": (layer.v, "conv_v" if kind == "conv" else "same"),
-    }
-    return tensors | ({f"{name}.bias": (layer.bias, "same")} if layer.bias is not None else {})
 
 
 def _discriminator(enc: Any, heads: Any, depth: int) -> Tensors:
@@ -92,12 +78,12 @@ def _discriminator(enc: Any, heads: Any, depth: int) -> Tensors:
         "lamda": (attention.lamda, "same"),
         "conv1x1.weight": (attention.mix.kernel, "conv"),
         "conv1x1.bias": (attention.mix.bias, "same"),
-        **_spectral(attention.logit, "fc", "dense"),
-        **_spectral(enc.get_layer("conv0"), "model.1"),
-        **_spectral(enc.get_layer("conv1"), "model.4"),
+        **spectral(attention.logit, "fc", "dense"),
+        **spectral(enc.get_layer("conv0"), "model.1"),
+        **spectral(enc.get_layer("conv1"), "model.4"),
     }
     for ours, theirs in names.items():
-        tensors |= _spectral(heads.get_layer(ours), theirs)
+        tensors |= spectral(heads.get_layer(ours), theirs)
     return tensors
 
 

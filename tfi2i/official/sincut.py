@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-
-Tensors = dict[str, tuple[Any, Any]]
+from tfi2i.official.tensors import Tensors, patch_heads
 
 BLUR = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 64
 
@@ -20,7 +19,7 @@ def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a SinCUT by official network and name: (our variable, its layout there)."""
     return {
         "G": _generator(system.gen_ab),
-        "F": _heads(system.heads),
+        "F": patch_heads(system.heads),
         "D": _discriminator(system.disc_b),
     }
 
@@ -130,16 +129,6 @@ def _generator(gen: Any) -> Tensors:
         "decoder.convs.3.activate.bias": (noise.bias, "channel"),
         **_conv(gen.get_layer("to_rgb"), "decoder.convs.4"),
     }
-
-
-def _heads(heads: Any) -> Tensors:
-    tensors: Tensors = {}
-    for i, head in enumerate(heads):
-        for j in range(2):
-            dense = head.get_layer(f"dense{j}")
-            tensors[f"mlp_{i}.{2 * j}.weight"] = (dense.kernel, "dense")
-            tensors[f"mlp_{i}.{2 * j}.bias"] = (dense.bias, "same")
-    return tensors
 
 
 def _discriminator(disc: Any) -> Tensors:

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-
-Tensors = dict[str, tuple[Any, Any]]
-Shapes = dict[str, tuple[int, ...]]
+from tfi2i.official.tensors import Shapes, Tensors, check_shapes, spectral
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -59,7 +57,7 @@ def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         ("disGA", _discriminator_shapes(width, config["global_depth"])),
         ("disLA", _discriminator_shapes(width, config["local_depth"])),
     ):
-        _check(network, networks[network], shapes)
+        check_shapes("U-GAT-IT", network, networks[network], shapes)
     return config
 
 
@@ -97,16 +95,6 @@ def _discriminator_shapes(width: int, depth: int) -> Shapes:
     }
 
 
-def _check(network: str, tensors: dict[str, np.ndarray], shapes: Shapes) -> None:
-    for name, shape in shapes.items():
-        came = tensors[name].shape if name in tensors else "none"
-        if came != shape:
-            raise InputError(
-                f"tensor {network} {name}: expected the shape {shape} of a U-GAT-IT as its first "
-                f"tensors say, but {came} came."
-            )
-
-
 def _generator(gen: Any, system: Any) -> Tensors:
     kernels = {"conv0": "DownBlock.1", "down0": "DownBlock.5", "down1": "DownBlock.9"}
     rhos = {}
@@ -140,13 +128,13 @@ def _generator(gen: Any, system: Any) -> Tensors:
 def _discriminator(disc: Any, depth: int) -> Tensors:
     cam = disc.get_layer("cam")
     found = {
-        **_spectral(cam.mean_logit, "gap_fc", "dense"),
-        **_spectral(cam.max_logit, "gmp_fc", "dense"),
+        **spectral(cam.mean_logit, "gap_fc", "dense"),
+        **spectral(cam.max_logit, "gmp_fc", "dense"),
         **_mix(cam),
-        **_spectral(disc.get_layer("logits"), "conv"),
+        **spectral(disc.get_layer("logits"), "conv"),
     }
     for i in range(depth - 1):
-        found |= _spectral(disc.get_layer(f"conv{i}"), f"model.{3 * i + 1}")
+        found |= spectral(disc.get_layer(f"conv{i}"), f"model.{3 * i + 1}")
     return found
 
 
@@ -155,12 +143,3 @@ def _mix(cam: Any) -> Tensors:
         "conv1x1.weight": (cam.mix.kernel, "conv"),
         "conv1x1.bias": (cam.mix.bias, "same"),
     }
-
-
-def _spectral(layer: Any, name: str, kind: str = "conv") -> Tensors:
-    found = {
-        f"{name}.weight_orig": (layer.kernel, kind),
-        f"{name}.weight_u": (layer.u, "same"),
-        f"{name}.weight_v": (layer.v, "conv_v" if kind == "conv" else "same"),
-    }
-    return found | ({f"{name}.bias": (layer.bias, "same")} if layer.bias is not None else {})
