@@ -19,7 +19,7 @@ from PIL import Image
 
 from tfi2i import callbacks, train
 from tfi2i import config as configs
-from tfi2i.callbacks import KEEPING_WEIGHTS, collapse_note, drift_note
+from tfi2i.callbacks import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
@@ -284,6 +284,22 @@ def test_other_courses_are_no_drift(reports):
 def test_domains_that_are_alike_cannot_be_drifted_between():
     reports = [report(1, -0.02, 0.3), report(2, 0.01, 0.01)]
     assert drift_note(reports, "b2a", -0.001, {}) is None
+
+
+@pytest.mark.parametrize(("share", "near"), [(1, True), (0.75, True), (0.25, False), (0, False)])
+def test_outputs_that_stay_with_their_inputs_are_said_to(mixtures, share, near):
+    reports, inputs_kid = mixtures
+    change, kid_now = reports[share]["val_change_a2b"], reports[share]["val_kid_a2b"]
+    note = near_note(change, kid_now, 0.36, inputs_kid, {"nce_weight": 10.0})
+    assert (note is not None) == near
+    if note:
+        assert "nearly their inputs" in note
+        assert note.endswith("lower compile.nce_weight (now 10)")
+
+
+def test_small_changes_that_reach_the_target_are_as_wanted():
+    assert near_note(0.05, 0.02, 0.3, 0.1, {}) is None  # a horse becomes a zebra in its field
+    assert near_note(0.05, 0.09, 0.3, 0.1, {}) is not None
 
 
 class KeepsB:

@@ -35,6 +35,7 @@ Pixels = NDArray[np.uint8]
 CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
 KEEPING_WEIGHTS = ("cycle_weight", "recon_weight", "identity_weight", "nce_weight")
 """Arguments of `compile` that hold an output to its input: too high, they make a copy of it."""
+NEAR_SHARE = 1 / 3  # of the distance between a picture of a and one of b
 
 
 @dataclass
@@ -294,6 +295,32 @@ def drift_note(
     )
 
 
+def near_note(
+    change: float, kid_now: float, between: float, inputs_kid: float, numbers: Mapping[str, Any]
+) -> str | None:
+    """What is wrong with outputs that have not left their inputs; None if they have.
+
+    A small change alone may be all that is wanted, so it counts only where the outputs are no
+    closer to the target domain than their inputs.
+
+    Args:
+        change: mean |output - input|, 0 to 1.
+        kid_now: of the outputs.
+        between: the same distance as `change`, of pictures of the two domains that do not belong
+            together.
+        inputs_kid: of the inputs themselves.
+        numbers: what the system was compiled with, for the advice.
+    """
+    if change >= NEAR_SHARE * between or kid_now < 0.8 * inputs_kid:
+        return None
+    return (
+        f"the outputs are nearly their inputs: they differ by {change:.3f} of the range, where "
+        f"pictures of the two domains differ by {between:.3f}, and by KID ({kid_now:.3f}) they are "
+        f"no closer to the target than the inputs ({inputs_kid:.3f}); if that stays so, "
+        f"{_freeing(numbers)}"
+    )
+
+
 def _freeing(numbers: Mapping[str, Any]) -> str:
     """What to do about a translator that keeps too much of its input."""
     weights = [
@@ -312,8 +339,9 @@ def is_due(step: int, every: int, total_steps: int) -> bool:
 class Validation(keras.callbacks.Callback):
     """Puts the KID, the change and, of pairs, the error of fixed pictures into a step's report.
 
-    Says so when the outputs drift back to their inputs. Stands before `Reports`. The pictures are
-    none of the test set, or the figures of the best checkpoint on the test set would be its luck.
+    Says so when the outputs stay with their inputs or drift back to them. Stands before `Reports`.
+    The pictures are none of the test set, or the figures of the best checkpoint on the test set
+    would be its luck.
     """
 
     def __init__(self, reports: Reports, images: TestImages, every: int):
@@ -346,11 +374,22 @@ class Validation(keras.callbacks.Callback):
 
     def _warn_of_drift(self) -> None:
         reports = [*self.reports.run.read_metrics(), self.reports.extra]
+        numbers = self.model.get_compile_config()
         for d in self.model.directions:
             inputs_kid = kid(self.real[d[0]], self.real[d[2]])
-            note = drift_note(reports, d, inputs_kid, self.model.get_compile_config())
+            change, kid_now = (
+                self.reports.extra[f"{name}_{d}"] for name in ("val_change", "val_kid")
+            )
+            note = drift_note(reports, d, inputs_kid, numbers)
+            note = note or near_note(change, kid_now, self._between(), inputs_kid, numbers)
             if note:
                 log.warning("step %d, %s: %s", self.model.step, d, note)
+
+    def _between(self) -> float:
+        """How far a picture of a is from one of b on average, the next one where they are pairs."""
+        a, b = self.images.pixels["a"], self.images.pixels["b"]
+        count = min(len(a), len(b))
+        return l1(a[:count], np.roll(b[:count], 1, axis=0))
 
     def _report(self, name: str, values: dict[str, float]) -> None:
         self.reports.extra |= {f"{name}_{d}": value for d, value in values.items()}
