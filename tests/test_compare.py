@@ -159,7 +159,7 @@ def test_systems_train_for_the_steps_that_fit_into_the_minutes(processes, tmp_pa
     compare([NICE, CYCLE], tmp_path, minutes=1)
     runs = sorted((tmp_path / "runs").iterdir())
     totals = [configs.load(Run(path).config_path).compile["total_steps"] for path in runs]
-    assert totals == [300, 100]  # at 0.2 and 0.6 seconds
+    assert totals == [600, 200]  # at 0.1 and 0.3 seconds
 
 
 def test_the_table_has_a_dash_for_what_there_is_not(processes, tmp_path):

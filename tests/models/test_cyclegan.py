@@ -165,6 +165,7 @@ def batch_for(system, seed):
 
 
 def test_the_pool_survives_saving_and_another_compile(tmp_path):
+    keras.utils.set_random_seed(0)
     system = CycleGAN(**CycleGAN.smoke)
     system.compile(pool_size=2)
     for seed in range(4):
@@ -182,7 +183,7 @@ def test_the_pool_survives_saving_and_another_compile(tmp_path):
                 tracker.reset_state()
         before = np.array(system.pools["a"].images)
         losses = [one.train_step(batch_for(system, seed)) for one in (system, again)]
-        assert {k: float(v) for k, v in losses[0].items()} == pytest.approx(losses[1], rel=1e-5)
+        assert {k: float(v) for k, v in losses[0].items()} == pytest.approx(losses[1], rel=1e-4)
         older.append(not np.array_equal(before, system.pools["a"].images))
     assert any(older)  # the pool took part
     kept = np.array(system.pools["a"].images)
