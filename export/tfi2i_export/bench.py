@@ -100,7 +100,8 @@ def bench(
         threads: Of the CPU; more than the machine has are left out.
         runs: Of each file with each number of threads.
         plain: What to compare with besides: a run, which is converted anew for the first file's
-            direction and size and without rewriting, or a file that this has made.
+            direction and size and without rewriting if that is possible, or a file that this has
+            made.
         size: Side of the pictures for files of free size; their sidecar's unless given.
         progress: Is told after each piece of work how many are done and how many there are.
 
@@ -114,9 +115,7 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(plain, Run):
             log.info("Converting the run without rewriting it, to compare with.")
-            content = plain_export(plain, _direction(files[0]), files[0].size)
-            plain = Path(folder) / "plain.tflite"
-            plain.write_bytes(content)
+            plain = _plain_file(plain, files[0], Path(folder))
         if plain is not None:
             files.append(_File(PLAIN, plain, PLAIN, _picture(plain, None, size), None))
         return _measured(files, counts, runs, progress)
@@ -205,6 +204,21 @@ def plain_export(run: Run, direction: Direction, size: tuple[int, int]) -> bytes
     translator = in_float32(run.translator(direction))
     image = keras.Input((*size, 3), name=INPUT)
     return convert(keras.Model(image, translator(image)))
+
+
+def _plain_file(run: Run, like: "_File", folder: Path) -> Path | None:
+    """A run's plain export for the pictures of a file; None where only the rewritten one exists."""
+    try:
+        content = plain_export(run, _direction(like), like.size)
+    except InputError as error:
+        log.warning(
+            "Without rewriting the run does not convert, so nothing is compared with that: %s…",
+            str(error).splitlines()[0][:120],
+        )
+        return None
+    path = folder / "plain.tflite"
+    path.write_bytes(content)
+    return path
 
 
 def _affordable(threads: Sequence[int]) -> list[int]:

@@ -93,6 +93,20 @@ def test_files_take_turns(tmp_path, one_thread, monkeypatch):
     assert turns == [("a", 1), ("a", 1), ("b", 1), ("b", 1)] * 3
 
 
+def test_what_converts_only_rewritten_is_measured_alone(tmp_path, one_thread, caplog, monkeypatch):
+    def convert(*arguments):
+        raise InputError("The model does not convert to .tflite: noise\nand more")
+
+    monkeypatch.setattr(bench_module, "plain_export", convert)
+    written(tmp_path, "free", free_file(), image_size=64)
+    run = Run.create(tmp_path, "NICEGAN", "x", {}, {})
+    (only,) = bench([tmp_path / "free.tflite"], runs=1, plain=run)
+    assert (only.name, only.ratio_plain) == ("free", None)
+    assert "nothing is compared with that: The model does not convert to .tflite: noise…" in (
+        caplog.text
+    )
+
+
 def test_the_plain_export_translates_alike_without_rewrites(tmp_path):
     content = plain_export(FakeRun(), "b2a", (48, 64))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 48, 64, 3), np.uint8)
