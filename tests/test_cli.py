@@ -20,7 +20,7 @@ from tfi2i.verbs import training
 CHECKOUT = Path(__file__).parent.parent
 VERBS = (
     *("list", "demo", "train", "translate", "check-data", "import"),
-    *("evaluate", "study", "study-results", "export", "bench", "compare"),
+    *("evaluate", "study", "study-results", "export", "bench", "serve", "compare"),
 )
 SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")
 

@@ -2,7 +2,10 @@
 
 import io
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -287,3 +290,86 @@ def test_translating_files_needs_no_tensorflow():
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+# several workers
+
+
+def test_workers_do_the_same_in_the_same_order(tmp_path):
+    rng = np.random.default_rng(0)
+    seconds = {}
+    for i in range(12):
+        write_picture(picture(tmp_path / "in" / f"{i:02}.png"), np.full((6, 9, 3), i, np.uint8))
+        seconds[i] = rng.uniform(0, 0.02)
+    (tmp_path / "in" / "03 bad.png").write_bytes(b"")
+    (tmp_path / "in" / "05 bad.png").write_bytes(b"no picture")
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def slow(pixels):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(seconds[int(pixels.flat[0])])
+        with lock:
+            now[0] -= 1
+        return 255 - pixels
+
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80)
+    one = run([tmp_path / "in"], tmp_path / "one")
+    four = run([tmp_path / "in"], tmp_path / "four", slow, workers=4, console=console)
+    assert [path.name for path in four.written] == [path.name for path in one.written]
+    assert four.failed == one.failed and len(one.failed) == 2
+    assert 1 < most[0] <= 4
+    assert "Translated 12 pictures" in text.getvalue()
+    for path in one.written:
+        same = tmp_path / "four" / path.name
+        np.testing.assert_array_equal(read_picture(same).pixels, read_picture(path).pixels)
+
+
+def test_workers_never_write_two_pictures_to_one_late_name(tmp_path):
+    clear = np.zeros((6, 9), np.uint8)
+    for suffix in ("jpg", "bmp", "jpeg", "ppm"):
+        made = picture(tmp_path / "made.png", alpha=clear)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        made.rename(tmp_path / "in" / f"a.{suffix}")
+    for i in range(20):
+        summary = run([tmp_path / "in"], tmp_path / f"out{i}", workers=4)
+        assert [path.name for path in summary.written] == ["a.png"]
+        assert len(summary.failed) == 3
+        assert all("would both become" in reason for _, reason in summary.failed)
+        assert names(tmp_path / f"out{i}") == ["a.png"]
+
+
+def test_the_one_picture_asked_for_must_not_fail_with_workers_either(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"bad\.png is empty"):
+        run([tmp_path / "bad.png"], tmp_path / "out", workers=4)
+    with pytest.raises(InputError, match="At least 1 worker"):
+        run([picture(tmp_path / "a.png")], tmp_path / "none", workers=0)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ZeroDivisionError])
+def test_stopping_or_a_bug_leaves_the_queued_pictures_alone(tmp_path, raised):
+    for i in range(30):
+        picture(tmp_path / "in" / f"{i}.png")
+    go, calls = threading.Event(), []
+
+    def translate(pixels):
+        calls.append(1)
+        if len(calls) == 2:
+            if raised is KeyboardInterrupt:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            else:
+                raise raised
+        go.wait(10)
+        return pixels
+
+    started = time.monotonic()
+    with pytest.raises(raised):
+        run([tmp_path / "in"], tmp_path / "out", translate, workers=2)
+    assert time.monotonic() - started < 5
+    assert len(calls) <= 3
+    go.set()

@@ -201,6 +201,18 @@ class ImageTranslator(keras.Model):
         """
         raise NotImplementedError
 
+    def extra_inputs(self, count: int, seed: int) -> dict[str, np.ndarray]:
+        """Typical values (count, ...) of what translators take besides the picture, by name.
+
+        Such as styles of N(0, 1) or one-hot labels, float32; an export is measured with them. A
+        translator takes them as a list, the picture first, by `keras.Input`s of those names.
+
+        Args:
+            count: how many of each.
+            seed: the same seed draws the same values.
+        """
+        return {}
+
     def predictor(self, direction: str = "a2b"):
         """The translator as a compiled function, kept; it follows the weights as they train."""
         if direction not in self._predictors:

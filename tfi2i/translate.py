@@ -5,8 +5,10 @@ server. Nothing here needs TensorFlow.
 """
 
 import inspect
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ def translate_files(
     *,
     suffix: str | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     console: Console | None = None,
 ) -> Summary:
     """Translates pictures and folders of pictures into the folder `out`.
@@ -72,37 +75,75 @@ def translate_files(
         out: Made if it is not there.
         suffix: A format for all, such as ".png"; pictures whose transparency it cannot hold fail.
         overwrite: Replace the outputs of an earlier run. The inputs are never replaced.
+        workers: Pictures that are translated at the same time, each with its translation in
+            memory; more than one only if `translate` can be called from several threads.
         console: Where the progress bar and the last lines go; stderr unless told.
 
     Raises:
         InputError: Before anything is written: an input is not there, `out` is no folder, two
-            inputs would get one name, an output is an input or, without `overwrite`, exists. Or
-            the one picture that was asked for fails.
+            inputs would get one name, an output is an input or, without `overwrite`, exists, or
+            there are no workers. Or the one picture that was asked for fails.
     """
+    if workers < 1:
+        raise InputError(f"At least 1 worker is needed, received {workers}.")
     inputs, out = [Path(path) for path in inputs], Path(out)
     jobs, targets = _prepared(inputs, out, _checked_suffix(suffix), overwrite)
     console = console or Console(stderr=True)
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
-    written: list[Path] = []
-    failed: list[tuple[Path, str]] = []
+
+    def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
+        options = {"progress": tell} if told and tell else {}
+        try:
+            return _translated(translate, job, targets, suffix is None, options)
+        except InputError as error:
+            if alone:
+                raise
+            return str(error)  # the error itself would keep the picture in memory
+
     with _progress_bar(console) as bar:
-        task = bar.add_task("", total=len(jobs))
-        for i, job in enumerate(jobs):
-            bar.update(task, completed=i, description=job.source.name)
-
-            def tell(done: int, total: int, before: int = i) -> None:
-                bar.update(task, completed=before + done / max(total, 1))
-
-            options = {"progress": tell} if told else {}
-            try:
-                written.append(_translated(translate, job, targets, suffix is None, options))
-            except InputError as error:
-                if alone:
-                    raise
-                failed.append((job.source, str(error)))
+        if workers == 1:
+            outcomes = _one_by_one(finish, jobs, bar)
+        else:
+            outcomes = _side_by_side(finish, jobs, bar, workers)
+    done = list(zip(jobs, outcomes, strict=True))
+    written = [outcome for _, outcome in done if isinstance(outcome, Path)]
+    failed = [(job.source, outcome) for job, outcome in done if isinstance(outcome, str)]
     _report(console, written, failed, out)
     return Summary(tuple(written), tuple(failed))
+
+
+def _one_by_one(
+    finish: Callable[..., Path | str], jobs: list[_Job], bar: Progress
+) -> list[Path | str]:
+    """What became of each job: the file that was written, or why there is none."""
+    task = bar.add_task("", total=len(jobs))
+    outcomes = []
+    for i, job in enumerate(jobs):
+        bar.update(task, completed=i, description=job.source.name)
+
+        def tell(done: int, total: int, before: int = i) -> None:
+            bar.update(task, completed=before + done / max(total, 1))
+
+        outcomes.append(finish(job, tell))
+    return outcomes
+
+
+def _side_by_side(
+    finish: Callable[[_Job], Path | str], jobs: list[_Job], bar: Progress, workers: int
+) -> list[Path | str]:
+    """As `_one_by_one`, in several threads; the bar counts what is finished."""
+    task = bar.add_task("", total=len(jobs))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        futures = {pool.submit(finish, job): job for job in jobs}
+        for future in as_completed(futures):
+            future.result()  # a bug ends all at once
+            bar.update(task, advance=1, description=futures[future].source.name)
+        return [future.result() for future in futures]
+    finally:
+        # Not `with`: whoever stops this would wait for all that is queued.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _checked_suffix(suffix: str | None) -> str | None:
@@ -163,15 +204,15 @@ def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job
         else:
             raise InputError(f"There is no picture or folder {path}; check the path.")
         for source, name in zip(found, relative, strict=True):
-            target = out / _renamed(name, suffix)
+            target = out / renamed(name, suffix)
             jobs.setdefault((_file_key(source) or source, target), _Job(source, target))
     if not jobs:
         raise InputError("There is nothing to translate; name pictures or folders of pictures.")
     return list(jobs.values())
 
 
-def _renamed(name: Path, suffix: str | None) -> Path:
-    """A picture's name under the suffix it is written with."""
+def renamed(name: Path, suffix: str | None = None) -> Path:
+    """A picture's name under the suffix it is written with; None: its own, or else PNG."""
     own = name.suffix.lower()
     if suffix == own or (suffix is None and own in WRITABLE_SUFFIXES):
         return name
@@ -179,7 +220,7 @@ def _renamed(name: Path, suffix: str | None) -> Path:
     return name.with_name(stem + (suffix or ".png"))
 
 
-def _name_key(target: Path) -> str:
+def name_key(target: Path) -> str:
     """Equal for two names that some file system takes for one, such as macOS' and Windows'."""
     return unicodedata.normalize("NFC", str(target)).casefold()
 
@@ -205,6 +246,7 @@ class _Targets:
         self._sources = {_file_key(job.source): job.source for job in jobs}
         self._sources.pop(None, None)
         self._claimed: dict[str, Path] = {}
+        self._lock = threading.Lock()
         for job in jobs:
             self._claim_new(job)
         existing = [job.target for job in jobs if _is_taken(job.target)]
@@ -216,8 +258,9 @@ class _Targets:
             )
 
     def claim(self, job: _Job) -> None:
-        """Takes a name that turned out later."""
-        self._claim_new(job)
+        """Takes a name that turned out later; from any thread."""
+        with self._lock:
+            self._claim_new(job)
         if _is_taken(job.target) and not self._overwrite:
             raise InputError(
                 f"{job.source} is transparent and becomes {job.target}, which exists already; "
@@ -225,7 +268,7 @@ class _Targets:
             )
 
     def _claim_new(self, job: _Job) -> None:
-        other = self._claimed.setdefault(_name_key(job.target), job.source)
+        other = self._claimed.setdefault(name_key(job.target), job.source)
         if other != job.source:
             raise InputError(
                 f"{other} and {job.source} would both become {job.target}; rename one, or "

@@ -1,6 +1,9 @@
 """What to export, and how: the options of `tfi2i export`."""
 
 import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from tfi2i.errors import InputError
@@ -31,6 +34,8 @@ class Choice:
         images: test pictures that the agreement is measured on.
         calibration: training pictures to equalise and calibrate by.
         seed: which pictures.
+        signatures: of a SavedModel: "all", or "tensor" for servers that decode no pictures.
+        bake: by the names of extra inputs .npy files with the values that become part of it.
     """
 
     format: str = "int8"
@@ -44,6 +49,8 @@ class Choice:
     images: int = 24
     calibration: int = 12
     seed: int = 0
+    signatures: Literal["all", "tensor"] = "all"
+    bake: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -54,6 +61,8 @@ class Choice:
         parts += ["dynamic"] if self.dynamic else []
         parts += ["x".join(map(str, self.sizes))] if self.sizes else []
         parts += [self.pad] if self.pad != "slice" else []
+        parts += [self.signatures] if self.signatures != "all" else []
+        parts += [re.sub(r"[^\w.-]+", "_", path.stem) for path in self.bake.values()]
         return "-".join(parts)
 
     @property
@@ -98,3 +107,5 @@ def check(choice: Choice, force: bool) -> None:
         raise InputError(
             "A SavedModel takes any size or one of --sizes, in float: leave out --dynamic, --io."
         )
+    if choice.format != "saved_model" and choice.signatures != "all":
+        raise InputError("--signatures is for --format saved_model.")

@@ -14,6 +14,7 @@ from keras import ops
 
 from tfi2i.errors import InputError
 from tfi2i.pixels import to_image
+from tfi2i_export.graph import packed
 from tfi2i_export.interpreter import DAMAGE, INPUT, OUTPUT, opened, quiet
 
 Io = Literal["float", "uint8"]
@@ -68,7 +69,7 @@ def convert(
     """A .tflite file, image (1, H, W, 3) -> translation (1, H, W, 3), RGB 0..255.
 
     The names of layers are part of the names of the tensors. A model of free size makes a file of
-    free size.
+    free size. Inputs besides the picture keep their names, and are float32 of one picture.
 
     Args:
         folded: What `fold` made, or one for each (H, W): they become signatures such as
@@ -97,13 +98,17 @@ def convert(
 
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
     """The model for one picture of pixels 0..255, named as in the file; dtype float32 or uint8."""
-    given = keras.Input(folded.input_shape[1:], batch_size=1, name=INPUT, dtype=dtype)
+    given = keras.Input(folded.inputs[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
+    extra = [
+        keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
+        for one in folded.inputs[1:]
+    ]
     image = ops.cast(given, "float32") / LEVELS - 1
     # In the order of tfi2i.pixels.to_pixels: rounding decides ties the same way.
-    pixels = ops.clip((folded(image) + 1) * LEVELS, 0, 255)
+    pixels = ops.clip((folded(packed([image, *extra])) + 1) * LEVELS, 0, 255)
     if dtype == "uint8":
         pixels = ops.cast(ops.round(pixels), "uint8")
-    return keras.Model(given, {OUTPUT: pixels})
+    return keras.Model(packed([given, *extra]), {OUTPUT: pixels})
 
 
 def convolutions(folded: keras.Model) -> list[str]:
@@ -195,8 +200,9 @@ def _by_signature(folded: keras.Model | Mapping[tuple[int, int], keras.Model]) -
     if not folded:
         raise InputError("There is no model to convert; give one for each size.")
     for size, model in folded.items():
-        if model.input_shape[1:3] != size:
-            raise InputError(f"The model for {size} takes {model.input_shape[1:3]}; fold it anew.")
+        taken = model.inputs[0].shape[1:3]
+        if taken != size:
+            raise InputError(f"The model for {size} takes {taken}; fold it anew.")
     return {f"translate_{height}x{width}": model for (height, width), model in folded.items()}
 
 
@@ -206,9 +212,9 @@ def _converted(models: dict[str, keras.Model], half: bool) -> bytes:
     # Of the converter's other entrances one loses Keras 3's variables without a word.
     archive = keras.export.ExportArchive()
     for name, model in models.items():
-        image = model.inputs[0]
+        given = [tf.TensorSpec(one.shape, one.dtype, one.name) for one in model.inputs]
         archive.track(model)
-        archive.add_endpoint(name, model, [tf.TensorSpec(image.shape, image.dtype, INPUT)])
+        archive.add_endpoint(name, model, [packed(given)])
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(models))

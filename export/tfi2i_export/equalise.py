@@ -15,6 +15,7 @@ Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bi
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,8 @@ import numpy as np
 from keras import layers
 
 from tfi2i.errors import InputError
-from tfi2i_export.graph import Array, copied, run_through
+from tfi2i_export.extra_inputs import fitted, require_all, shapes_of
+from tfi2i_export.graph import Array, copied, inputs_like, packed, run_through
 
 PERCENTILE = 99.99
 """Of a channel's magnitudes: its range, without a single outlier."""
@@ -71,7 +73,8 @@ class _Scale:
 class _Plan:
     """Of each operation of a flat graph what it reads and how its output is divided, if at all.
 
-    Outputs without a scale are vectors (N, C) and (N, 1, 1, C); they keep their values.
+    Outputs without a scale are vectors (N, C) and (N, 1, 1, C); they keep their values. So are
+    constants (1, 1, 1, C), which are vectors of a baked style.
     """
 
     sources: dict[keras.Operation, list[keras.Operation]] = field(default_factory=dict)
@@ -87,13 +90,19 @@ class _Plan:
 
 
 def equalise(
-    folded: keras.Model, images: Array, *, k_power: float = 1.0, s_power: float = 0.5
+    folded: keras.Model,
+    images: Array,
+    inputs: Mapping[str, Array] | None = None,
+    *,
+    k_power: float = 1.0,
+    s_power: float = 0.5,
 ) -> keras.Model:
     """The same function, up to float rounding, with the ranges of channels brought together.
 
     Args:
-        folded: what `fold` made, or another flat functional model of one image.
+        folded: what `fold` made, or another flat functional model of an image.
         images: (N, S, S, 3) in [-1, 1] as the model is used on; 6 to 16 will do.
+        inputs: values (N, ...) of extra inputs by name, if there are some.
         k_power: of a channel's relative range, divides what only normalisations read.
         s_power: the same for what convolutions read; at 1 all channels get one range, but the
             kernels, which are then multiplied, get as unequal as the channels were.
@@ -101,15 +110,17 @@ def equalise(
     Raises:
         InputError: the images do not fit the model.
     """
-    shape = folded.input_shape
+    shape = folded.inputs[0].shape
     if images.ndim != 4 or not len(images):
         raise InputError(f"images to equalise by are {images.shape}; give (N, H, W, 3).")
     if any(own not in (None, given) for own, given in zip(shape, images.shape, strict=True)):
         raise InputError(f"images to equalise by are {images.shape}; the model takes {shape}.")
+    extra = fitted(inputs or {}, shapes_of(folded), folded.name, len(images))
+    require_all(extra, shapes_of(folded), folded.name)
     plan = _planned(folded)
-    _set_vectors(plan, folded, images, k_power, s_power)
-    image = keras.Input(shape[1:], name="image", dtype="float32")
-    return keras.Model(image, _rewritten(folded, image, plan), name=folded.name)
+    _set_vectors(plan, folded, [images, *extra.values()], k_power, s_power)
+    given = inputs_like(folded)
+    return keras.Model(packed(given), _rewritten(folded, given, plan), name=folded.name)
 
 
 # what may be divided
@@ -117,10 +128,12 @@ def equalise(
 
 def _planned(model: keras.Model) -> _Plan:
     """Groups for all maps of a flat graph."""
-    image = model.operations[0]
     plan = _Plan()
-    plan.sources[image] = []
-    plan.scales[image] = _Scale(_Group(image.output.shape[-1], fixed=True))
+    made_by = {id(operation.output): operation for operation in model.operations}
+    inputs = [made_by[id(one)] for one in model.inputs]
+    for one in inputs:
+        plan.sources[one] = []
+        plan.scales[one] = _kept(one, [])
 
     def call(operation, *args, **kwargs):
         given = keras.tree.flatten((args, kwargs))
@@ -129,7 +142,7 @@ def _planned(model: keras.Model) -> _Plan:
         plan.scales[operation] = _scale(operation, args, [plan.scales[s] for s in sources])
         return operation
 
-    run_through(model, [image], call)
+    run_through(model, inputs, call)
     output = plan.scales[model.operations[-1]]
     if output is not None:
         output.group.fixed = True
@@ -151,7 +164,8 @@ def _scale(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) -
                 maps[0].group.unite(other.group)
             maps[0].group.repeat(channels)
             return maps[0]
-        if kind == "Multiply" and len(inputs) == 2 and None in inputs:
+        both = inputs + [None for value in keras.tree.flatten(args) if _is_constant_vector(value)]
+        if kind == "Multiply" and len(both) == 2 and None in both:
             return _Scale(_Group(channels))
         if kind == "Square":
             return _Scale(maps[0].group, 2)
@@ -175,8 +189,10 @@ def _passes(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) 
     if kind == "Multiply" and len(inputs) == 1:
         return any(isinstance(factor, (int, float)) for factor in args)
     if kind in ("Add", "Subtract", "Concatenate"):
-        # Of tensors alone: a constant would have to be divided.
-        tensors = len(inputs) == len(keras.tree.flatten(args))
+        # Of tensors and vectors alone: another constant would have to be divided.
+        given = keras.tree.flatten(args)
+        vectors = [value for value in given if kind != "Concatenate" and _is_constant_vector(value)]
+        tensors = len(inputs) + len(vectors) == len(given)
         is_map = len(operation.output.shape) == 4 and None not in inputs
         return tensors and (is_map or kind != "Concatenate")
     if kind == "GetItem":
@@ -208,6 +224,12 @@ def _is_mean(operation: Any) -> bool:
     return type(operation).__name__ == "Mean" and operation.axis == (1, 2)
 
 
+def _is_constant_vector(value: Any) -> bool:
+    is_array = not isinstance(value, (keras.KerasTensor, keras.Operation))
+    shape = tuple(getattr(value, "shape", ())) if is_array else ()
+    return len(shape) == 4 and shape[:3] == (1, 1, 1)
+
+
 def _picks_channels(key: Any) -> bool:
     """Whether x[key] is x[..., some channels]."""
     return isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis
@@ -217,9 +239,9 @@ def _picks_channels(key: Any) -> bool:
 
 
 def _set_vectors(
-    plan: _Plan, model: keras.Model, images: Array, k_power: float, s_power: float
+    plan: _Plan, model: keras.Model, given: list[Array], k_power: float, s_power: float
 ) -> None:
-    """Gives each group that is not fixed its vector, from the ranges of its maps on the images."""
+    """Gives each group that is not fixed its vector, from its maps' ranges on given inputs."""
     read: dict[_Group, list[keras.Operation]] = {}  # by convolutions
     made: dict[_Group, list[keras.Operation]] = {}
     for operation, sources in plan.sources.items():
@@ -234,18 +256,21 @@ def _set_vectors(
     measured = [operation for _, maps, _ in chosen for operation in maps]
     if not measured:
         return
-    ranges = iter(_ranges(model, measured, images))
+    ranges = iter(_ranges(model, measured, given))
     for group, maps, power in chosen:
         folded = [next(ranges).reshape(-1, group.channels).max(0) for _ in maps]
         group.vector = _relative(np.max(folded, axis=0)) ** np.float32(power)
 
 
-def _ranges(model: keras.Model, operations: list[keras.Operation], images: Array) -> list[Array]:
+def _ranges(
+    model: keras.Model, operations: list[keras.Operation], given: list[Array]
+) -> list[Array]:
     """Of each operation's output the channels' ranges (C,), the largest over the images."""
-    maps_of = keras.Model(model.inputs[0], [operation.output for operation in operations])
+    maps_of = keras.Model(packed(model.inputs), [operation.output for operation in operations])
     largest = [np.zeros(operation.output.shape[-1], np.float32) for operation in operations]
-    for image in images:
-        for i, values in enumerate(keras.tree.flatten(maps_of(image[None]))):
+    for rows in zip(*given, strict=True):
+        maps = maps_of(packed([row[None] for row in rows]))
+        for i, values in enumerate(keras.tree.flatten(maps)):
             magnitudes = np.abs(values).reshape(-1, values.shape[-1])
             largest[i] = np.maximum(largest[i], np.percentile(magnitudes, PERCENTILE, axis=0))
     return largest
@@ -262,8 +287,8 @@ def _relative(ranges: Array) -> Array:
 # the graph with it
 
 
-def _rewritten(model: keras.Model, image: Any, plan: _Plan) -> Any:
-    """The output of the equalised graph on `image`."""
+def _rewritten(model: keras.Model, inputs: list[Any], plan: _Plan) -> Any:
+    """The output of the equalised graph on `inputs`."""
 
     def call(operation, *args, **kwargs):
         kind = type(operation).__name__
@@ -288,7 +313,7 @@ def _rewritten(model: keras.Model, image: Any, plan: _Plan) -> Any:
                 return output * divisors[0][args[1][1]]
         return output
 
-    return run_through(model, [image], call)
+    return run_through(model, inputs, call)
 
 
 def _quotient(numerator: Array | None, denominator: Array | None) -> Array | None:
@@ -299,12 +324,14 @@ def _quotient(numerator: Array | None, denominator: Array | None) -> Array | Non
 
 
 def _with_vectors(args: Any, vectors: list[bool], factor: Array | None) -> Any:
-    """Arguments with those tensors multiplied that are marked as vectors."""
+    """Arguments with those tensors multiplied that are marked as vectors, and constant vectors."""
     if factor is None or all(vectors):
         return args
     marks = iter(vectors)
 
     def multiplied(value):
+        if _is_constant_vector(value):
+            return np.asarray(value) * factor
         if not isinstance(value, keras.KerasTensor):
             return value
         return value * factor if next(marks) else value

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import json
 import logging
-import shutil
 from collections.abc import Sequence
 from importlib import metadata as versions
 from pathlib import Path
@@ -21,19 +20,20 @@ from rich.console import Console
 
 from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
-from tfi2i.files import replacing, sync
+from tfi2i.files import replacing
 from tfi2i.pixels import run_over, to_image
 from tfi2i.run_dir import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.choice import STATIC, STRIDE, Choice, check
 from tfi2i_export.conversion import convert, convolutions, inspect
+from tfi2i_export.encoded_pictures import KINDS, LARGEST
 from tfi2i_export.equalise import equalise
 from tfi2i_export.fold import fold, in_float32, parity_db
 from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator
 from tfi2i_export.metadata import with_metadata
 from tfi2i_export.quantization import auto, quantize
-from tfi2i_export.saved_model import SIGNATURE, SavedTranslator, save
+from tfi2i_export.saved_model import FILES, IMAGE_BYTES, TENSOR, SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor
 
 log = logging.getLogger("tfi2i")
@@ -55,9 +55,10 @@ def export(
     accept: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Exports a translator of a run; returns the artefact's path, NAME.tflite or a folder NAME.
+    """Exports a translator of a run; returns the artefact's path.
 
-    NAME.json, the sidecar, stands beside it.
+    That is NAME.tflite, with the sidecar NAME.json beside it, or the next version of a SavedModel:
+    NAME/1, with NAME/1.json.
 
     Args:
         run: with a checkpoint.
@@ -67,7 +68,7 @@ def export(
         to: a folder; None: the run's exports/.
         force: also a format that is known to be bad.
         accept: write an artefact that misses its limits; the sidecar says so.
-        overwrite: replace an artefact of the same name.
+        overwrite: replace a .tflite file of the same name; a SavedModel gets another version.
 
     Raises:
         InputError: options that exclude each other, an artefact that is there already, or one that
@@ -76,8 +77,12 @@ def export(
     choice = choice or Choice()
     check(choice, force)
     folder = run.exports_dir if to is None else to
-    target = folder / (choice.name + ("" if choice.format == "saved_model" else ".tflite"))
-    if not overwrite and (target.exists() or target.with_suffix(".json").exists()):
+    saved_model = choice.format == "saved_model"
+    target = folder / (choice.name if saved_model else f"{choice.name}.tflite")
+    if saved_model and target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; name another folder with --to.")
+    taken = target.exists() or target.with_suffix(".json").exists()
+    if taken and not saved_model and not overwrite:
         raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
     system = run.load_system(choice.checkpoint)
     pictures = _Pictures(data, choice, aspect)
@@ -290,7 +295,7 @@ def _signatures(made: _Made, choice: Choice) -> tuple[Signature, ...]:
         shaped = {name: [(one.shape, one.dtype) for one in pair] for name, pair in types.items()}
     else:
         shape = tuple(-1 if side is None else side for side in made.content.input_shape)
-        shaped = {SIGNATURE: [(shape, "float32")] * 2}
+        shaped = {TENSOR: [(shape, "float32")] * 2}
 
     def tensor(name: str, shape: Sequence[int], dtype: str, domain: str, meaning: str) -> Tensor:
         return Tensor(
@@ -304,13 +309,29 @@ def _signatures(made: _Made, choice: Choice) -> tuple[Signature, ...]:
             meaning=meaning,
         )
 
-    return tuple(
+    signatures = [
         Signature(
             name=name,
             inputs=(tensor(INPUT, *given, source, "the picture to translate"),),
             outputs=(tensor(OUTPUT, *answer, target, "its translation"),),
         )
         for name, (given, answer) in shaped.items()
+    ]
+    if choice.format == "saved_model" and choice.signatures == "all":
+        signatures.insert(0, _of_files(source, target))
+    return tuple(signatures)
+
+
+def _of_files(source: str, target: str) -> Signature:
+    """The signature of a SavedModel that takes and gives picture files."""
+
+    def tensor(domain: str, meaning: str) -> Tensor:
+        return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)
+
+    return Signature(
+        name=FILES,
+        inputs=(tensor(source, f"{KINDS}, of up to {LARGEST} pixels"),),
+        outputs=(tensor(target, "its translation as a PNG file, of the same size"),),
     )
 
 
@@ -360,22 +381,12 @@ def _evaluated(
 
 def _written(made: _Made, card: Sidecar, target: Path) -> Path:
     """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(made.content, bytes):
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(made.content, card))
     else:
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        try:
-            save(made.content, temporary)
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        sync(target.parent)
+        target = save(made.content, target, tensor_only=len(card.signatures) == 1)
     sha256, size = sidecars.fingerprint(target)
     card = dataclasses.replace(card, file=target.name, sha256=sha256, size_bytes=size)
-    sidecars.write(card, target.with_name(f"{card.name}.json"))
+    sidecars.write(card, target.with_suffix(".json"))
     return target

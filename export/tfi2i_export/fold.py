@@ -2,13 +2,14 @@
 
 `fold` flattens the models inside, replaces every layer of tfi2i by the rule of its class (`rules`)
 and copies what Keras itself knows. What training needs is gone: spectral normalisation, CAM logits,
-shared statistics. `parity_db` measures that nothing else is.
+shared statistics; so is what depends on nothing but baked values of extra inputs, such as a style.
+`parity_db` measures that nothing else is.
 """
 
 import collections
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -19,13 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers import ReflectionPad2D
 from tfi2i.pixels import to_pixels
+from tfi2i_export.extra_inputs import fitted, row, shapes_of
 from tfi2i_export.graph import (
     Array,
     Rule,
     convolution,
     copied,
+    inputs_like,
     is_from_keras,
     is_layer,
+    packed,
     run_through,
     sources_of,
 )
@@ -33,6 +37,8 @@ from tfi2i_export.rules import Pad, nearest_convolution, passed_on, rules
 
 WIDEST_RETILED = 4
 """Filters up to which an output convolution leaves most of a processor's vector unit idle."""
+
+_AUTOMATIC = re.compile(r"(keras_tensor|input_layer)(_\d+)?$")  # what Keras calls inputs
 
 
 class FoldError(InputError):
@@ -45,32 +51,38 @@ def fold(
     side: int | tuple[int, int] | None,
     pad: Pad = "slice",
     retile_output: bool = True,
+    baked: Mapping[str, ArrayLike] | None = None,
 ) -> keras.Model:
     """The same function (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
 
     The graph is flat and shares no variable with the translator. Layers with weights keep their
     names; those of models in front of the last one get its name before theirs (`enc_conv0`). The
-    names depend on nothing but the architecture.
+    names depend on nothing but the architecture. Inputs besides the picture keep name and order.
 
     Args:
         translator: functional, as `system.translator` and the files of a run have it.
         side: height and width in pixels, one number if they are equal; None leaves them free.
         pad: reflection padding as slices and concatenations, for CPUs, or as one operation.
         retile_output: computes 2 x 2 pixels of the last convolution at once.
+        baked: values of extra inputs by name, which become part of the graph.
 
     Raises:
         FoldError: the translator has a layer that there is no rule for.
-        InputError: it is no functional model image -> image, or cannot take that side.
+        InputError: it is no functional model image -> image, or cannot take that side or a value.
     """
     height, width = side if isinstance(side, tuple) else (side, side)
     image = keras.Input((height, width, 3), name="image", dtype="float32")
     _check(translator, image)
-    call = _folding(rules(pad))
-    output = run_through(translator, [image], call(translator, ""))
-    folded = keras.Model(image, output, name=translator.name)
-    if folded.output_shape != folded.input_shape:
+    constants = fitted(baked or {}, shapes_of(translator), translator.name)
+    extra = inputs_like(translator)[1:]
+    inputs = [image, *(one for one in extra if one.name not in constants)]
+    call = _folding(rules(pad), {one.name for one in inputs})
+    given = [image, *(constants.get(one.name, one) for one in extra)]
+    output = run_through(translator, given, call(translator, ""))
+    folded = keras.Model(packed(inputs), output, name=translator.name)
+    if folded.output_shape != image.shape:
         raise InputError(
-            f"{translator.name} makes {_size(folded.output_shape)} of {_size(folded.input_shape)}; "
+            f"{translator.name} makes {_size(folded.output_shape)} of {_size(image.shape)}; "
             "choose sides that its strides divide."
         )
     return _retiled(folded) if retile_output else folded
@@ -79,8 +91,11 @@ def fold(
 def in_float32(translator: keras.Model) -> keras.Model:
     """A copy that computes in float32 what a half-precision policy trained: `fold`'s reference."""
 
-    def copy(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    def copy(operation):
+        own = (
+            {"dtype": "float32"} if is_layer(operation) else {}
+        )  # others compute as they are given
+        return type(operation).from_config(operation.get_config() | own)
 
     clone = keras.models.clone_model(translator, clone_function=copy, recursive=True)
     clone.set_weights(translator.get_weights())
@@ -88,19 +103,29 @@ def in_float32(translator: keras.Model) -> keras.Model:
 
 
 def parity_db(
-    reference: Callable[[Array], ArrayLike],
-    rewritten: Callable[[Array], ArrayLike],
+    reference: Callable[..., ArrayLike],
+    rewritten: Callable[..., ArrayLike],
     images: Array,
+    inputs: Mapping[str, Array] | None = None,
 ) -> tuple[float, int]:
     """How far two image -> image functions agree on images (N, H, W, 3), a picture at a time.
+
+    Args:
+        reference: takes an image, and values of extra inputs by name.
+        rewritten: the same.
+        images: in [-1, 1].
+        inputs: values (N, ...) of extra inputs, if there are some.
 
     Returns:
         The worst picture's PSNR in dB (peak 2, the images' range; equal: inf), and the largest
         difference of the 8-bit pixels in levels.
     """
     error, level = 0.0, 0
-    for image in images:
-        first, second = (np.asarray(f(image[None]), np.float32) for f in (reference, rewritten))
+    for i, image in enumerate(images):
+        extra = row(inputs or {}, i)
+        first, second = (
+            np.asarray(f(image[None], **extra), np.float32) for f in (reference, rewritten)
+        )
         error = max(error, float(np.square(first - second, dtype=np.float64).mean()))
         levels = np.abs(to_pixels(first).astype(int) - to_pixels(second))
         level = max(level, int(levels.max()))
@@ -108,13 +133,13 @@ def parity_db(
 
 
 def _check(translator: keras.Model, image: Any) -> None:
-    """Raises InputError unless the translator takes `image` and nothing else."""
+    """Raises InputError unless the translator takes `image`, and else what has name and shape."""
     if not isinstance(translator, keras.Model) or not isinstance(translator, keras.Function):
         raise InputError(f"fold takes a functional keras.Model, received {type(translator)}.")
-    if len(translator.inputs) != 1 or len(translator.outputs) != 1:
+    if len(translator.outputs) != 1:
         raise InputError(
-            f"{translator.name} has {len(translator.inputs)} inputs and "
-            f"{len(translator.outputs)} outputs; fold takes translators of one image to one."
+            f"{translator.name} has {len(translator.outputs)} outputs; fold takes translators of "
+            "one image to one."
         )
     taken, given = translator.inputs[0].shape, image.shape
     if len(taken) != 4 or any(t not in (None, g) for t, g in zip(taken, given, strict=True)):
@@ -122,15 +147,24 @@ def _check(translator: keras.Model, image: Any) -> None:
             f"{translator.name} takes images of {_size(taken)}, not {_size(given)}; give its own "
             "size as the side."
         )
+    if len(translator.inputs) > 1 and not isinstance(translator.input, list):
+        raise InputError(f"{translator.name} has to take its inputs as a list, the picture first.")
+    for one in translator.inputs[1:]:
+        if None in one.shape[1:] or _AUTOMATIC.match(one.name) or not one.name.isidentifier():
+            raise InputError(
+                f"{translator.name} has an input {one.name!r} {one.shape} besides the picture; "
+                "give it a name of its own and a shape without None."
+            )
 
 
 def _size(shape: tuple[int | None, ...]) -> str:
     return " x ".join("any" if side is None else str(side) for side in shape[1:])
 
 
-def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[..., Any]]:
+def _folding(
+    rules: dict[type, Rule], taken: set[str]
+) -> Callable[[keras.Model, str], Callable[..., Any]]:
     """Makes, for a model and the prefix of its layers' names, the call of `run_through`."""
-    taken = {"image"}  # the input
 
     def unique(name: str) -> str:
         numbered = (f"{name}_{i}" for i in range(1, len(taken) + 1))
@@ -151,6 +185,10 @@ def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[.
                     f"{operation.name} ({type(operation).__name__}) uses an output that is only "
                     "there for training; there is no export rule for that."
                 )
+            if not _is_symbolic((args, kwargs)):
+                return keras.tree.map_structure(_computed, operation(*args, **kwargs))
+            if type(operation).__name__ == "Concatenate":
+                args = _of_one_batch(args)
             if isinstance(operation, keras.Function):
                 is_last = operation is models[-1]
                 inner = prefix if is_last else f"{prefix}{_short(operation.name)}_"
@@ -172,6 +210,28 @@ def _folding(rules: dict[type, Rule]) -> Callable[[keras.Model, str], Callable[.
         return call
 
     return call_of
+
+
+def _is_symbolic(given: Any) -> bool:
+    """Whether any of it is a tensor of the graph; all else is baked, and what it makes too."""
+    return any(isinstance(value, keras.KerasTensor) for value in keras.tree.flatten(given))
+
+
+def _computed(value: Any) -> Any:
+    return None if value is None else ops.convert_to_numpy(value)
+
+
+def _of_one_batch(args: Any) -> Any:
+    """Arguments with the baked ones repeated for each picture: concatenation does not broadcast."""
+    values = keras.tree.flatten(args)
+    maps = [value for value in values if isinstance(value, keras.KerasTensor)]
+    first = maps[0][(slice(None), *[slice(1)] * (len(maps[0].shape) - 1))]
+
+    def repeated(value):
+        is_array = isinstance(value, np.ndarray) and value.ndim == len(first.shape)
+        return ops.add(value, ops.zeros_like(first)) if is_array else value
+
+    return keras.tree.map_structure(repeated, args)
 
 
 def _merged(model: keras.Model) -> dict[keras.Operation, Rule]:
@@ -228,13 +288,13 @@ def _retiled(model: keras.Model) -> keras.Model:
     kernel = _shifted_copies(weights[0])
     bias = np.tile(weights[1], 4) if conv.use_bias else None
 
-    def call(operation, x, *args, **kwargs):
+    def call(operation, *args, **kwargs):
         if operation is conv:
-            return ops.depth_to_space(convolution(x, kernel, bias, 2, conv.name), 2)
-        return copied(operation, x, *args, **kwargs)
+            return ops.depth_to_space(convolution(args[0], kernel, bias, 2, conv.name), 2)
+        return copied(operation, *args, **kwargs)
 
-    image = keras.Input(model.input_shape[1:], name="image", dtype="float32")
-    return keras.Model(image, run_through(model, [image], call), name=model.name)
+    inputs = inputs_like(model)
+    return keras.Model(packed(inputs), run_through(model, inputs, call), name=model.name)
 
 
 def _shifted_copies(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -273,11 +333,12 @@ def _is_plain(conv: keras.layers.Conv2D) -> bool:
 
 def _always_even(model: keras.Model) -> bool:
     """Whether height and width of the output are even, for every size that the model takes."""
-    _, height, width, _ = model.input_shape
+    (_, height, width, _), *extra = (one.shape for one in model.inputs)
     if height is not None and width is not None:
         return height % 2 == width % 2 == 0
     for side in range(64, 80):
-        _, rows, columns, _ = model.compute_output_shape((1, side, side, 3))
+        shapes = packed([(1, side, side, 3), *((1, *shape[1:]) for shape in extra)])
+        _, rows, columns, _ = model.compute_output_shape(shapes)
         if rows % 2 or columns % 2:
             return False
     return True

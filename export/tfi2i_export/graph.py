@@ -5,7 +5,7 @@ Keras layers and what `keras.ops` makes of a symbolic tensor.
 """
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,36 @@ def run_through(model: keras.Model, inputs: list[Any], call: Callable[..., Any])
     """
     # The hook that keras.models.clone_model is made of; that one cannot enter inner models.
     return model._run_through_graph(inputs, call_fn=call)
+
+
+def inputs_like(model: keras.Model) -> list[Any]:
+    """New inputs for a model of the same kind: the picture, called "image", and all others."""
+    names = ["image", *(one.name for one in model.inputs[1:])]
+    return [
+        keras.Input(one.shape[1:], name=name, dtype="float32")
+        for name, one in zip(names, model.inputs, strict=True)
+    ]
+
+
+def packed(inputs: Sequence[Any]) -> Any:
+    """What a model is made of and called with: its only input, or the list of them."""
+    return list(inputs) if len(inputs) > 1 else inputs[0]
+
+
+def called(model: keras.Model, baked: Mapping[str, Array] | None = None) -> Callable[..., Any]:
+    """A model as a function of the image and, by name, its extra inputs.
+
+    Args:
+        model: functional.
+        baked: values of extra inputs that callers do not give.
+    """
+    names = [one.name for one in model.inputs[1:]]
+
+    def call(image: Any, **extra: Any) -> Any:
+        values = {**(baked or {}), **extra}
+        return model(packed([image, *(values[name] for name in names)]))
+
+    return call
 
 
 def sources_of(model: keras.Model) -> dict[keras.Operation, list[keras.Operation]]:

@@ -8,14 +8,15 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
+from tfi2i_export.extra_inputs import fitted, require_all, row
 
 INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""
@@ -40,13 +41,17 @@ class TFLiteTranslator:
         threads: Of the CPU; LiteRT's choice unless given.
         signature: The one to run, of a file with several; the one for the smallest pictures
             unless given.
+        inputs: Values of the inputs besides the picture by name, for all pictures; calls may give
+            others.
 
     Attributes:
         io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
+        extra: The shapes of the inputs besides the picture by name, such as {"style": (1, 8)}.
         size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`.
 
     Raises:
-        InputError: The file cannot be read, is damaged or is no translator of tfi2i.
+        InputError: The file cannot be read, is damaged or is no translator of tfi2i; or it has no
+            such inputs.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class TFLiteTranslator:
         *,
         threads: int | None = None,
         signature: str | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
     ):
         self._name = "The model" if isinstance(model, bytes) else str(model)
         if threads is not None and threads < 1:
@@ -71,10 +77,12 @@ class TFLiteTranslator:
         self.signature = signature or min(known, key=_numbers)
         with self._explained():
             self._runner = interpreter.get_signature_runner(self.signature)
-            inputs, outputs = self._runner.get_input_details(), self._runner.get_output_details()
-            self._check(inputs, outputs)
-            dtype = inputs[INPUT]["dtype"]
-            _, height, width, _ = map(int, inputs[INPUT]["shape_signature"])
+            taken, made = self._runner.get_input_details(), self._runner.get_output_details()
+            self._check(taken, made)
+            dtype = taken[INPUT]["dtype"]
+            _, height, width, _ = map(int, taken[INPUT]["shape_signature"])
+            self.extra = _shapes(taken)
+        self._given = fitted(inputs or {}, self.extra, self._name)
         self._started = False
         self.io = "uint8" if dtype == np.uint8 else "float"
         self.size = None if -1 in (height, width) else (height, width)
@@ -96,11 +104,16 @@ class TFLiteTranslator:
             multiple *= 2
         raise InputError(f"{self._name} gives pictures of another size than it takes.")
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, pixels: NDArray[np.uint8], **extra: ArrayLike) -> NDArray[np.uint8]:
         """The translations of pixels (N, H, W, 3), one picture at a time.
 
+        Args:
+            pixels: RGB 0..255.
+            extra: By name values (N, ...) of inputs besides the picture, or one for all pictures.
+
         Raises:
-            InputError: They are not uint8 pictures, or of a size the file does not take.
+            InputError: They are not uint8 pictures, or of a size the file does not take; or a value
+                is missing or does not fit.
         """
         pixels = np.asarray(pixels)
         if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
@@ -111,10 +124,12 @@ class TFLiteTranslator:
         side = pixels.shape[1:3]
         if self.size not in (None, side):
             raise InputError(f"{self._name} takes pictures of {_by(self.size)}, not {_by(side)}.")
+        given = fitted({**self._given, **extra}, self.extra, self._name, len(pixels))
+        require_all(given, self.extra, self._name)
         translations = np.empty_like(pixels)
         for i in range(len(pixels)):
             try:
-                translation = self._run(pixels[i : i + 1])
+                translation = self._run(pixels[i : i + 1], row(given, i))
             except DAMAGE as error:
                 raise self._refusal(side) from error
             if translation.shape[1:3] != side:
@@ -122,11 +137,13 @@ class TFLiteTranslator:
             translations[i] = translation[0]
         return translations
 
-    def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _run(
+        self, pixels: NDArray[np.uint8], extra: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.uint8]:
         given = pixels if self.io == "uint8" else pixels.astype(np.float32)
         # Only the first call sets up the CPU's delegate, which announces itself.
         with contextlib.nullcontext() if self._started else quiet():
-            translation = self._runner(**{INPUT: given})[OUTPUT]
+            translation = self._runner(**{INPUT: given}, **extra)[OUTPUT]
         self._started = True
         if self.io == "uint8":
             return translation
@@ -135,8 +152,10 @@ class TFLiteTranslator:
         return np.clip(np.rint(translation), 0, 255).astype(np.uint8)
 
     def _keeps_size(self, side: int) -> bool:
+        extra = {name: np.zeros(shape, np.float32) for name, shape in self.extra.items()}
         try:
-            return self._run(np.zeros((1, side, side, 3), np.uint8)).shape[1:3] == (side, side)
+            tried = self._run(np.zeros((1, side, side, 3), np.uint8), extra)
+            return tried.shape[1:3] == (side, side)
         except DAMAGE:
             return False
 
@@ -149,7 +168,7 @@ class TFLiteTranslator:
         )
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        if list(inputs) != [INPUT] or list(outputs) != [OUTPUT]:
+        if INPUT not in inputs or list(outputs) != [OUTPUT]:
             raise InputError(
                 f"{self._name} makes {', '.join(outputs)} of {', '.join(inputs)}; give a file "
                 f"made by tfi2i export, which makes {OUTPUT} of {INPUT}."
@@ -161,6 +180,12 @@ class TFLiteTranslator:
                 raise InputError(
                     f"{self._name} has a {np.dtype(dtype)} tensor {shape}; give a file made by "
                     "tfi2i export, whose pictures are (1, H, W, 3), both uint8 or both float32."
+                )
+        for name, shape in _shapes(inputs).items():
+            if inputs[name]["dtype"] != np.float32 or shape[:1] != (1,) or -1 in shape:
+                raise InputError(
+                    f"{self._name} has a {np.dtype(inputs[name]['dtype'])} input {name!r} {shape}; "
+                    "give a file made by tfi2i export, whose extra inputs are float32 (1, ...)."
                 )
 
     @contextlib.contextmanager
@@ -227,6 +252,15 @@ def _silenced() -> Iterator[None]:
                 os.close(copy)
             # Converters add one that writes to what is closed here.
             logging.root.handlers[:] = handlers
+
+
+def _shapes(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """By name the shapes of what is not the picture, in LiteRT's details of inputs."""
+    return {
+        name: tuple(map(int, tensor["shape_signature"]))
+        for name, tensor in inputs.items()
+        if name != INPUT
+    }
 
 
 def _read(model: str | Path | bytes) -> bytes:

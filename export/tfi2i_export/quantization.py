@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i_export.conversion import inspect, operations, require_plain
+from tfi2i_export.extra_inputs import fitted, require_all, row
 from tfi2i_export.interpreter import INPUT, quiet
 
 FORMATS = ("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
@@ -77,6 +78,7 @@ def quantize(
     layers: Sequence[str],
     in_float: frozenset[str] = frozenset(),
     calibration: NDArray[np.uint8] | None = None,
+    inputs: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
     """A float32 .tflite file with 8-bit weights, and the recipe for its sidecar.
 
@@ -87,6 +89,7 @@ def quantize(
         in_float: Convolutions that stay in float, in addition to the format's own.
         calibration: Pixels (N, H, W, 3) of the file's size, of the source domain; for the formats
             int8-npu, int8-full and int16x8.
+        inputs: Values (N, ...) of the file's extra inputs by name, for each of those pictures.
 
     Raises:
         InputError: The names are not those of the file, or pictures are missing or do not fit.
@@ -100,7 +103,7 @@ def quantize(
     _fill(quantizer, scopes, chosen, format)
     ranges = None
     if quantizer.need_calibration:
-        ranges = _calibrated(quantizer, model, calibration)
+        ranges = _calibrated(quantizer, model, calibration, inputs or {})
     with quiet():
         result = quantizer.quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False
@@ -249,7 +252,12 @@ def _fill(
                 quantizer.add_dynamic_config(*of_layer, 4 if how == "dynamic4" else 8)
 
 
-def _calibrated(quantizer: Any, model: bytes, pictures: NDArray[np.uint8] | None) -> Any:
+def _calibrated(
+    quantizer: Any,
+    model: bytes,
+    pictures: NDArray[np.uint8] | None,
+    inputs: Mapping[str, NDArray[np.float32]],
+) -> Any:
     """The ranges of all maps over the pictures."""
     from litert_quantizer.calibrator import CalibrationMode  # type: ignore[import-untyped]
 
@@ -259,14 +267,21 @@ def _calibrated(quantizer: Any, model: bytes, pictures: NDArray[np.uint8] | None
     if len(pictures) < ENOUGH:
         raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {len(pictures)}.")
     signatures = inspect(model).signatures
-    image = next(iter(signatures.values()))[0][INPUT]
+    taken = next(iter(signatures.values()))[0]
+    image = taken[INPUT]
     if len(signatures) != 1 or image.shape != (1, *pictures.shape[1:]):
         raise InputError(
             f"Static ranges take a file for one size and pictures of that size; it takes "
             f"{', '.join(str(inputs[INPUT].shape) for inputs, _ in signatures.values())}, and the "
             f"pictures are {pictures.shape}."
         )
-    fed = [{INPUT: picture[None].astype(image.dtype)} for picture in pictures]
+    shapes = {name: one.shape for name, one in taken.items() if name != INPUT}
+    extra = fitted(inputs, shapes, "The file", len(pictures))
+    require_all(extra, shapes, "The file")
+    fed = [
+        {INPUT: picture[None].astype(image.dtype), **row(extra, i)}
+        for i, picture in enumerate(pictures)
+    ]
     with quiet():
         return quantizer.calibrate(
             {next(iter(signatures)): fed},

@@ -1,8 +1,14 @@
-"""A folded translator as a TensorFlow SavedModel: pictures of any size and number, in float.
+"""A folded translator as a SavedModel that TF Serving loads: versions of it in a folder.
 
-One signature, predict_tensor: image (N, H, W, 3) float32 RGB 0..255 -> translation, the same.
+Signatures: `serving_default`, image_bytes string (N,) -> image_bytes string (N,), picture files of
+any sizes in, PNG files of their sizes out; `predict_tensor`, image float32 (N, H, W, 3) RGB 0..255
+-> translation, the same. A translator of one size gets pictures scaled to it, and its answers are
+scaled back; others translate pictures at their own size (see `encoded_pictures`).
 """
 
+import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +18,210 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.files import sync
+from tfi2i.pictures import read_picture
 from tfi2i.pixels import to_image
+from tfi2i.tiles import MINIMUM
+from tfi2i_export import warmup
+from tfi2i_export.choice import STRIDE
+from tfi2i_export.encoded_pictures import at_own_size, decoded, encoded
 from tfi2i_export.interpreter import INPUT, OUTPUT, quiet
+from tfi2i_export.saved_model_files import versions
+from tfi2i_export.saved_model_lint import lint
 
-SIGNATURE = "predict_tensor"
+TENSOR = "predict_tensor"
+FILES = "serving_default"  # what a request means that names no signature
+IMAGE_BYTES = "image_bytes"  # of outputs the server only encodes those for JSON that end in _bytes
+
+WARMUP_SIDE = 64  # of the picture in warm-up records, where the translator takes any size
 
 
 def answering(folded: keras.Model) -> Any:
-    """The function of the signature, image -> {"translation": ...}, both 0..255."""
+    """The function of `predict_tensor`, image and extra inputs -> {"translation": ...}, 0..255."""
     black, white = to_image(np.array([0, 255], np.uint8))
     levels = 255 / float(white - black)
 
-    def predict_tensor(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        translation = folded(image / levels + float(black), training=False)
+    def predict_tensor(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        # A server holds no request to the shapes of a signature, and kernels trust their graph:
+        # what does not fit would be answered wrongly, or end the process.
+        image, *extra = (
+            tf.ensure_shape(value, (None, *one.shape[1:]))
+            for value, one in zip(given, folded.inputs, strict=True)
+        )
+        count, *sides, _ = tf.unstack(tf.shape(image))
+        fits = tf.reduce_all([(side % STRIDE == 0) & (side >= MINIMUM) for side in sides])
+        wanted = f"Sides have to be multiples of {STRIDE} from {MINIMUM} on; they are:"
+        checks = [tf.debugging.Assert(fits, [wanted, *sides])]
+        checks += [
+            tf.debugging.Assert(tf.shape(value)[0] == count, ["Give a row for each picture."])
+            for value in extra
+        ]
+        with tf.control_dependencies(checks):
+            image = image / levels + float(black)
+        translation = folded([image, *extra] if extra else image, training=False)
         return {OUTPUT: tf.clip_by_value((translation - float(black)) * levels, 0, 255)}
 
     return predict_tensor
 
 
+def answering_files(folded: keras.Model) -> Any:
+    """The function of `serving_default`, image_bytes (N,) and extra -> {"image_bytes": (N,)}."""
+    answer = answering(folded)
+    sides = folded.inputs[0].shape[1:3]
+
+    def translated(row: Sequence[tf.Tensor]) -> tf.Tensor:
+        file, *extra = row
+        one = [value[None] for value in extra]
+        return encoded(
+            at_own_size(decoded(file), lambda image: answer(image, *one)[OUTPUT], STRIDE)
+        )
+
+    def free(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = (tf.ensure_shape(image_bytes, (None,)), *extra)
+        # One after the other: as many as come at once would need that many times the memory.
+        answers = tf.map_fn(translated, rows, fn_output_signature=tf.string, parallel_iterations=1)
+        return {IMAGE_BYTES: answers}
+
+    def scaled(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        picture = decoded(file)
+        image = tf.image.resize(picture, sides, antialias=True)
+        return tf.ensure_shape(image, (*sides, 3)), tf.shape(picture)[:2]
+
+    def scaled_back(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        translation, size = pair
+        return encoded(tf.image.resize(translation, size, antialias=True))
+
+    def fixed(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
+        types = (tf.TensorSpec((*sides, 3), tf.float32), tf.TensorSpec((2,), tf.int32))
+        files = tf.ensure_shape(image_bytes, (None,))
+        image, sizes = tf.map_fn(scaled, files, fn_output_signature=types)
+        pairs = (answer(image, *extra)[OUTPUT], sizes)
+        return {IMAGE_BYTES: tf.map_fn(scaled_back, pairs, fn_output_signature=tf.string)}
+
+    return free if None in sides else fixed
+
+
 class SavedTranslator:
-    """Pixels (N, H, W, 3) uint8 -> the same, by the function that a SavedModel gets."""
+    """Pixels (N, H, W, 3) uint8 -> the same, by the function that a SavedModel gets.
+
+    Extra inputs (N, ...) are given by name.
+    """
 
     def __init__(self, folded: keras.Model):
+        self._names = [one.name for one in folded.inputs[1:]]
         self._call = tf.function(answering(folded), reduce_retracing=True)
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        rows = [self._call(tf.cast(one[None], tf.float32))[OUTPUT].numpy() for one in pixels]
+    def __call__(self, pixels: NDArray[np.uint8], **extra: NDArray[Any]) -> NDArray[np.uint8]:
+        rows = []
+        for i in range(len(pixels)):
+            values = [tf.cast(extra[name][i : i + 1], tf.float32) for name in self._names]
+            image = tf.cast(pixels[i : i + 1], tf.float32)
+            rows.append(self._call(image, *values)[OUTPUT].numpy())
         return np.rint(np.concatenate(rows)).astype(np.uint8)
 
 
-def save(folded: keras.Model, folder: Path) -> None:
-    """Writes the SavedModel."""
-    archive = keras.export.ExportArchive()
-    image = tf.TensorSpec((None, *folded.input_shape[1:3], 3), tf.float32, name=INPUT)
-    archive.add_endpoint(SIGNATURE, answering(folded), input_signature=[image])
+def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
+    """Writes the next version of a model; returns its folder, BASE/1, BASE/2 ...
+
+    A server that watches `base` loads a version as soon as it sees its number. So it gets it last:
+    when it is whole, lint finds nothing, and the C++ loader has answered the warm-up records.
+
+    Args:
+        folded: float32 image -> image, its size free or fixed.
+        base: The folder of the model's versions; made if it is not there.
+        tensor_only: Leave out picture files, whose decoding some servers (OpenVINO) refuse;
+            `serving_default` is then another name of `predict_tensor`.
+
+    Raises:
+        InputError: What was written does not answer as it should; nothing is left behind.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    temporary = base / f".tmp-{os.getpid()}"  # a name that is no number is no version
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        _write(folded, temporary, tensor_only)
+        warmup.write(temporary, _requests(folded, tensor_only), model=base.name)
+        _check(temporary, folded)
+        return _published(temporary, base)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_unservable(folder: Path) -> list[dict[str, Any]]:
+    """Makes sure that a version can be loaded and asked; the outputs for its warm-up records.
+
+    Raises:
+        InputError: Lint finds something, or the C++ loader fails on a warm-up record.
+    """
+    findings = lint(folder)
+    if findings:
+        more = f" And {len(findings) - 1} more: {' '.join(findings[1:])}" if findings[1:] else ""
+        raise InputError(f"{folder} cannot be served. {findings[0]}{more}")
+    return warmup.replay(folder)
+
+
+def _write(folded: keras.Model, folder: Path, tensor_only: bool) -> None:
+    archive = keras.export.ExportArchive()  # without track(), which would store weights twice
+    extra = [
+        tf.TensorSpec((None, *one.shape[1:]), one.dtype, name=one.name) for one in folded.inputs[1:]
+    ]
+    if not tensor_only:
+        files = tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)
+        archive.add_endpoint(FILES, answering_files(folded), input_signature=[files, *extra])
+    image = tf.TensorSpec((None, *folded.inputs[0].shape[1:3], 3), tf.float32, name=INPUT)
+    archive.add_endpoint(TENSOR, answering(folded), input_signature=[image, *extra])
     with quiet():
         archive.write_out(folder, verbose=False)
-    _check(folder, folded)
+
+
+def _picture(folded: keras.Model) -> NDArray[np.uint8]:
+    """(H, W, 3): slopes of colour, of the translator's size."""
+    height, width = (side or WARMUP_SIDE for side in folded.inputs[0].shape[1:3])
+    down, across = np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)[None]
+    return np.stack(np.broadcast_arrays(down, across, 255 - down), -1).astype(np.uint8)
+
+
+def _requests(folded: keras.Model, tensor_only: bool) -> list[tuple[str, dict[str, Any]]]:
+    """One request for each signature, which a server sends itself before it opens."""
+    picture = _picture(folded)
+    extra = _extra(folded)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        (TENSOR, {INPUT: picture[None].astype(np.float32), **extra})
+    ]
+    if not tensor_only:
+        requests.append((FILES, {IMAGE_BYTES: [tf.io.encode_png(picture).numpy()], **extra}))
+    return requests
+
+
+def _extra(folded: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Zeros (1, ...) for the inputs besides the picture."""
+    return {one.name: np.zeros((1, *one.shape[1:]), np.float32) for one in folded.inputs[1:]}
 
 
 def _check(folder: Path, folded: keras.Model) -> None:
-    """What was written answers as what was measured, when it is loaded anew."""
-    height, width = (side or 32 for side in folded.input_shape[1:3])
-    pixels = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
-    signature = tf.saved_model.load(folder).signatures[SIGNATURE]
-    answers = signature(**{INPUT: tf.cast(pixels, tf.float32)})[OUTPUT].numpy()
-    difference = np.abs(np.rint(answers) - SavedTranslator(folded)(pixels)).max()
+    """What was written can be served, and answers as the model that was measured."""
+    by_tensor, *by_file = refuse_unservable(folder)
+    found = [np.rint(by_tensor[OUTPUT])[0]]
+    found += [read_picture(outputs[IMAGE_BYTES][0]).pixels for outputs in by_file]
+    expected = SavedTranslator(folded)(_picture(folded)[None], **_extra(folded))[0].astype(int)
+    difference = max(np.abs(one - expected).max() for one in found)
     if difference > 1:
         raise InputError(
             f"{folder} answers otherwise than the model that was saved, by {difference:.0f} "
             "levels; please report this as a bug of tfi2i."
         )
+
+
+def _published(temporary: Path, base: Path) -> Path:
+    """Renames a finished version to the first number above those that are there."""
+    taken: Sequence[Path] = versions(base)
+    number = int(taken[-1].name) + 1 if taken else 1
+    while True:
+        try:
+            temporary.rename(base / str(number))
+            sync(base)
+            return base / str(number)
+        except OSError:
+            if not (base / str(number)).exists():  # else another export was quicker
+                raise
+            number += 1

@@ -5,16 +5,19 @@ Small pictures are padded by reflection and cropped back; big ones become tiles,
 normalisations from each tile and knows nothing of the others, so tiles differ a little in colour.
 """
 
+import functools
 import logging
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.tiles import MINIMUM, PIXEL_BUDGET, TILE, Progress, tile_starts, tile_weights
+from tfi2i_export.extra_inputs import require_all
 from tfi2i_export.interpreter import LARGEST_MULTIPLE, TFLiteTranslator, opened
 from tfi2i_export.sidecar import Sidecar, verify
 
@@ -37,16 +40,26 @@ class TFLitePictureTranslator:
             always tiled. Without it, tiles of `tfi2i.tiles.TILE` for pictures above `PIXEL_BUDGET`.
             Of a file for several sizes, the one to use.
         threads: Of the CPU; as many as there are unless given.
+        inputs: Values of the inputs besides the picture by name, for all pictures.
 
     Raises:
         InputError: The file cannot be read, differs from what its sidecar says, is no translator
-            or does not take such tiles.
+            or does not take such tiles; or a value is missing or does not fit.
     """
 
-    def __init__(self, path: str | Path, *, tile: int | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tile: int | None = None,
+        threads: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+    ):
         path = Path(path)
         sidecar = sidecar_of(path)
-        translators = _by_size(path, threads or os.cpu_count())
+        translators = _by_size(path, threads or os.cpu_count(), inputs or {})
+        for translator in translators.values():
+            require_all(inputs or {}, translator.extra, path.name)
         self._name = path.name
         self._free = translators.get(None)
         self._fixed = {size: made for size, made in translators.items() if size is not None}
@@ -163,13 +176,16 @@ def sidecar_of(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _by_size(path: Path, threads: int | None) -> dict[tuple[int, int] | None, TFLiteTranslator]:
+def _by_size(
+    path: Path, threads: int | None, inputs: Mapping[str, ArrayLike]
+) -> dict[tuple[int, int] | None, TFLiteTranslator]:
     """A translator for each size that the file has a signature for; None: the one of free size."""
-    first = TFLiteTranslator(path, threads=threads)
+    made = functools.partial(TFLiteTranslator, path, threads=threads, inputs=inputs)
+    first = made()
     names = list(opened(path.read_bytes(), name=str(path)).get_signature_list())
     rest = [name for name in names if name != first.signature]
-    made = [first, *(TFLiteTranslator(path, threads=threads, signature=name) for name in rest)]
-    return {translator.size: translator for translator in made}
+    translators = [first, *(made(signature=name) for name in rest)]
+    return {translator.size: translator for translator in translators}
 
 
 def _chosen(

@@ -117,19 +117,30 @@ def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path
 
 def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
     path = exported(run, data, tmp_path, accept=False, format="saved_model")
-    assert path.is_dir()
-    card = sidecar.verify(tmp_path / "a2b-saved_model.json")
-    assert card.signatures[0].name == "predict_tensor"
+    assert path == tmp_path / "a2b-saved_model" / "1"
+    card = sidecar.verify(path.with_suffix(".json"))
+    assert [one.name for one in card.signatures] == ["serving_default", "predict_tensor"]
+    assert [one.dtype for one in card.signatures[0].inputs] == ["string"]
     pixels = data.test_pixels("a", 48)[0]
     loaded = tf.saved_model.load(path).signatures["predict_tensor"]
     answers = np.rint(loaded(image=tf.cast(pixels, tf.float32))["translation"].numpy())
     assert np.abs(answers - expected(run, pixels)).max() <= 1
 
 
-def test_a_saved_model_of_one_size_says_so(run, data, tmp_path):
-    exported(run, data, tmp_path, format="saved_model", sizes=(32,))
-    card = sidecar.verify(tmp_path / "a2b-saved_model-32.json")
-    assert card.signatures[0].inputs[0].shape == (-1, 32, 32, 3)
+def test_a_saved_model_of_one_size_says_so_and_gets_versions(run, data, tmp_path, capsys):
+    options = {"format": "saved_model", "sizes": (32,), "signatures": "tensor"}
+    first = exported(run, data, tmp_path, **options)
+    second = exported(run, data, tmp_path, **options)
+    assert first.parent.name == "a2b-saved_model-32-tensor"
+    assert (first.name, second.name) == ("1", "2")
+    for path in (first, second):
+        (signature,) = sidecar.verify(path.with_suffix(".json")).signatures
+        assert signature.inputs[0].shape == (-1, 32, 32, 3)
+    assert main(["export", str(tmp_path), "--check"]) == 0
+    assert capsys.readouterr().out.count("can be served.") == 2
+    (second / "saved_model.pb").write_bytes(b"junk")
+    assert main(["export", str(first.parent), "--check"]) == 2
+    assert str(second) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("choice", [{"sizes": (32,)}, {"dynamic": True}], ids=str)
@@ -168,6 +179,8 @@ def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(r
         (["--images", "0"], "1 or more"),
         (["--checkpoint", "best"], "best"),
         (["--format", "saved_model", "--io", "uint8"], "leave out"),
+        (["--signatures", "tensor"], "for --format saved_model"),
+        (["--check"], "holds no SavedModel"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_sentence(

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     measuring.add_evaluate(verbs)
     using.add_export(verbs)
     using.add_bench(verbs)
+    using.add_serve(verbs)
     measuring.add_compare(verbs)
     measuring.add_study(verbs)
     measuring.add_study_results(verbs)

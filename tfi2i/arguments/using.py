@@ -1,6 +1,8 @@
 """The verbs that use what was trained."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from tfi2i.arguments.shared import add_direction, add_sample_seed, add_set, add_verb
 
@@ -13,22 +15,36 @@ def add_translate(verbs) -> None:
         "translate",
         "translate pictures of any size with a trained system",
         "Results keep the pictures' size, name and sub-folders. Big pictures are done in\n"
-        "overlapping tiles. A picture that cannot be read is named, and the others are done.",
+        "overlapping tiles. A picture that cannot be read is named, and the others are done.\n\n"
+        "With --server a served model does it, and no RUN_OR_TRANSLATOR is named. Its URL is\n"
+        "  http://HOST:PORT/v1/models/NAME  or  grpc://HOST:PORT/NAME  (with TLS: https, grpcs)\n"
+        "with /versions/NUMBER or /labels/LABEL behind it for a certain version.",
         "  tfi2i translate runs/00003-nicegan-horse2zebra photos/ --out zebras\n"
         "  tfi2i translate runs/00003-nicegan-horse2zebra zebra.png --out horses --direction b2a\n"
         "  tfi2i translate a2b.keras *.jpg --out out --tile 512\n"
-        "  tfi2i translate zebra-int8.tflite photos/ --out zebras",
+        "  tfi2i translate zebra-int8.tflite photos/ --out zebras\n"
+        "  tfi2i translate --server http://localhost:8501/v1/models/zebra photos/ --out zebras",
     )
-    verb.add_argument(
+    verb.usage = (
+        "%(prog)s RUN_OR_TRANSLATOR IMAGES [IMAGES ...] --out DIR [OPTIONS]\n"
+        "       %(prog)s --server URL IMAGES [IMAGES ...] --out DIR [OPTIONS]"
+    )
+    model = verb.add_argument(
         "model",
         metavar="RUN_OR_TRANSLATOR",
         type=Path,
         help="a run directory, a .keras file of a run's translators/ folder, or a .tflite file that"
         " was exported from a run",
     )
-    verb.add_argument(
-        "images", metavar="IMAGES", type=Path, nargs="+", help="picture files, or folders of them"
+    images = verb.add_argument(
+        "images",
+        metavar="IMAGES",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="picture files, or folders of them",
     )
+    _add_server(verb, (model, images))
     verb.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
     )
@@ -44,10 +60,51 @@ def add_translate(verbs) -> None:
         help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
     )
     verb.add_argument(
+        "--input",
+        metavar="NAME=FILE",
+        dest="inputs",
+        action="append",
+        help="a .npy file with what a .tflite file takes besides pictures, such as style=style.npy;"
+        " may be repeated",
+    )
+    verb.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
     )
     verb.add_argument(
         "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
+    )
+
+
+class _Server(argparse.Action):
+    """Stores the URL; there is no model then, so that one path is enough."""
+
+    def __init__(self, paths: tuple[argparse.Action, ...], **settings: Any):
+        super().__init__(**settings)
+        self._paths = paths
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, values)
+        for path in self._paths:
+            path.required = False
+
+
+def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]) -> None:
+    """`--server` and what belongs to it; `paths` are the arguments for a model and pictures."""
+    verb.add_argument(
+        "--server",
+        metavar="URL",
+        action=_Server,
+        paths=paths,
+        help="of a model that TF Serving serves, see above; instead of RUN_OR_TRANSLATOR",
+    )
+    verb.add_argument(
+        "--workers", metavar="N", type=int, help="pictures at the same time, with --server [4]"
+    )
+    verb.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=float,
+        help="for each picture, with --server; all attempts included [60]",
     )
 
 
@@ -66,12 +123,16 @@ def add_export(verbs) -> None:
         "  int8-npu   fixed ranges, for accelerators that know nothing else; loses more\n"
         "  auto       as many int8 convolutions as --target-db allows\n"
         "  float16    half the size, for GPUs; float32: exact\n"
-        "  saved_model  a folder for TensorFlow",
+        "  saved_model  a folder that TF Serving serves, a new version in it each time",
         "  tfi2i export runs/00003-nicegan-horse2zebra\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --direction b2a --format int8-hq\n"
-        "  tfi2i export runs/00003-nicegan-horse2zebra --sizes 256,512 --io uint8 --to app/assets",
+        "  tfi2i export runs/00003-nicegan-horse2zebra --sizes 256,512 --io uint8 --to app/assets\n"
+        "  tfi2i export runs/00003-nicegan-horse2zebra --format saved_model --to /models\n"
+        "  tfi2i export /models/a2b-saved_model --check",
     )
-    verb.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    verb.add_argument(
+        "run", metavar="RUN", type=Path, help="a run directory; with --check also a SavedModel"
+    )
     verb.add_argument("--format", metavar="F", default="int8", help="see above [int8]")
     add_direction(verb)
     verb.add_argument("--checkpoint", choices=("last", "best"), default="last", help="[last]")
@@ -92,11 +153,32 @@ def add_export(verbs) -> None:
         help="padding as slices, which CPUs take whole, or as one operation for GPUs [slice]",
     )
     verb.add_argument(
+        "--signatures",
+        choices=("all", "tensor"),
+        default="all",
+        help="of a saved_model: also picture files, or float images alone, as OpenVINO needs [all]",
+    )
+    verb.add_argument(
+        "--bake",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="a .npy file with the value of an input besides the picture, such as style=style.npy,"
+        " which becomes part of the artefact; may be repeated",
+    )
+    verb.add_argument(
         "--target-db", metavar="DB", type=float, default=43.0, help="PSNR for auto [43]"
     )
     verb.add_argument(
         "--images", metavar="N", type=int, default=24, help="held-out pictures to judge by [24]"
     )
+    _add_conditions(verb)
+    add_sample_seed(verb)
+    add_set(verb)
+
+
+def _add_conditions(verb: argparse.ArgumentParser) -> None:
+    """What may be written and where, and whether anything is."""
     verb.add_argument(
         "--to", metavar="DIR", type=Path, help="folder for artefact and sidecar [RUN/exports]"
     )
@@ -109,8 +191,11 @@ def add_export(verbs) -> None:
     verb.add_argument(
         "--overwrite", action="store_true", help="replace an artefact of the same name"
     )
-    add_sample_seed(verb)
-    add_set(verb)
+    verb.add_argument(
+        "--check",
+        action="store_true",
+        help="export nothing: say whether the SavedModels of RUN can be served",
+    )
 
 
 def add_bench(verbs) -> None:
@@ -135,3 +220,36 @@ def add_bench(verbs) -> None:
     size = "side of the pictures for files of any size [the run's]"
     verb.add_argument("--size", metavar="N", type=int, help=size)
     verb.add_argument("--out", metavar="DIR", type=Path, help="[the first file's folder]")
+
+
+def add_serve(verbs) -> None:
+    """`tfi2i serve`."""
+    verb = add_verb(
+        verbs,
+        "serving",
+        "serve",
+        "run TensorFlow Serving for the SavedModels of a run",
+        "Starts the server that this machine has: tensorflow_model_server, which listens on all\n"
+        "interfaces, or else its docker image, on this machine alone. Nothing is downloaded. The\n"
+        "highest version of each model is served; a higher one that is exported while the server\n"
+        "runs takes its place. There is no authentication. Ctrl-C stops it.",
+        "  tfi2i serve runs/00003-nicegan-horse2zebra\n"
+        "  tfi2i serve runs/00003-nicegan-horse2zebra --direction b2a --port 9501\n"
+        "  tfi2i serve /models/a2b-saved_model",
+    )
+    verb.add_argument(
+        "models",
+        metavar="RUN_OR_FOLDER",
+        type=Path,
+        help="a run directory, a SavedModel with its versions, or a folder of such",
+    )
+    verb.add_argument(
+        "--direction", choices=("a2b", "b2a"), help="of a run's models only these [both]"
+    )
+    verb.add_argument("--port", metavar="N", type=int, default=8501, help="of REST [8501]")
+    verb.add_argument("--grpc-port", metavar="N", type=int, default=8500, help="of gRPC [8500]")
+    verb.add_argument(
+        "--batching",
+        action="store_true",
+        help="answer up to 8 requests together, for GPUs: a broken picture then fails all of them",
+    )

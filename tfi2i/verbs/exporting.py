@@ -1,6 +1,7 @@
 """The verb that makes artefacts for devices and servers: export."""
 
 import argparse
+from pathlib import Path
 
 from tfi2i.errors import InputError
 from tfi2i.run_dir import Run
@@ -10,7 +11,10 @@ from tfi2i.verbs.evaluation import pictures_of
 def export_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i export RUN`."""
     from tfi2i_export.exporting import Choice, export
+    from tfi2i_export.extra_inputs import files_by_name
 
+    if arguments.check:
+        return _check(arguments.run)
     run = Run(arguments.run)
     run.check_direction(arguments.direction)
     data, aspect = pictures_of(run, arguments.overrides)
@@ -25,6 +29,8 @@ def export_verb(arguments: argparse.Namespace) -> int:
         target_db=arguments.target_db,
         images=arguments.images,
         seed=arguments.seed,
+        signatures=arguments.signatures,
+        bake=files_by_name(arguments.bake, "--bake"),
     )
     path = export(
         run,
@@ -36,7 +42,27 @@ def export_verb(arguments: argparse.Namespace) -> int:
         accept=arguments.accept,
         overwrite=arguments.overwrite,
     )
-    print(f"{path}, with {path.with_name(choice.name + '.json').name} beside it.")
+    print(f"{path}, with {path.with_suffix('.json').name} beside it.")
+    return 0
+
+
+def _check(path: Path) -> int:
+    """`tfi2i export PATH --check`: of one SavedModel, of all versions of it, or all of a run."""
+    from tfi2i_export.saved_model import refuse_unservable
+    from tfi2i_export.saved_model_files import versions
+
+    if (path / "saved_model.pb").is_file():
+        folders = [path]
+    else:
+        bases = [path, *sorted((path / "exports").glob("*/")), *sorted(path.glob("*/"))]
+        folders = list(dict.fromkeys(version for base in bases for version in versions(base)))
+    if not folders:
+        raise InputError(
+            f"{path} holds no SavedModel; tfi2i export RUN --format saved_model makes one."
+        )
+    for folder in folders:
+        refuse_unservable(folder)
+        print(f"{folder} can be served.")
     return 0
 
 

@@ -1,0 +1,379 @@
+"""TensorFlow Serving: found on this machine, started, waited for and stopped.
+
+    server = find()  # None where there is none; `why_none()` says what to install
+    with start(server, {"a2b-saved_model": exports / "a2b-saved_model"}) as running:
+        running.rest_url("a2b-saved_model")
+
+The server is either the binary, which listens on all interfaces as it has no flag against that, or
+the docker image `IMAGE`, published on 127.0.0.1 alone. Nothing is downloaded.
+"""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tfi2i.errors import InputError
+
+log = logging.getLogger("tfi2i")
+
+IMAGE = "tensorflow/serving:2.20.0"
+BINARY = "tensorflow_model_server"
+BATCHING = """\
+max_batch_size { value: 8 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 64 }
+num_batch_threads { value: 2 }
+allowed_batch_sizes: 1
+allowed_batch_sizes: 2
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+"""
+"""The server merges up to 8 requests that arrive within 2 ms."""
+
+DOCKER_SECONDS = 20  # for docker's answers; its command line waits long for some dead engines
+STOP_SECONDS = 10
+POLL_SECONDS = 0.2
+STATUS_BYTES = 2**20
+STATUS_SECONDS = 5
+LOG_LINES = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A TensorFlow Serving that this machine can run.
+
+    Attributes:
+        program: the path of tensorflow_model_server, or of docker.
+        image: what docker runs; None: `program` is the server itself.
+    """
+
+    program: str
+    image: str | None = None
+
+    @property
+    def on_loopback_only(self) -> bool:
+        return self.image is not None
+
+    def __str__(self) -> str:
+        return f"docker image {self.image}" if self.image else self.program
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A server that answers for all its models."""
+
+    grpc_port: int
+    rest_port: int
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def rest_url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.rest_port}/v1/models/{name}"
+
+    def grpc_url(self, name: str) -> str:
+        return f"grpc://127.0.0.1:{self.grpc_port}/{name}"
+
+    def last_lines(self) -> list[str]:
+        """What the server logged last, without control characters."""
+        with self.log_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 2**14))
+            lines = file.read().decode(errors="replace").splitlines()
+        return [_printable(line) for line in lines[-LOG_LINES:]]
+
+
+def find() -> Server | None:
+    """The server of this machine: the binary on PATH, else docker with `IMAGE`; never downloads."""
+    found = _look()
+    return found if isinstance(found, Server) else None
+
+
+def why_none() -> str:
+    """One sentence on what `find` lacks, and what would do; empty if it lacks nothing."""
+    found = _look()
+    return found if isinstance(found, str) else ""
+
+
+def _look() -> Server | str:
+    if program := shutil.which(BINARY):
+        return Server(program)
+    docker = shutil.which("docker")
+    if docker is None:
+        return (
+            f"TensorFlow Serving is not installed: put {BINARY} on PATH, or install docker and run"
+            f" `docker pull {IMAGE}`."
+        )
+    if not _answers(docker, "version", "--format", "{{.Server.Version}}"):
+        return (
+            f"There is no {BINARY} on PATH, and docker's engine does not answer: start it and run"
+            f" `docker pull {IMAGE}`."
+        )
+    if not _answers(docker, "image", "inspect", IMAGE):
+        return (
+            f"There is no {BINARY} on PATH, and docker has not got the image {IMAGE}: run"
+            f" `docker pull {IMAGE}`."
+        )
+    return Server(docker, IMAGE)
+
+
+def _answers(docker: str, *arguments: str) -> bool:
+    try:
+        done = subprocess.run(
+            [docker, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DOCKER_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+@contextlib.contextmanager
+def start(
+    server: Server,
+    models: Mapping[str, Path],
+    *,
+    grpc_port: int | None = None,
+    rest_port: int | None = None,
+    batching: bool = False,
+    wait_seconds: float = 120.0,
+) -> Iterator[Running]:
+    """Runs a server and hands it over when every model is available; stops it at the end.
+
+    It is stopped by Ctrl-C and SIGTERM too. A model that fails to load is not tried again.
+
+    Args:
+        server: from `find`.
+        models: base_path by name, each with version folders, of which the highest is served.
+        grpc_port: None or 0: a free one.
+        rest_port: None or 0: a free one.
+        batching: merge requests that arrive together, by `BATCHING`.
+        wait_seconds: for all models together.
+
+    Raises:
+        InputError: names or paths that the server's configuration cannot hold, a port that is in
+            use, or a server that ends or does not serve every model in time; its last lines are
+            logged then.
+    """
+    grpc_port, rest_port = _ports(server, grpc_port, rest_port)
+    with (
+        tempfile.TemporaryDirectory(prefix="tfi2i-serving-") as temporary,
+        _unwound_by_sigterm(),
+        contextlib.ExitStack() as stack,
+    ):
+        folder = Path(temporary)
+        container = f"tfi2i-serving-{os.getpid()}-{secrets.token_hex(4)}" if server.image else None
+        command = _command(server, models, folder, container, (grpc_port, rest_port), batching)
+        log_path = folder / "log.txt"
+        with log_path.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                # Or else the terminal's Ctrl-C would reach the server beside us.
+                start_new_session=True,
+            )
+        stack.callback(_stop, process, server.program, container)
+        running = Running(grpc_port, rest_port, process, log_path)
+        _wait(running, list(models), wait_seconds)
+        yield running
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but the server logs: the command line silences TensorFlow by this variable."""
+    return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+@contextlib.contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block as Ctrl-C does, unless somebody else handles it."""
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if ours:
+        signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _stop(process: subprocess.Popen[bytes], program: str, container: str | None) -> None:
+    try:
+        if container is None:
+            process.terminate()
+        else:  # which outlives docker's command line, and whose first process may ignore SIGTERM
+            _answers(program, "rm", "--force", container)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    finally:  # also at a second Ctrl-C
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _ports(server: Server, grpc_port: int | None, rest_port: int | None) -> tuple[int, int]:
+    """Both ports, free ones for None and 0; all are tried, as two servers may share a gRPC port."""
+    if grpc_port and grpc_port == rest_port:
+        raise InputError(f"Port {grpc_port} cannot be that of gRPC and of REST: give two ports.")
+    host = "127.0.0.1" if server.on_loopback_only else ""
+    with contextlib.ExitStack() as open_together:
+        ports = [_free_port(open_together, host, port) for port in (grpc_port or 0, rest_port or 0)]
+    return ports[0], ports[1]
+
+
+def _free_port(stack: contextlib.ExitStack, host: str, port: int) -> int:
+    bound = stack.enter_context(socket.socket())
+    if sys.platform != "win32":  # where it would let a port be shared
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "ports are 1 to 65535"
+        raise InputError(f"Port {port} cannot be used ({reason}); give another one.") from error
+    return bound.getsockname()[1]
+
+
+def _command(
+    server: Server,
+    models: Mapping[str, Path],
+    folder: Path,
+    container: str | None,
+    ports: tuple[int, int],
+    batching: bool,
+) -> list[str]:
+    """What to run; the files that it names are written to `folder`."""
+    paths = {name: path.resolve() for name, path in models.items()}
+    in_container = {name: Path("/models", name) for name in models}
+    config = models_config(paths)
+    if container:
+        config = models_config(in_container)
+    (folder / "models.config").write_text(config, encoding="utf-8")
+    (folder / "batching_parameters.txt").write_text(BATCHING, encoding="utf-8")
+    seen = Path("/config") if container else folder
+    flags = [
+        f"--model_config_file={seen / 'models.config'}",
+        "--max_num_load_retries=0",  # by default five, a minute apart
+    ]
+    if batching:
+        flags += ["--enable_batching"]
+        flags += [f"--batching_parameters_file={seen / 'batching_parameters.txt'}"]
+    if container is None or server.image is None:
+        return [server.program, f"--port={ports[0]}", f"--rest_api_port={ports[1]}", *flags]
+    mounts = {folder: Path("/config")} | {paths[name]: in_container[name] for name in paths}
+    return [
+        *(server.program, "run", "--rm", "--pull=never", f"--name={container}"),
+        *(f"--publish=127.0.0.1:{ports[0]}:8500", f"--publish=127.0.0.1:{ports[1]}:8501"),
+        *(f"--mount={_mount(source, target)}" for source, target in mounts.items()),
+        # The image's own entry point is a shell that names one model.
+        *(f"--entrypoint={BINARY}", server.image, "--port=8500", "--rest_api_port=8501", *flags),
+    ]
+
+
+def _mount(source: Path, target: Path) -> str:
+    """A read-only folder for docker, whose option is a line of CSV."""
+    quoted = str(source).replace('"', '""')
+    return f'type=bind,"source={quoted}",target={target.as_posix()},readonly'
+
+
+def models_config(models: Mapping[str, Path]) -> str:
+    """The server's models.config, of absolute base_paths by name.
+
+    Raises:
+        InputError: without models, or with a name or path that it cannot hold.
+    """
+    if not models:
+        raise InputError("There is no model to serve.")
+    for name, path in models.items():
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+            raise InputError(
+                f"{path}: {name!r} cannot be a model's name in URLs; rename the folder to letters,"
+                " digits, '-', '_' and '.'."
+            )
+        if not str(path).isprintable():
+            raise InputError(f"{path}: the server needs a path without control characters.")
+    blocks = [
+        f"  config {{\n    name: {json.dumps(name)}\n"
+        f"    base_path: {json.dumps(path.as_posix(), ensure_ascii=False)}\n"
+        '    model_platform: "tensorflow"\n  }\n'
+        for name, path in models.items()
+    ]
+    return f"model_config_list {{\n{''.join(blocks)}}}\n"
+
+
+def _wait(running: Running, names: Sequence[str], seconds: float) -> None:
+    """Returns when each model has an available version."""
+    end = time.monotonic() + seconds
+    for name in names:
+        while not _available(running, name):
+            code = running.process.poll()
+            if code is not None:
+                raise _failure(running, f"ended with code {code} before it served {name}")
+            if time.monotonic() > end:
+                raise _failure(running, f"did not serve {name} within {seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+
+def _available(running: Running, name: str) -> bool:
+    versions = _status(running.rest_url(name))
+    states = {version.get("state") for version in versions}
+    if states == {"END"}:
+        statuses = [version.get("status") for version in versions]
+        reasons = [str(one.get("error_message")) for one in statuses if isinstance(one, dict)]
+        reason = _printable("; ".join(reasons))[:300]
+        raise _failure(running, f"could not load {name} ({reason})")
+    return "AVAILABLE" in states
+
+
+def _status(url: str) -> list[dict[str, Any]]:
+    """The state of each version; none while the server does not answer, or not in its manner.
+
+    The answer's code is 200 also while a model loads.
+    """
+    # Without the proxies of the environment, which do not lead to this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=STATUS_SECONDS) as reply:
+            status = json.loads(reply.read(STATUS_BYTES))
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return []
+    versions = status.get("model_version_status") if isinstance(status, dict) else None
+    return [one for one in versions if isinstance(one, dict)] if isinstance(versions, list) else []
+
+
+def _failure(running: Running, what: str) -> InputError:
+    lines = running.last_lines()
+    for line in lines:
+        log.error("%s", line)
+    above = "its last lines stand above" if lines else "it logged nothing"
+    return InputError(f"TensorFlow Serving {what}; {above}.")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

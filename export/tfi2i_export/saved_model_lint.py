@@ -1,0 +1,318 @@
+"""What keeps a SavedModel from being served well, found without loading it.
+
+TF Serving loads a SavedModel into TensorFlow's C++ runtime, without Python and with XLA off, and
+gives it to clients as JSON or protocol buffers. `tf.saved_model.load` knows none of these limits:
+what answers there may be refused by a server, fail with each request, or be garbled on its way.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from tensorflow.core.framework import types_pb2
+
+from tfi2i.errors import InputError
+from tfi2i_export import warmup
+from tfi2i_export.checkpoint_index import index, part
+from tfi2i_export.cpp_session import DEFAULT_SIGNATURE
+from tfi2i_export.saved_model_files import TAG, read, signatures
+
+SMALL = 1024
+"""Bytes; smaller weights may be alike by chance, and doubling them costs nothing."""
+NAMED = 3
+"""How many of many are named in a finding."""
+LONGEST = 100  # characters of a name from the file in a finding
+
+# All that a server writes to JSON and reads from it.
+REST_TYPES = frozenset(
+    one.as_datatype_enum
+    for one in (
+        *(tf.float32, tf.float64, tf.bool, tf.string),
+        *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64),
+    )
+)
+PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+XLA = "_XlaMustCompile"
+
+# TensorFlow itself pins what reads and writes checkpoints to the CPU, which every server has.
+_LOCAL = "/job:localhost/replica:0/task:0"
+ANYWHERE = frozenset({"", "/device:CPU:0", "/device:CPU:*", _LOCAL, f"{_LOCAL}/device:CPU:0"})
+
+XLA_FAULT = (
+    "is compiled by XLA, which a server has turned off, so that requests fail; save it without"
+    " jit_compile=True."
+)
+PYTHON_FAULT = "calls Python, which a server has not; write it with TensorFlow's operations."
+OP_FAULT = (
+    "is an operation that is not TensorFlow's, and a server without it refuses the model; write it"
+    " with TensorFlow's, or build a server that has it."
+)
+DEVICE_FAULT = (
+    "is pinned to a device, and a server without it refuses the model; save it outside tf.device"
+    " and distribution strategies."
+)
+
+
+def lint(folder: Path) -> list[str]:
+    """What is wrong with a version of a SavedModel, each in one sentence; empty if nothing is.
+
+    Args:
+        folder: Of the version, which holds saved_model.pb. It may come from a stranger.
+
+    Raises:
+        InputError: It is no SavedModel, or its graph or its weights are damaged.
+    """
+    graphs = read(folder).meta_graphs
+    graph = next((one for one in graphs if set(one.meta_info_def.tags) == {TAG}), None)
+    if graph is None:
+        tags = _some(["+".join(one.meta_info_def.tags) for one in graphs])
+        return [
+            f"No graph has the tag {TAG!r} alone, which is the one that a server loads, but there"
+            f" is {tags}; save it by tf.saved_model.save or keras.export.ExportArchive."
+        ]
+    known = signatures(folder)
+    return [
+        *_without_default(known),
+        *_signature_findings(known),
+        *_graph_findings(graph.graph_def, known),
+        *_asset_findings(graph),
+        *_weight_findings(folder, graph.graph_def),
+        *_warmup_findings(folder, known),
+    ]
+
+
+def _without_default(known: Mapping[str, Any]) -> list[str]:
+    if DEFAULT_SIGNATURE in known:
+        return []
+    return [
+        f"There is no signature {DEFAULT_SIGNATURE!r}, which a request means that names none, but"
+        f" {_some(list(known)) or 'none at all'}; give the main function that name."
+    ]
+
+
+def _signature_findings(known: Mapping[str, Any]) -> Iterator[str]:
+    for name, signature in known.items():
+        tensors = [("input", *item) for item in sorted(signature.inputs.items())]
+        tensors += [("output", *item) for item in sorted(signature.outputs.items())]
+        for side, alias, tensor in tensors:
+            at = f"Signature {_quoted(name)}: {side} {_quoted(alias)}"
+            if tensor.dtype not in REST_TYPES:
+                yield (
+                    f"{at} is {_type_name(tensor.dtype)}, which a server's REST interface can"
+                    " neither read nor write; cast to float32 in the saved function."
+                )
+            is_text = side == "output" and tensor.dtype == types_pb2.DT_STRING
+            if is_text and not alias.endswith("_bytes"):
+                yield (
+                    f"{at} holds strings, which break a server's JSON unless the name ends in"
+                    f" _bytes; call it {_quoted(alias + '_bytes')}."
+                )
+        fixed = [
+            f"{side} {_quoted(alias)} {str(shape)[:LONGEST]}"
+            for side, alias, tensor in tensors
+            if (shape := _shape(tensor)) is not None and shape[:1] != (None,)
+        ]
+        if fixed:
+            yield (
+                f"Signature {_quoted(name)} has a first dimension that is not free"
+                f" ({_listed(fixed)}), so that a server can neither answer several rows nor merge"
+                " requests; save it with None as the first dimension of every input and output."
+            )
+
+
+def _shape(tensor: Any) -> tuple[int | None, ...] | None:
+    """None for what is free, a dimension or the whole."""
+    if tensor.tensor_shape.unknown_rank:
+        return None
+    return tuple(side.size if side.size >= 0 else None for side in tensor.tensor_shape.dim)
+
+
+def _type_name(number: int) -> str:
+    if number not in types_pb2.DataType.values():
+        return f"of the unknown type {number}"
+    return types_pb2.DataType.Name(number).removeprefix("DT_").lower()
+
+
+def _graph_findings(graph: Any, known: Mapping[str, Any]) -> Iterator[str]:
+    """One finding of each kind, which names the first place of several."""
+    faults = _faults(graph)
+    users = _users(graph) if faults else {}
+    for sentence, places in faults.items():
+        start, at = places[0]
+        runs = _some(_running(start, users, known))
+        by = f"run by signature {runs}" if runs else "run by no signature"
+        more = f"; {len(places) - 1} more such" if places[1:] else ""
+        yield f"{at[0].upper()}{at[1:]}, {by}{more}, {sentence}"
+
+
+def _faults(graph: Any) -> dict[str, list[tuple[str, str]]]:
+    """The places of each fault, by what is said of it: (where to look for users, in words)."""
+    faults: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    functions = {function.signature.name for function in graph.library.function}
+    for function in graph.library.function:
+        if _compiled(function):
+            name = function.signature.name
+            faults[XLA_FAULT].append((name, f"function {_quoted(name)}"))
+    calls_too = XLA_FAULT not in faults  # the call of such a function is marked as well
+    for name, node in _nodes(graph):
+        start = name or node.name
+        at = f"node {_quoted(node.name)}" + (f" in function {_quoted(name)}" if name else "")
+        if calls_too and _compiled(node):
+            faults[XLA_FAULT].append((start, at))
+        if node.op in PYTHON_OPS:
+            faults[PYTHON_FAULT].append((start, f"{at} ({node.op})"))
+        elif node.op not in functions and not hasattr(tf.raw_ops, node.op):
+            faults[OP_FAULT].append((start, f"{at} ({_quoted(node.op)})"))
+        if node.device not in ANYWHERE:
+            faults[DEVICE_FAULT].append((start, f"{at} ({_quoted(node.device)})"))
+    return faults
+
+
+def _compiled(function_or_node: Any) -> bool:
+    return XLA in function_or_node.attr and function_or_node.attr[XLA].b
+
+
+def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
+    """(function, node) of all nodes; the function is "" in the graph itself."""
+    for node in graph.node:
+        yield "", node
+    for function in graph.library.function:
+        for node in function.node_def:
+            yield function.signature.name, node
+
+
+def _users(graph: Any) -> dict[str, set[str]]:
+    """The functions, and the nodes of the graph itself, that use a function or such a node."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for function, node in _nodes(graph):
+        used = {node.op}
+        for value in node.attr.values():
+            used |= {value.func.name, *(one.name for one in value.list.func)}
+        if not function:  # names inside a function are its own
+            used |= {source.lstrip("^").partition(":")[0] for source in node.input}
+        for name in used:
+            users[name].add(function or node.name)
+    return users
+
+
+def _running(start: str, users: Mapping[str, set[str]], known: Mapping[str, Any]) -> list[str]:
+    """The signatures whose outputs need a function or a node of the graph itself."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        new = users.get(waiting.pop(), set()) - reached
+        reached |= new
+        waiting.extend(new)
+    return [
+        name
+        for name, signature in known.items()
+        if any(tensor.name.partition(":")[0] in reached for tensor in signature.outputs.values())
+    ]
+
+
+def _asset_findings(graph: Any) -> Iterator[str]:
+    for asset in graph.asset_file_def:
+        name = asset.filename
+        if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+            yield (
+                f"The asset {_quoted(name)} is named by an absolute path, which other machines do"
+                " not have; save it with tf.saved_model.Asset, which copies it into assets/."
+            )
+
+
+def _weight_findings(folder: Path, graph: Any) -> Iterator[str]:
+    """Looks for weights that are missing, or stored twice: alike in type, shape and content."""
+    weights = folder / "variables"
+    there = (weights / "variables.index").exists()
+    if not there and any(node.op == "VarHandleOp" for _, node in _nodes(graph)):
+        yield (
+            f"{weights} has no variables.index, so that a server loads the model without its"
+            " weights and fails with each request; copy the folder again."
+        )
+    try:
+        twins = _twins(weights) if there else []
+    except (DecodeError, IndexError, OSError, ValueError) as error:
+        raise InputError(
+            f"{weights} is damaged ({error}); copy the folder again, or export the model again."
+        ) from error
+    if twins:
+        first, second, _ = twins[0]
+        more = f" ({len(twins) - 1} more such)" if twins[1:] else ""
+        yield (
+            f"In variables/ the weight {_quoted(first)} is stored again as {_quoted(second)}{more},"
+            f" so that a server holds {sum(size for *_, size in twins):,} bytes for nothing; save"
+            " by keras.export.ExportArchive without track()."
+        )
+
+
+def _twins(weights: Path) -> list[tuple[str, str, int]]:
+    """(weight, a later one that equals it, its bytes) of the checkpoint in a folder."""
+    header, entries = index(weights / "variables.index")
+    sizes = [entry.size for entry in entries.values()]
+    there = sum(path.stat().st_size for path in weights.glob("variables.data-*"))
+    if min(sizes, default=0) < 0 or sum(sizes) > there:
+        raise ValueError("the weights are shorter than their index says")
+    alike: dict[Any, list[str]] = defaultdict(list)
+    for name, entry in entries.items():
+        if entry.size >= SMALL and entry.dtype != types_pb2.DT_STRING:
+            alike[entry.dtype, entry.shape.SerializeToString(), entry.size].append(name)
+    twins = []
+    for (_, _, size), names in alike.items():
+        known: dict[bytes, str] = {}
+        for name in names if names[1:] else []:
+            entry = entries[name]
+            shard = f"variables.data-{entry.shard_id:05}-of-{header.num_shards:05}"
+            content = part(weights / shard, entry.offset, size)
+            if content[16:] == content[:-16]:
+                continue  # equal values, such as an optimiser starts from, of up to 16 bytes each
+            digest = hashlib.sha256(content).digest()
+            if digest in known:
+                twins.append((known[digest], name, size))
+            known.setdefault(digest, name)
+    return twins
+
+
+def _warmup_findings(folder: Path, known: Mapping[str, Any]) -> list[str]:
+    try:
+        requests = warmup.read(folder)
+    except InputError as error:
+        return [str(error)]
+    wrong = [
+        f"Warm-up record {number} {mismatch}"
+        for number, request in enumerate(requests, 1)
+        if (mismatch := _mismatch(*request, known))
+    ]
+    more = f" ({len(wrong) - 1} more such)" if wrong[1:] else ""
+    again = "so that a server refuses the version; export it again, or leave the record out."
+    return [f"{wrong[0]}{more}, {again}"] if wrong else []
+
+
+def _mismatch(name: str, inputs: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    """What of a request is not in the model."""
+    signature = known.get(name or DEFAULT_SIGNATURE)
+    if signature is None:
+        return f"asks for a signature {_quoted(name)}, which is not there"
+    if set(inputs) == set(signature.inputs):
+        return None
+    given = _some(sorted(inputs)) or "nothing"
+    return (
+        f"gives {given} to the signature {_quoted(name)}, whose inputs are"
+        f" {_some(sorted(signature.inputs)) or 'none'}"
+    )
+
+
+def _quoted(name: str) -> str:
+    """A name from the file, made harmless for a terminal."""
+    return repr(name if len(name) <= LONGEST else f"{name[:LONGEST]}…")
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - NAMED} more" if words[NAMED:] else ""
+    return ", ".join(words[:NAMED]) + more
+
+
+def _some(names: Sequence[str]) -> str:
+    return _listed([_quoted(name) for name in names])

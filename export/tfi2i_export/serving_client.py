@@ -1,0 +1,282 @@
+"""Translates pictures by a model on a TensorFlow Serving server, over REST or gRPC.
+
+    with ServerTranslator("http://localhost:8501/v1/models/a2b-saved_model") as translate:
+        painting = translate(photograph)  # pixels (H, W, 3) uint8 -> the same
+
+A picture travels as a PNG file, which is exact and small, if the model has a signature for files
+(`image_bytes`); otherwise as floats (`image` -> `translation`), for servers that decode no files,
+such as OpenVINO Model Server. What a server answers is no more trusted than any picture file.
+"""
+
+import io
+import itertools
+import math
+import random
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from tensorflow.core.framework import types_pb2
+
+from tfi2i.errors import InputError
+from tfi2i.pictures import read_picture
+from tfi2i.tiles import MINIMUM
+from tfi2i_export.interpreter import INPUT, OUTPUT
+from tfi2i_export.serving_wire import Address, Failure, Image, Wire, parsed
+
+FILE = "image_bytes"
+"""The input and the output of a signature of picture files."""
+MULTIPLE = 4
+"""The sides of what a signature of floats takes are multiples of this."""
+FIRST_PAUSE = 0.5
+"""Seconds before the second attempt, at most; before each further one twice as many."""
+
+Pixels = NDArray[np.uint8]
+Answer = TypeVar("Answer")
+
+# What passes by itself: a server that restarts, a full queue.
+_PASSING = {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}
+_SENTENCES = {
+    "UNAVAILABLE": "the server does not answer ({reason}); start it, or check host and port: TF "
+    "Serving takes gRPC on 8500 and REST on 8501 unless told otherwise",
+    "UNKNOWN_HOST": "there is no such host ({reason}); check its name",
+    "TLS": "there is no trusted connection ({reason}); use http:// or grpc:// for a server without "
+    "TLS, and name the certificates of your own authority by REQUESTS_CA_BUNDLE (https) or "
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH (grpcs)",
+    "DEADLINE_EXCEEDED": "no answer within {seconds:g} seconds; allow more (--deadline), or send "
+    "smaller pictures",
+    "NOT_FOUND": "the server has no such model ({reason}); check the model's name and version",
+    "LOADING": "the model is still being loaded; try again in a moment",
+    "UNLOADED": "the server could not load the model or has unloaded it ({reason}); its log says "
+    "more",
+    "SIGNATURE": "the model takes no pictures ({reason}); serve one that was written by `tfi2i "
+    "export RUN --format saved_model`",
+    "INVALID_ARGUMENT": "the server refused the picture ({reason}); scale it down",
+    "TOO_LARGE": "the picture is too large for the server or a proxy before it ({reason}); scale "
+    "it down, or raise that limit",
+    "RESOURCE_EXHAUSTED": "the server is overloaded ({reason}); try again with fewer workers",
+    "REPLY": "the reply is not what TF Serving gives for a model of tfi2i ({reason}); check what "
+    "is served there",
+    "CLOSED": "the connection was closed by this program; make a new translator",
+}
+_OTHERWISE = "the server reports an error ({reason}); its log says more"
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """One to use. `size`: the height and width it takes, None where it takes any."""
+
+    name: str
+    of_files: bool
+    size: tuple[int | None, int | None] = (None, None)
+
+
+class ServerTranslator:
+    """A served model as a function: pixels (H, W, 3) uint8 -> the same, from any number of threads.
+
+    Used as a context manager, or closed; that ends what other threads wait for, too.
+
+    Args:
+        url: http(s)://HOST:PORT/v1/models/NAME or grpc(s)://HOST:PORT/NAME, either with
+            /versions/N or /labels/LABEL behind it.
+        deadline_seconds: For each picture, connecting and all attempts included.
+        attempts: How often a picture is sent while the server is away or overloaded.
+
+    Raises:
+        InputError: The URL is not such a one, nobody answers there, or the model is not there, not
+            ready, or none that translates pictures.
+    """
+
+    def __init__(self, url: str, *, deadline_seconds: float = 60.0, attempts: int = 3):
+        if not (math.isfinite(deadline_seconds) and deadline_seconds > 0):
+            raise InputError(
+                f"The deadline is a number of seconds above 0, received {deadline_seconds!r}."
+            )
+        if attempts < 1:
+            raise InputError(f"At least 1 attempt is needed, received {attempts!r}.")
+        address = parsed(url)
+        self._url, self._seconds, self._attempts = address.url, deadline_seconds, attempts
+        self._closed = threading.Event()
+        self._jitter = random.Random()
+        self._wire = _connected(address)
+        try:
+            self._signature = self._attempted(self._asked)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "ServerTranslator":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections; calls that wait for an answer end with an `InputError`."""
+        self._closed.set()
+        self._wire.close()
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """The translation of pixels (H, W, 3), of the same shape.
+
+        Raises:
+            InputError: These are no pixels, the server is away, refuses them or takes too long, or
+                what it answers is no translation of them.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+            raise InputError(
+                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
+                f"{pixels.shape}."
+            )
+        if self._signature.of_files:
+            return self._by_file(pixels)
+        return self._by_tensor(pixels)
+
+    def _by_file(self, pixels: Pixels) -> Pixels:
+        file, name = _png(pixels), self._signature.name
+        limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
+        return self._attempted(
+            lambda left: _picture(self._wire.send_file(name, FILE, file, limit, left), pixels.shape)
+        )
+
+    def _by_tensor(self, pixels: Pixels) -> Pixels:
+        height, width, _ = pixels.shape
+        rows, columns = self._padded_size(height, width)
+        grow = ((0, rows - height), (0, columns - width), (0, 0))
+        image = np.pad(pixels, grow, mode="reflect")[None].astype(np.float32)
+        name = self._signature.name
+        levels = self._attempted(
+            lambda left: _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left))
+        )
+        return np.ascontiguousarray(levels[:height, :width])
+
+    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """What a picture is reflected up to: the size that the model takes, or the next one."""
+        rows, columns = (
+            fixed or max(-(-side // MULTIPLE) * MULTIPLE, MINIMUM)
+            for side, fixed in zip((height, width), self._signature.size, strict=True)
+        )
+        if rows < height or columns < width:
+            raise InputError(
+                f"{self._url}: the model takes pictures of up to {rows} x {columns} pixels, not of "
+                f"{height} x {width}; serve one that was exported with --dynamic."
+            )
+        return rows, columns
+
+    def _asked(self, left: float) -> _Signature:
+        """The signature to use of a model that is ready."""
+        end = time.monotonic() + left
+        try:
+            _check_ready(self._wire.states(left))
+            signatures = self._wire.signatures(end - time.monotonic())
+        except Failure as failure:
+            if failure.code == "INVALID_ARGUMENT":  # so servers call an unknown label
+                failure = Failure("NOT_FOUND", failure.reason)
+            raise failure from None
+        return _chosen(signatures)
+
+    def _attempted(self, ask: Callable[[float], Answer]) -> Answer:
+        """`ask(seconds left)`, asked again after failures that pass by themselves."""
+        end = time.monotonic() + self._seconds
+        for attempt in itertools.count(1):
+            try:
+                return ask(end - time.monotonic())
+            except Failure as failure:
+                pause = FIRST_PAUSE * 2 ** (attempt - 1) * self._jitter.uniform(0.5, 1)
+                in_time = time.monotonic() + pause < end
+                again = failure.code in _PASSING and attempt < self._attempts and in_time
+                if not again or self._closed.wait(pause):
+                    raise self._error(failure) from failure
+        raise AssertionError("the count has no end")
+
+    def _error(self, failure: Failure) -> InputError:
+        code = "CLOSED" if self._closed.is_set() else failure.code
+        sentence = _SENTENCES.get(code, _OTHERWISE)
+        said = sentence.format(reason=failure.reason, seconds=self._seconds)
+        return InputError(f"{self._url}: {said}.")
+
+
+def _connected(address: Address) -> Wire:
+    if address.is_rest:
+        from tfi2i_export.serving_rest import RestWire
+
+        return RestWire(address)
+    try:
+        from tfi2i_export.serving_grpc import GrpcWire
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{address.url}: gRPC needs the package tensorflow-serving-api; install it with "
+            "`pip install 'tfi2i[serving]'`, or use the server's http:// URL."
+        ) from error
+    return GrpcWire(address)
+
+
+def _check_ready(states: list[tuple[str, str]]) -> None:
+    """At least one of the model's versions can be used."""
+    names = [name for name, _ in states]
+    if not names:
+        raise Failure("NOT_FOUND", "it has no version of it")
+    if "AVAILABLE" in names:
+        return
+    if "START" in names or "LOADING" in names:
+        raise Failure("LOADING", "")
+    raise Failure("UNLOADED", next((why for _, why in states if why), names[-1]))
+
+
+def _chosen(signatures: Mapping[str, Any]) -> _Signature:
+    """One of picture files, otherwise one of floats; `serving_default` before others."""
+    names = sorted(signatures, key=lambda name: (name != "serving_default", name))
+    kinds = ((FILE, FILE, types_pb2.DT_STRING), (INPUT, OUTPUT, types_pb2.DT_FLOAT))
+    for source, target, dtype in kinds:
+        for name in names:
+            inputs, outputs = signatures[name].inputs, signatures[name].outputs
+            if set(inputs) != {source} or set(outputs) != {target}:
+                continue
+            if inputs[source].dtype == outputs[target].dtype == dtype:
+                return _Signature(name, source == FILE, _fixed_size(inputs[source]))
+    found = "; ".join(
+        f"{name}: {', '.join(sorted(signatures[name].inputs))} -> "
+        f"{', '.join(sorted(signatures[name].outputs))}"
+        for name in names
+    )
+    raise Failure("SIGNATURE", f"its signatures are {found}" if found else "it has no signature")
+
+
+def _fixed_size(tensor: Any) -> tuple[int | None, int | None]:
+    sides = [dim.size if dim.size > 0 else None for dim in tensor.tensor_shape.dim]
+    return (sides[1], sides[2]) if len(sides) == 4 else (None, None)
+
+
+def _png(pixels: Pixels) -> bytes:
+    file = io.BytesIO()
+    # The quickest level: a server on the same network is waiting.
+    PillowImage.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _levels(translation: Image) -> Pixels:
+    """The only image of a batch (1, H, W, 3) in 0..255."""
+    if not np.isfinite(translation).all():
+        raise Failure("REPLY", "it holds NaN or infinite values")
+    return np.clip(np.rint(translation[0]), 0, 255).astype(np.uint8)
+
+
+def _picture(file: bytes, shape: tuple[int, ...]) -> Pixels:
+    """The pixels of a PNG file of a known shape; its header is looked at before it is decoded."""
+    if not (file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) > 24):
+        raise Failure("REPLY", f"{len(file)} bytes that are no PNG file")
+    width, height = struct.unpack(">II", file[16:24])
+    if (height, width) != shape[:2]:
+        raise Failure(
+            "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
+        )
+    try:
+        return read_picture(file, "its PNG file").pixels
+    except InputError as error:
+        raise Failure("REPLY", str(error)) from error

@@ -1,0 +1,131 @@
+"""Asks a TensorFlow Serving server over gRPC. Needs the package tensorflow-serving-api."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import (  # type: ignore[import-untyped]
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tfi2i_export.serving_wire import Address, Failure, Image, reading
+
+
+class GrpcWire:
+    """A connection to each server that the host's name stands for, asked in turn."""
+
+    def __init__(self, address: Address):
+        options = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+            # Otherwise calls fail for up to two minutes after a server is back.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        target = f"dns:///{address.place}"
+        if address.is_secure:
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.secure_channel(target, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(target, options)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._spec: dict[str, Any] = {"name": address.name}
+        if address.version is not None:
+            self._spec["version"] = {"value": address.version}
+        if address.label is not None:
+            self._spec["version_label"] = address.label
+
+    def close(self) -> None:
+        """As `Wire.close`."""
+        self._channel.close()
+
+    def states(self, seconds: float) -> list[tuple[str, str]]:
+        """As `Wire.states`."""
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
+        reply = _called(self._models.GetModelStatus, request, seconds)
+        name = get_model_status_pb2.ModelVersionStatus.State.Name
+        with reading("the status of the model"):
+            return [
+                (name(one.state), one.status.error_message) for one in reply.model_version_status
+            ]
+
+    def signatures(self, seconds: float) -> dict[str, Any]:
+        """As `Wire.signatures`."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=self._spec, metadata_field=["signature_def"]
+        )
+        reply = _called(self._predictions.GetModelMetadata, request, seconds)
+        found = get_model_metadata_pb2.SignatureDefMap()
+        with reading("the description of the model"):
+            if not reply.metadata["signature_def"].Unpack(found):
+                raise TypeError
+        return dict(found.signature_def)
+
+    def send_file(
+        self, signature: str, alias: str, file: bytes, limit: int, seconds: float
+    ) -> bytes:
+        """As `Wire.send_file`; gRPC has read the reply before its size can be checked."""
+        tensor = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
+        answer = self._predicted(signature, {alias: tensor}, alias, seconds)
+        with reading("the translation"):
+            if answer.dtype != types_pb2.DT_STRING:
+                raise TypeError
+            [translation] = answer.string_val
+            if len(translation) > limit:
+                raise Failure("REPLY", f"{len(translation)} bytes, {limit} would be many")
+        return translation
+
+    def send_tensor(
+        self, signature: str, source: str, target: str, image: Image, seconds: float
+    ) -> Image:
+        """As `Wire.send_tensor`."""
+        answer = self._predicted(signature, {source: tf.make_tensor_proto(image)}, target, seconds)
+        with reading("the translation"):
+            # Before it becomes an array: a shape of a few bytes may claim any memory.
+            claimed = tuple(dim.size for dim in answer.tensor_shape.dim)
+            if answer.dtype != types_pb2.DT_FLOAT or claimed != image.shape:
+                raise Failure("REPLY", f"a shape of {claimed} instead of {image.shape}")
+            return tf.make_ndarray(answer)
+
+    def _predicted(
+        self, signature: str, inputs: Mapping[str, Any], target: str, seconds: float
+    ) -> Any:
+        spec = {**self._spec, "signature_name": signature}
+        request = predict_pb2.PredictRequest(model_spec=spec)
+        for alias, tensor in inputs.items():
+            request.inputs[alias].CopyFrom(tensor)
+        reply = _called(self._predictions.Predict, request, seconds)
+        if target not in reply.outputs:
+            raise Failure("REPLY", f"no output {target}")
+        return reply.outputs[target]
+
+
+def _called(method: Any, request: Any, seconds: float) -> Any:
+    try:
+        return method(request, timeout=max(seconds, 1e-3))
+    except grpc.RpcError as error:
+        raise _failure(error.code().name, error.details() or "") from error
+    except ValueError as error:  # the channel is closed
+        raise Failure("CANCELLED", str(error)) from error
+
+
+def _failure(code: str, reason: str) -> Failure:
+    """With the cases that gRPC has one code for told apart by its words."""
+    if code == "UNAVAILABLE" and re.search(r"errors? resolving|DNS resolution|lookup", reason):
+        code = "UNKNOWN_HOST"
+    elif code == "UNAVAILABLE" and re.search("handshake failed|SSL_ERROR", reason):
+        code = "TLS"
+    elif code == "RESOURCE_EXHAUSTED" and "larger than max" in reason:
+        code = "TOO_LARGE"
+    elif code == "UNIMPLEMENTED":
+        code = "REPLY"
+    return Failure(code, reason)

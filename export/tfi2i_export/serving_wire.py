@@ -1,0 +1,145 @@
+"""What asking a TensorFlow Serving server by REST and by gRPC have in common: URLs and failures.
+
+`serving_rest` and `serving_grpc` each have a wire, with the same methods. A call ends within the
+seconds it is given, or when the wire is closed by another thread, and it never tries twice. What
+goes wrong is a `Failure`, which the client puts into a sentence.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tfi2i.errors import InputError
+
+LONGEST_REASON = 300
+
+Image = NDArray[np.float32]
+
+_WORD = r"\w[\w.+~-]*"
+_URL = re.compile(
+    r"(?P<scheme>(?P<wire>http|grpc)s?)://(?P<host>[\w.-]+|\[[\da-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    rf"(?P<models>/v1/models)?/(?P<name>{_WORD})"
+    rf"(?:/versions/(?P<version>\d{{1,18}})|/labels/(?P<label>{_WORD}))?(?::predict)?/?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class Wire(Protocol):
+    """The connections to one model on a server. Every call takes the seconds that it has."""
+
+    def close(self) -> None:
+        """Ends the calls of all threads."""
+
+    def states(self, seconds: float) -> list[tuple[str, str]]:
+        """The state of each version of the model, such as AVAILABLE, and an error message."""
+
+    def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
+        """What the model takes and gives, by the signature's name."""
+
+    def send_file(
+        self, signature: str, alias: str, file: bytes, limit: int, seconds: float
+    ) -> bytes:
+        """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name."""
+
+    def send_tensor(
+        self, signature: str, source: str, target: str, image: Image, seconds: float
+    ) -> Image:
+        """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape."""
+
+
+class Failure(Exception):
+    """Why there is no answer.
+
+    Attributes:
+        code: A gRPC status' name, or a name of our own for what gRPC does not tell apart.
+        reason: In the server's words, made fit for a terminal.
+    """
+
+    def __init__(self, code: str, reason: str):
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = _shown(reason) or "no reason given"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A served model: the server, the model's name there, and perhaps a version or a label."""
+
+    scheme: str
+    place: str
+    name: str
+    version: int | None
+    label: str | None
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it is asked over HTTP."""
+        return self.scheme.startswith("http")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether over TLS."""
+        return self.scheme.endswith("s")
+
+    @property
+    def url(self) -> str:
+        """As the user writes it; that of REST is where the model's status is."""
+        models = "/v1/models" if self.is_rest else ""
+        version = "" if self.version is None else f"/versions/{self.version}"
+        label = "" if self.label is None else f"/labels/{self.label}"
+        return f"{self.scheme}://{self.place}{models}/{self.name}{version}{label}"
+
+
+def parsed(url: str) -> Address:
+    """The model that a URL means.
+
+    Raises:
+        InputError: It has another form.
+    """
+    found = _URL.fullmatch(url.strip())
+    if found is None or not _is_consistent(found):
+        raise InputError(
+            f"{_without_password(url)!r} is no URL of a served model; write "
+            "http://HOST:PORT/v1/models/NAME or grpc://HOST:PORT/NAME (with TLS: https, grpcs), "
+            "and /versions/NUMBER or /labels/LABEL behind it for a certain version."
+        )
+    port = f":{found['port']}" if found["port"] else ""
+    version = None if found["version"] is None else int(found["version"])
+    scheme = found["scheme"].lower()
+    return Address(scheme, found["host"] + port, found["name"], version, found["label"])
+
+
+def _is_consistent(found: re.Match[str]) -> bool:
+    """HTTP has a path and may leave out its port; gRPC has a port and no path."""
+    is_rest = found["wire"].lower() == "http"
+    port = int(found["port"] or (80 if is_rest else 0))
+    return is_rest == bool(found["models"]) and 0 < port < 2**16
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/]*@", "//…@", url)
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns what goes wrong with a reply of another form into a failure."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Failure("REPLY", f"{what} cannot be read") from error
+    except (OverflowError, RecursionError, json_format.ParseError) as error:
+        raise Failure("REPLY", f"{what} cannot be read") from error
+
+
+def _shown(text: str) -> str:
+    """Text of a stranger on one line: no control characters, none of TensorFlow's node names."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[:4096]).split())
+    line = re.sub(r" ?(\{\{.*?\}\}|\[\[.*?\]\])", "", line).strip()
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"

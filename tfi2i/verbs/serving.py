@@ -1,0 +1,112 @@
+"""The verb that runs a server: serve."""
+
+import argparse
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfi2i.errors import InputError
+from tfi2i.run_dir import Run
+
+if TYPE_CHECKING:
+    from tfi2i_export.model_server import Running, Server
+
+log = logging.getLogger("tfi2i")
+
+CURL = """\
+  (printf '{{"instances": [{{"b64": "'; base64 < photo.jpg | tr -d '\\n'; printf '"}}]}}') |
+    curl --silent --data @- {url}:predict |
+    grep -o '"b64": *"[^"]*' | cut -d '"' -f 4 | base64 -d > translated.png"""
+
+
+def serve_verb(arguments: argparse.Namespace) -> int:
+    """`tfi2i serve RUN_OR_FOLDER`; returns 1 when the server ends by itself."""
+    from tfi2i_export import model_server
+
+    models = _models(arguments.models, arguments.direction)
+    takes_files = {name: _takes_files(path) for name, path in models.items()}
+    server = model_server.find()
+    if server is None:
+        raise InputError(model_server.why_none())
+    log.info("Starting %s for %s ...", server, ", ".join(models))
+    with model_server.start(
+        server,
+        models,
+        grpc_port=arguments.grpc_port,
+        rest_port=arguments.port,
+        batching=arguments.batching,
+    ) as running:
+        print(_how_to_ask(server, running, takes_files), flush=True)
+        code = running.process.wait()
+        for line in running.last_lines():
+            log.error("%s", line)
+        log.error("TensorFlow Serving ended by itself, with code %d.", code)
+    return 1
+
+
+def _models(path: Path, direction: str | None) -> dict[str, Path]:
+    """The base_path of each model by name: of a run's exports/, a folder of models, or one."""
+    from tfi2i_export.saved_model_files import versions
+
+    is_run = (path / "config.yaml").is_file()
+    if direction is not None and not is_run:
+        raise InputError(f"--direction {direction}: {path} is no run; leave --direction out.")
+    if not is_run and path.is_dir() and versions(path):
+        return {path.resolve().name: path}
+    parent = Run(path).exports_dir if is_run else path
+    if not parent.is_dir() and not is_run:
+        raise InputError(f"{path}: is not a folder; give a run or a SavedModel's folder.")
+    if (parent / "saved_model.pb").is_file():
+        raise InputError(
+            f"{path}: is one version of a SavedModel; give {path.resolve().parent}, whose"
+            " numbered folders are its versions."
+        )
+    found = sorted(parent.iterdir()) if parent.is_dir() else []
+    models = {folder.name: folder for folder in found if folder.is_dir() and versions(folder)}
+    # `Choice.name` begins with the direction.
+    wanted = {name: base for name, base in models.items() if name.startswith(direction or "")}
+    if not wanted and is_run:
+        more = f" --direction {direction}" if direction else ""
+        raise InputError(
+            f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
+            f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."
+        )
+    if not wanted:
+        raise InputError(
+            f"{path}: holds no SavedModel, which is a folder with numbered folders for its"
+            " versions; `tfi2i export RUN --format saved_model` makes one."
+        )
+    return wanted
+
+
+def _takes_files(base_path: Path) -> bool:
+    """Whether the version that will be served takes picture files, or else float tensors alone."""
+    from tfi2i_export.saved_model_files import signatures, versions
+
+    signature = signatures(versions(base_path)[-1]).get("serving_default")
+    return signature is not None and set(signature.inputs) == {"image_bytes"}
+
+
+def _how_to_ask(server: "Server", running: "Running", takes_files: dict[str, bool]) -> str:
+    """What is printed once the server answers."""
+    if server.on_loopback_only:
+        where = "on this machine alone (127.0.0.1)"
+    else:
+        where = "on all network interfaces of this machine"
+    lines = [
+        f"Serving {where}, without authentication: REST on port {running.rest_port}, gRPC on port"
+        f" {running.grpc_port}. Ctrl-C stops it."
+    ]
+    for name, files in takes_files.items():
+        rest = running.rest_url(name)
+        lines += ["", name]
+        lines += [
+            f"  tfi2i translate --server {url} PICTURES --out translated"
+            for url in (rest, running.grpc_url(name))
+        ]
+        if files:
+            lines.append(CURL.format(url=rest))
+        else:
+            lines.append(f"  curl {rest}/metadata")
+    return "\n".join(lines)
