@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from tfi2i_export.choice import Choice as Choice
     from tfi2i_export.exporting import export as export
     from tfi2i_export.interpreter import TFLiteTranslator as TFLiteTranslator
+    from tfi2i_export.serving_client import ServerTranslator as ServerTranslator
     from tfi2i_export.sidecar import Sidecar as Sidecar
 
 _PUBLIC = {
     "Choice": "choice",
+    "ServerTranslator": "serving_client",
     "Sidecar": "sidecar",
     "TFLiteTranslator": "interpreter",
     "export": "exporting",
 }
 
-__all__ = ["Choice", "Sidecar", "TFLiteTranslator", "export"]
+__all__ = ["Choice", "ServerTranslator", "Sidecar", "TFLiteTranslator", "export"]
 
 
 def __getattr__(name: str) -> Any:
