@@ -5,9 +5,10 @@ Nothing is written before the artefact has answered held-out pictures as its for
 
 import dataclasses
 import datetime
+import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata as versions
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,22 @@ from rich.console import Console
 from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.pixels import run_over, to_image
+from tfi2i.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.choice import STATIC, STRIDE, Choice, check
-from tfi2i_export.conversion import convert, convolutions, inspect
-from tfi2i_export.encoded_pictures import KINDS, LARGEST
+from tfi2i_export.conversion import convert, convolutions
 from tfi2i_export.equalise import equalise
+from tfi2i_export.extra_inputs import Array, drawn, read_all, row, shapes_of
 from tfi2i_export.fold import fold, in_float32, parity_db
-from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator
+from tfi2i_export.graph import called
+from tfi2i_export.interpreter import TFLiteTranslator
 from tfi2i_export.metadata import with_metadata
 from tfi2i_export.quantization import auto, quantize
-from tfi2i_export.saved_model import FILES, IMAGE_BYTES, TENSOR, SavedTranslator, save
-from tfi2i_export.sidecar import Sidecar, Signature, Tensor
+from tfi2i_export.saved_model import SavedTranslator, save
+from tfi2i_export.sidecar import Sidecar
+from tfi2i_export.signatures import of_file, of_saved_model
 
 log = logging.getLogger("tfi2i")
 
@@ -85,12 +88,18 @@ def export(
     if taken and not saved_model and not overwrite:
         raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
     system = run.load_system(choice.checkpoint)
-    pictures = _Pictures(data, choice, aspect)
     translator = in_float32(system.translator(choice.direction))
+    shapes = shapes_of(translator)
+    baked, record = read_all(choice.bake, shapes, type(system).__name__)
+    reference = called(translator, baked)
+    free = {name: shape for name, shape in shapes.items() if name not in baked}
+    pictures = _Pictures(data, choice, aspect, functools.partial(drawn, system, free))
     sizes = _sizes(translator, choice) or (system.image_size,)
-    folded = _folded(translator, choice, sizes, pictures)
-    made = _made(folded, choice, sizes, pictures, translator)
-    found = _judged(made, translator, choice, sizes, pictures)
+    folded = _folded(translator, baked, choice, sizes, pictures)
+    made = _made(folded, choice, sizes, pictures, reference)
+    if record:
+        made.recipe["baked"] = record
+    found = _judged(made, reference, choice, sizes, pictures)
     Console(stderr=True).print(table(found))
     if not found.passed and not accept:
         raise InputError(
@@ -104,18 +113,30 @@ def export(
 
 
 class _Pictures:
-    """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by."""
+    """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by.
 
-    def __init__(self, data: UnpairedData, choice: Choice, aspect: str):
+    With each come values of the inputs besides the picture that are not baked, by name.
+    """
+
+    def __init__(
+        self,
+        data: UnpairedData,
+        choice: Choice,
+        aspect: str,
+        draw: Callable[[int, int], dict[str, Array]],
+    ):
+        self._draw = draw
         self._data = data
         self._choice = choice
         self._aspect = aspect
 
-    def held_out(self, side: int) -> Pixels:
-        return self._read("test", side, self._choice.images)
+    def held_out(self, side: int) -> tuple[Pixels, dict[str, Array]]:
+        pixels = self._read("test", side, self._choice.images)
+        return pixels, self._draw(len(pixels), self._choice.seed)
 
-    def calibration(self, side: int) -> Pixels:
-        return self._read("train", side, self._choice.calibration)
+    def calibration(self, side: int) -> tuple[Pixels, dict[str, Array]]:
+        pixels = self._read("train", side, self._choice.calibration)
+        return pixels, self._draw(len(pixels), self._choice.seed + 1)  # not those that judge
 
     def _read(self, split: str, side: int, limit: int) -> Pixels:
         pixels, _ = self._data.gathered(
@@ -131,7 +152,7 @@ class _Pictures:
 
 def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
     """The sides that were chosen, if the translator takes them."""
-    own = translator.input_shape[1]
+    own = translator.inputs[0].shape[1]
     if own is not None and (choice.dynamic or choice.sizes not in (None, (own,))):
         raise InputError(
             f"This translator takes pictures of {own} x {own} alone: leave out --sizes, --dynamic."
@@ -140,19 +161,25 @@ def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
 
 
 def _folded(
-    translator: keras.Model, choice: Choice, sizes: Sequence[int], pictures: _Pictures
+    translator: keras.Model,
+    baked: dict[str, Array],
+    choice: Choice,
+    sizes: Sequence[int],
+    pictures: _Pictures,
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
     free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
-    free = free and translator.input_shape[1] is None
+    free = free and translator.inputs[0].shape[1] is None
     folded: dict[int | None, keras.Model] = {}
     for side in (None,) if free else sizes:
-        images = to_image(pictures.calibration(side or sizes[0]))
-        rewritten = fold(translator, side=side, pad=choice.pad)
+        pixels, extra = pictures.calibration(side or sizes[0])
+        images = to_image(pixels)
+        rewritten = fold(translator, side=side, pad=choice.pad, baked=baked)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
-            rewritten = equalise(rewritten, images, k_power=1.0 if choice.format in STATIC else 0.0)
-        psnr_db, levels = parity_db(translator, rewritten, images)
+            k_power = 1.0 if choice.format in STATIC else 0.0
+            rewritten = equalise(rewritten, images, extra, k_power=k_power)
+        psnr_db, levels = parity_db(called(translator, baked), called(rewritten), images, extra)
         if psnr_db < EXACT_DB or levels > EXACT_LEVELS:
             raise InputError(
                 f"The rewritten graph differs from the translator by {psnr_db:.0f} dB and {levels} "
@@ -170,7 +197,7 @@ class _Made:
     recipe: dict[str, Any]
 
     def translator(self, side: int, several: bool) -> Any:
-        """Pixels (N, S, S, 3) -> pixels."""
+        """Pixels (N, S, S, 3), and values (N, ...) of other inputs by name -> pixels."""
         if isinstance(self.content, bytes):
             signature = f"translate_{side}x{side}" if several else None
             return TFLiteTranslator(self.content, signature=signature)
@@ -182,7 +209,7 @@ def _made(
     choice: Choice,
     sizes: Sequence[int],
     pictures: _Pictures,
-    translator: keras.Model,
+    reference: Callable[..., Any],
 ) -> _Made:
     first = next(iter(folded.values()))
     recipe: dict[str, Any] = {
@@ -201,34 +228,39 @@ def _made(
         return _Made(model, recipe)
     layers = convolutions(first)
     side = sizes[0]
+    # Not the pictures that judge: of many files the one chosen on them would be their luck.
+    shown, extra = pictures.calibration(side)
     if choice.format == "auto":
-        # Not the pictures that judge: of many files the one chosen on them would be their luck.
-        shown = pictures.calibration(side)
-        expected = _reference(translator, shown)
+        expected = _answers(reference, shown, extra)
         signature = f"translate_{side}x{side}" if len(sizes) > 1 else None
 
         def convert_with(in_float: frozenset[str]) -> bytes:
             return quantize(model, "int8-fast", layers=layers, in_float=in_float)[0]
 
         def psnr(candidate: bytes) -> float:
-            answers = TFLiteTranslator(candidate, signature=signature)(shown)
+            answers = TFLiteTranslator(candidate, signature=signature)(shown, **extra)
             return agreement(expected, answers, "auto").psnr_db_mean
 
         content, in_float = auto(convert_with, layers, psnr, choice.target_db)
         recipe |= {"target_db": choice.target_db, "in_float": sorted(in_float)}
         return _Made(content, recipe)
-    calibration = pictures.calibration(side)
-    content, more = quantize(model, choice.format, layers=layers, calibration=calibration)
+    content, more = quantize(model, choice.format, layers=layers, calibration=shown, inputs=extra)
     return _Made(content, recipe | more)
 
 
-def _reference(translator: keras.Model, pixels: Pixels) -> Pixels:
-    return run_over(tf.function(translator, reduce_retracing=True), pixels, batch=1)
+def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Array]) -> Pixels:
+    """What the run itself makes of pictures, one at a time."""
+    function = tf.function(reference, reduce_retracing=True)
+    answers = [
+        to_pixels(np.asarray(function(to_image(pixels[i : i + 1]), **row(extra, i))))
+        for i in range(len(pixels))
+    ]
+    return np.concatenate(answers)
 
 
 def _judged(
     made: _Made,
-    translator: keras.Model,
+    reference: Callable[..., Any],
     choice: Choice,
     sizes: Sequence[int],
     pictures: _Pictures,
@@ -236,9 +268,9 @@ def _judged(
     """The agreement on held-out pictures; of several sizes the worst one."""
     found = []
     for side in sizes:
-        pixels = pictures.held_out(side)
-        candidate = made.translator(side, len(sizes) > 1)(pixels)
-        found.append(agreement(_reference(translator, pixels), candidate, choice.format))
+        pixels, extra = pictures.held_out(side)
+        candidate = made.translator(side, len(sizes) > 1)(pixels, **extra)
+        found.append(agreement(_answers(reference, pixels, extra), candidate, choice.format))
     return min(found, key=lambda one: (one.passed, one.psnr_db_mean))
 
 
@@ -251,7 +283,12 @@ def _sidecar(
     found: Agreement,
     sizes: Sequence[int],
 ) -> Sidecar:
-    source, target = choice.direction.split("2")
+    domains = dict(zip(("source", "target"), choice.direction.split("2"), strict=True))
+    if isinstance(made.content, bytes):
+        signatures = of_file(made.content, domains)
+    else:
+        tensor_only = choice.signatures == "tensor"
+        signatures = of_saved_model(made.content, domains, tensor_only=tensor_only)
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format == "int8-npu":
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
@@ -265,14 +302,14 @@ def _sidecar(
         recipe=made.recipe,
         system=type(system).__name__,
         direction=choice.direction,
-        domains={"source": source, "target": target},
+        domains=domains,
         data=data.name,
         run=run.name,
         step=system.step,
         image_size=sizes[0],
         multiple=STRIDE,
         io=choice.io,
-        signatures=_signatures(made, choice),
+        signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         versions={name: _version(package) for name, package in packages.items()},
@@ -287,54 +324,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _signatures(made: _Made, choice: Choice) -> tuple[Signature, ...]:
-    source, target = choice.direction.split("2")
-    if isinstance(made.content, bytes):
-        known = inspect(made.content).signatures
-        types = {name: (given[INPUT], answer[OUTPUT]) for name, (given, answer) in known.items()}
-        shaped = {name: [(one.shape, one.dtype) for one in pair] for name, pair in types.items()}
-    else:
-        shape = tuple(-1 if side is None else side for side in made.content.input_shape)
-        shaped = {TENSOR: [(shape, "float32")] * 2}
-
-    def tensor(name: str, shape: Sequence[int], dtype: str, domain: str, meaning: str) -> Tensor:
-        return Tensor(
-            name=name,
-            shape=tuple(shape),
-            dtype=dtype,
-            layout="NHWC",
-            colour="RGB",
-            range=(0, 255),
-            domain=domain,
-            meaning=meaning,
-        )
-
-    signatures = [
-        Signature(
-            name=name,
-            inputs=(tensor(INPUT, *given, source, "the picture to translate"),),
-            outputs=(tensor(OUTPUT, *answer, target, "its translation"),),
-        )
-        for name, (given, answer) in shaped.items()
-    ]
-    if choice.format == "saved_model" and choice.signatures == "all":
-        signatures.insert(0, _of_files(source, target))
-    return tuple(signatures)
-
-
-def _of_files(source: str, target: str) -> Signature:
-    """The signature of a SavedModel that takes and gives picture files."""
-
-    def tensor(domain: str, meaning: str) -> Tensor:
-        return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)
-
-    return Signature(
-        name=FILES,
-        inputs=(tensor(source, f"{KINDS}, of up to {LARGEST} pixels"),),
-        outputs=(tensor(target, "its translation as a PNG file, of the same size"),),
-    )
-
-
 def _evaluated(
     run: Run, data: UnpairedData, made: _Made, card: Sidecar, aspect: str
 ) -> dict[str, Any] | None:
@@ -342,6 +331,8 @@ def _evaluated(
     path = run.evaluation_dir / "evaluation.json"
     if not path.is_file():
         return None
+    if "baked" in card.recipe or card.signatures[0].inputs[1:]:
+        return None  # other styles, other scores
     from tfi2i.evaluate import backbones
     from tfi2i.evaluate.measure import Measure
 

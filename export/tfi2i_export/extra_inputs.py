@@ -35,7 +35,7 @@ def shapes_of(model: Any) -> dict[str, Shape]:
 
 
 def drawn(system: Any, shapes: Mapping[str, Shape], count: int, seed: int) -> dict[str, Array]:
-    """Typical values (count, ...) of a system's extra inputs, in the order of `shapes`.
+    """Typical values (count, ...) of those of a system's extra inputs that `shapes` has.
 
     Raises:
         InputError: the system draws none for one of them, or of another shape.
@@ -47,7 +47,8 @@ def drawn(system: Any, shapes: Mapping[str, Shape], count: int, seed: int) -> di
             f"{type(system).__name__} draws no values for its input {missing[0]!r}; its "
             "extra_inputs() has to give some."
         )
-    return fitted(values, shapes, type(system).__name__, count)
+    chosen = {name: values[name] for name in shapes}  # not those that are baked
+    return fitted(chosen, shapes, type(system).__name__, count)
 
 
 def fitted(

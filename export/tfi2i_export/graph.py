@@ -54,7 +54,9 @@ def called(model: keras.Model, baked: Mapping[str, Array] | None = None) -> Call
 
     def call(image: Any, **extra: Any) -> Any:
         values = {**(baked or {}), **extra}
-        return model(packed([image, *(values[name] for name in names)]))
+        inputs = [image, *(values[name] for name in names)]
+        # Of arrays beside tensors Keras takes no list.
+        return model(packed([ops.convert_to_tensor(one) for one in inputs]))
 
     return call
 

@@ -86,7 +86,7 @@ def scaled_leaky_relu(layer: ScaledLeakyReLU, name: str, x: Any) -> Any:
 
 def residual_sum(layer: ResidualSum, name: str, both: list[Any]) -> Any:
     """The sum and the factor."""
-    return (both[0] + both[1]) * math.sqrt(0.5)
+    return ops.add(*both) * math.sqrt(0.5)
 
 
 def fixed_noise(layer: FixedNoise, name: str, image: Any) -> Array:

@@ -66,6 +66,7 @@ def folded(translator):
 
 # the rules
 
+keras.utils.set_random_seed(0)  # layers draw their seeds when they are made
 PADS = ("slice", "mirror")
 MAP, FREE, VECTOR = (6, 10, 8), (None, None, 8), (8,)
 LAYERS = {

@@ -59,19 +59,23 @@ def add_translate(verbs) -> None:
         type=int,
         help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
     )
-    verb.add_argument(
-        "--input",
-        metavar="NAME=FILE",
-        dest="inputs",
-        action="append",
-        help="a .npy file with what a .tflite file takes besides pictures, such as style=style.npy;"
-        " may be repeated",
-    )
+    _add_values(verb, "--input", "what a .tflite file takes besides pictures")
     verb.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
     )
     verb.add_argument(
         "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
+    )
+
+
+def _add_values(verb: argparse.ArgumentParser, option: str, what: str) -> None:
+    """An option for values of inputs by name."""
+    verb.add_argument(
+        option,
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help=f"a .npy file with {what}, such as style=style.npy; may be repeated",
     )
 
 
@@ -158,14 +162,7 @@ def add_export(verbs) -> None:
         default="all",
         help="of a saved_model: also picture files, or float images alone, as OpenVINO needs [all]",
     )
-    verb.add_argument(
-        "--bake",
-        metavar="NAME=FILE",
-        action="append",
-        default=[],
-        help="a .npy file with the value of an input besides the picture, such as style=style.npy,"
-        " which becomes part of the artefact; may be repeated",
-    )
+    _add_values(verb, "--bake", "an input besides the picture, to be part of the artefact")
     verb.add_argument(
         "--target-db", metavar="DB", type=float, default=43.0, help="PSNR for auto [43]"
     )

@@ -23,9 +23,7 @@ def translate_verb(arguments: argparse.Namespace) -> int:
     if arguments.tile is not None and arguments.tile < 1:
         raise InputError(f"--tile {arguments.tile}: a tile's side is a number of pixels above 0.")
     summary = translate_files(
-        _picture_translator(
-            arguments.model, arguments.direction, arguments.tile, arguments.inputs or []
-        ),
+        _picture_translator(arguments.model, arguments.direction, arguments.tile, arguments.input),
         arguments.images,
         arguments.out,
         suffix=arguments.format,
@@ -39,7 +37,7 @@ def _by_server(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from tfi2i_export.serving_client import ServerTranslator
 
-    if arguments.inputs:
+    if arguments.input:
         raise InputError(_NOT_A_FILE)
     for option in ("direction", "tile"):
         if getattr(arguments, option) is not None:

@@ -1,0 +1,81 @@
+"""A stand-in for systems whose translators take more than a picture; for tests only.
+
+It takes a style by way of an MLP, as MUNIT does, and a one-hot label as planes beside the image, as
+StarGAN does.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+from tfi2i_export.extra_inputs import drawn
+
+from tfi2i.layers import ReflectionPad2D
+from tfi2i.model import ImageTranslator
+from tfi2i.normalization import AdaLIN, InstanceNormalization
+
+SIDE, STYLE, LABEL, WIDTH = 32, 8, 5, 16
+SHAPES = {"style": (1, STYLE), "label": (1, LABEL)}
+
+
+def mapping():
+    style = keras.Input((STYLE,), name="style")
+    x = layers.Dense(64, activation="relu", name="mlp0")(style)
+    x = layers.Dense(64, activation="relu", name="mlp1")(x)
+    return keras.Model(style, x, name="mapping")
+
+
+def modulated(x, code, name):
+    """AdaIN: of each channel mean and deviation are the style's."""
+    scale = layers.Dense(WIDTH, name=f"{name}_scale")(code)
+    shift = layers.Dense(WIDTH, name=f"{name}_shift")(code)
+    x = InstanceNormalization()(x)
+    shape = (-1, 1, 1, WIDTH)
+    return x * (1 + ops.reshape(scale, shape)) + ops.reshape(shift, shape)
+
+
+def stand_in(side=None, planes_of="ones"):
+    """A translator of an image, a style and a label that all change what comes out."""
+    keras.utils.set_random_seed(4)
+    image = keras.Input((side, side, 3), name="photo")
+    style = keras.Input((STYLE,), name="style")
+    label = keras.Input((LABEL,), name="label")
+    if planes_of == "ones":
+        planes = ops.ones_like(image[..., :1]) * ops.reshape(label, (-1, 1, 1, LABEL))
+    else:
+        planes = layers.UpSampling2D(side)(layers.Reshape((1, 1, LABEL))(label))
+    x = layers.Concatenate()([image, planes])
+    x = layers.Conv2D(WIDTH, 4, 2, name="down")(ReflectionPad2D(1)(x))
+    code = mapping()(style)
+    y = layers.ReLU()(modulated(layers.Conv2D(WIDTH, 1, name="block0_conv")(x), code, "first"))
+    gamma, beta = (layers.Dense(WIDTH, name=name)(code) for name in ("gamma", "beta"))
+    x = x + AdaLIN()(layers.Conv2D(WIDTH, 1, name="block1_conv")(y), gamma, beta)
+    x = ReflectionPad2D(1)(layers.UpSampling2D()(layers.ReLU()(x)))
+    x = layers.Conv2D(WIDTH, 3, activation="relu", name="up_conv")(x)
+    x = layers.Conv2D(3, 3, name="to_rgb")(ReflectionPad2D(1)(x))
+    model = keras.Model([image, style, label], layers.Activation("tanh")(x), name="stand_in")
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign_add(rng.normal(0, 0.1, variable.shape).astype("float32"))
+    return model
+
+
+class StandIn(ImageTranslator):
+    """A system with nothing but that translator."""
+
+    image_size = SIDE
+
+    def translator(self, direction="a2b"):
+        return stand_in()
+
+    def extra_inputs(self, count, seed):
+        rng = np.random.default_rng(seed)
+        label = np.eye(LABEL, dtype=np.float32)[rng.integers(LABEL, size=count)]
+        return {"label": label, "style": rng.normal(size=(count, STYLE)).astype(np.float32)}
+
+
+def values(count, seed=1):
+    return drawn(StandIn(), SHAPES, count, seed)
+
+
+def images(count, side=SIDE):
+    return np.random.default_rng(2).uniform(-1, 1, (count, side, side, 3)).astype("float32")
