@@ -68,7 +68,8 @@ def export(
         data: whose test pictures judge the artefact, and whose training pictures calibrate it.
         choice: what to export; None: the direction a2b as int8.
         aspect: how pictures become squares, as in training.
-        to: a folder; None: the run's exports/.
+        to: a folder, or an Android project, whose app gets it among its assets; None: the run's
+            exports/.
         force: also a format that is known to be bad.
         accept: write an artefact that misses its limits; the sidecar says so.
         overwrite: replace a .tflite file of the same name; a SavedModel gets another version.
@@ -79,7 +80,7 @@ def export(
     """
     choice = choice or Choice()
     check(choice, force)
-    folder = run.exports_dir if to is None else to
+    folder = run.exports_dir if to is None else _folder(to, choice)
     saved_model = choice.format == "saved_model"
     target = folder / (choice.name if saved_model else f"{choice.name}.tflite")
     if saved_model and target.exists() and not target.is_dir():
@@ -110,6 +111,16 @@ def export(
     card = _sidecar(run, system, data, choice, made, found, sizes)
     card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
     return _written(made, card, target)
+
+
+def _folder(to: Path, choice: Choice) -> Path:
+    """`to`, or where the app of an Android project looks for its models."""
+    app = to / "app" / "src" / "main"
+    if not (app / "AndroidManifest.xml").is_file():
+        return to
+    if choice.format == "saved_model":
+        raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
+    return app / "assets" / "models"
 
 
 class _Pictures:

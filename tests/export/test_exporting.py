@@ -82,6 +82,17 @@ def test_nothing_is_replaced_unless_it_is_asked_for(run, data, tmp_path):
     assert sidecar.verify(path.with_suffix(".json")).agreement["pictures"] == 2
 
 
+def test_an_android_project_gets_the_file_among_its_assets(run, data, tmp_path):
+    app = tmp_path / "app" / "src" / "main"
+    app.mkdir(parents=True)
+    (app / "AndroidManifest.xml").touch()
+    path = exported(run, data, tmp_path, format="float16")
+    assert path == app / "assets" / "models" / "a2b-float16.tflite"
+    sidecar.verify(path.with_suffix(".json"))
+    with pytest.raises(InputError, match="is an Android project, which takes .tflite files"):
+        exported(run, data, tmp_path, format="saved_model")
+
+
 def test_an_artefact_that_misses_its_limits_is_not_written(run, data, tmp_path, monkeypatch):
     monkeypatch.setitem(agreement.LIMITS, "int8", {"psnr_db_mean": 99.0})
     with pytest.raises(InputError, match="a2b-int8.tflite is not written.*--accept"):

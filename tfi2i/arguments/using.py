@@ -177,7 +177,10 @@ def add_export(verbs) -> None:
 def _add_conditions(verb: argparse.ArgumentParser) -> None:
     """What may be written and where, and whether anything is."""
     verb.add_argument(
-        "--to", metavar="DIR", type=Path, help="folder for artefact and sidecar [RUN/exports]"
+        "--to",
+        metavar="DIR",
+        type=Path,
+        help="folder for artefact and sidecar, or android_demo [RUN/exports]",
     )
     verb.add_argument("--accept", action="store_true", help="write it even if it misses its limits")
     verb.add_argument(
