@@ -86,9 +86,10 @@ def test_the_order_of_inputs_does_not_change_the_file(tmp_path):
     assert len(contents) == 1
 
 
-def test_a_version_without_the_file_has_no_records(tmp_path):
+def test_a_version_without_the_file_has_no_records_but_is_loaded(tmp_path):
     assert warmup.read(tmp_path) == []
-    warmup.replay(tmp_path)
+    with pytest.raises(InputError, match="holds no saved_model.pb"):
+        warmup.replay(tmp_path)
 
 
 def test_a_server_takes_a_thousand_records(tmp_path):
