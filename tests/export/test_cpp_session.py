@@ -92,6 +92,13 @@ def bad(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def xla_for_others():
+    """Keras compiles some layers by XLA, which sessions turn off for the whole process."""
+    yield
+    cpp_runtime._runtime()._ZN10tensorflow20EnableXlaCompilationEv()
+
+
 @pytest.fixture(scope="module")
 def session(tensors):
     return Session(tensors)

@@ -14,6 +14,11 @@ from tfi2i.models.nice_gan import NICEGAN
 SAME_DB = 100  # rounding in float32 leaves about 130 after a whole translator
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
 def shaken(model, seed=0):
     """The model with all weights moved, and the channels of each made unequal by up to 30."""
     rng = np.random.default_rng(seed)
