@@ -1,8 +1,10 @@
-# `make demo` and `make test` set up what they need in .venv and run it.
+# `make demo`, `make test` and `make android` set up what they need in .venv and run it.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+ANDROID := PYTHON=$(CURDIR)/$(BIN)/python TFI2I_ANDROID_MODELS=$(CURDIR)/android_demo/build/models
+
+.PHONY: demo test lint android clean
 demo: .venv/ready
 	$(BIN)/tfi2i demo --out demo
 
@@ -21,5 +23,12 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# The app and the page, without Gradle; needs JDK 17, Maven, Node and gcc, and downloads 400 MB once.
+android: .venv/ready
+	$(ANDROID) android_demo/ci/web.sh
+	$(ANDROID) android_demo/ci/jvm.sh
+	$(ANDROID) android_demo/inference/host/tflite.sh
+	$(ANDROID) android_demo/ci/apk.sh
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist android_demo/build .pytest_cache .mypy_cache .ruff_cache

@@ -20,6 +20,7 @@ from tfi2i_export.interpreter import DAMAGE, INPUT, OUTPUT, opened, quiet
 Io = Literal["float", "uint8"]
 
 LEVELS = 255 / float(np.ptp(to_image(np.array([0, 255], np.uint8))))
+START = 64  # pixels
 """Levels of a pixel for each unit of an image."""
 
 SIGNATURE = "serving_default"
@@ -93,7 +94,26 @@ def convert(
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"The model does not convert to .tflite: {reason}") from error
     require_plain(inspect(converted))
-    return converted
+    return _with_a_size_to_start_from(converted)
+
+
+def _with_a_size_to_start_from(model: bytes) -> bytes:
+    """A file of free size whose inputs are `START` pixels wide until they are resized.
+
+    The converter leaves them at 1, and Java's interpreter prepares a file as it is when it opens
+    it: nothing can be reflected there, so that it would refuse the file.
+    """
+    from ai_edge_litert.schema_py_generated import Model  # type: ignore[import-untyped]
+
+    changed = bytearray(model)
+    content = Model.GetRootAs(changed, 0)
+    for number in range(content.SubgraphsLength()):
+        graph = content.Subgraphs(number)
+        for tensor in map(graph.Tensors, graph.InputsAsNumpy()):
+            if tensor.ShapeSignatureLength():
+                free = tensor.ShapeSignatureAsNumpy() == -1
+                tensor.ShapeAsNumpy()[free] = START  # a view of the file's own bytes
+    return bytes(changed)
 
 
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
@@ -233,7 +253,7 @@ def _converter_errors() -> tuple[type[Exception], ...]:
 
 def _kind(code: Any) -> tuple[str, bool]:
     """The name of an operation, and whether it is none of LiteRT's own."""
-    from ai_edge_litert.schema_py_generated import (  # type: ignore[import-untyped]
+    from ai_edge_litert.schema_py_generated import (
         BuiltinOperator,
     )
 

@@ -1,0 +1,46 @@
+package dev.tfi2i.demo
+
+import android.content.res.Resources
+import kotlin.math.floor
+
+/** What the main screen says in words. */
+class StatusText(private val resources: Resources, private val shelf: ModelShelf) {
+    fun of(state: ScreenState): String {
+        val lines = mutableListOf<String>()
+        working(state.work)?.let(lines::add)
+        state.notice?.let { lines += it.text(resources) }
+        if (state.work == Work.None) {
+            state.photo?.let(::reduced)?.let(lines::add)
+            state.translation?.let { lines += done(it) }
+        }
+        if (state.photo == null) shelf.problems.mapTo(lines) { it.text(resources) }
+        if (shelf.cards.isEmpty()) lines += resources.getString(R.string.no_models)
+        return lines.distinct().joinToString("\n")
+    }
+
+    private fun working(work: Work): String? = when (work) {
+        Work.None -> null
+        Work.Reading -> resources.getString(R.string.reading)
+        Work.OpeningModel -> resources.getString(R.string.opening_model)
+        Work.Writing -> resources.getString(R.string.writing)
+        // In tenths: TalkBack says each change.
+        is Work.Translating ->
+            resources.getString(R.string.translating, floor(work.done * 10).toInt() * 10)
+    }
+
+    private fun reduced(photo: Photo): String? = photo.stored?.let {
+        val pixels = photo.pixels
+        resources.getString(R.string.reduced, it.width, it.height, pixels.width, pixels.height)
+    }
+
+    private fun done(translation: Translation): List<String> = listOfNotNull(
+        resources.getString(
+            R.string.done,
+            translation.pixels.width,
+            translation.pixels.height,
+            translation.milliseconds,
+            translation.accelerator,
+        ),
+        translation.fallbackReason?.let { resources.getString(R.string.fallback, it) },
+    )
+}

@@ -1,0 +1,25 @@
+package dev.tfi2i.core
+
+/** A translator of pictures of one size, loaded and ready; used by one thread at a time. */
+interface Generator : AutoCloseable {
+    val card: ModelCard
+    val height: Int
+    val width: Int
+
+    /** What computes, in words for people, such as GPU. */
+    val accelerator: String
+
+    /** Why a faster accelerator is not used; null: none was refused. */
+    val fallbackReason: String?
+
+    /**
+     * The translation of a picture (1, [height], [width], 3), of the same shape.
+     *
+     * RGB 0..255 in and out, whatever the file itself takes and gives; what comes out is not
+     * rounded and may be beyond 0..255. [image] may be written to again after the call.
+     */
+    fun run(image: FloatArray): FloatArray
+}
+
+/** A translation that failed; the message is a sentence for people. */
+class TranslationException(message: String) : Exception(message)

@@ -1,0 +1,108 @@
+package dev.tfi2i.inference
+
+import dev.tfi2i.core.Generator
+import dev.tfi2i.core.Io
+import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Size
+import org.tensorflow.lite.Interpreter
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.math.round
+
+/** A file run by TensorFlow Lite's Interpreter, by the CPU: of any type and size. */
+class InterpreterGenerator private constructor(private val session: Session) : Generator {
+    override val card: ModelCard get() = session.card
+    override val height: Int get() = session.call.size.height
+    override val width: Int get() = session.call.size.width
+    override val accelerator: String get() = "CPU"
+    override val fallbackReason: String? get() = null
+
+    /**
+     * @throws InferenceException the image has another size or is NaN somewhere, the model fails,
+     *   or it is closed.
+     */
+    override fun run(image: FloatArray): FloatArray = session.run(image)
+
+    override fun close() = session.close()
+
+    companion object {
+        /**
+         * Opens a model for pictures of one size and runs it once, as first runs are slow.
+         *
+         * @param model a file: what is an asset has to be copied to one before.
+         * @param size one that the file takes; null: the smallest, or of a file of free size that
+         *   of its training.
+         * @param threads of the CPU.
+         * @throws InferenceException it cannot be read, is not what its card says, takes no such
+         *   size or cannot be run.
+         */
+        fun open(
+            model: File,
+            card: ModelCard,
+            size: Size? = null,
+            threads: Int = DEFAULT_THREADS,
+        ): InterpreterGenerator {
+            require(threads > 0) { "threads is $threads; give at least 1." }
+            val call = callFor(card, size)
+            val bytes = verified(model, card)
+            return InterpreterGenerator(
+                Session.tried(card, call) { InterpreterEngine(bytes, card.io, call, threads) },
+            )
+        }
+    }
+}
+
+/**
+ * An interpreter with its buffers, made once.
+ *
+ * Nothing here moves a buffer's position: Android 8 lacks the methods that compilers take for it.
+ */
+private class InterpreterEngine(
+    model: ByteBuffer,
+    private val io: Io,
+    private val call: Call,
+    threads: Int,
+) : Engine {
+    private val input = buffer()
+    private val output = buffer()
+    private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+
+    init {
+        try {
+            if (call.signature.size == null) { // then it is the file's only one
+                val (height, width) = call.size
+                interpreter.resizeInput(0, intArrayOf(1, height, width, CHANNELS))
+                interpreter.allocateTensors()
+            }
+        } catch (error: Throwable) {
+            close()
+            throw error
+        }
+    }
+
+    override fun run(image: FloatArray): FloatArray {
+        if (io == Io.UINT8) putLevels(image) else input.asFloatBuffer().put(image)
+        val outputs = mapOf(call.output to output.duplicate())
+        interpreter.runSignature(mapOf(call.input to input), outputs, call.signature.name)
+        if (io == Io.UINT8) return FloatArray(image.size) { output.get(it).toUByte().toFloat() }
+        return FloatArray(image.size).also { output.asFloatBuffer().get(it) }
+    }
+
+    override fun close() = interpreter.close()
+
+    private fun buffer(): ByteBuffer {
+        val bytes = if (io == Io.UINT8) Byte.SIZE_BYTES else Float.SIZE_BYTES
+        return ByteBuffer.allocateDirect(bytes * call.values).order(ByteOrder.nativeOrder())
+    }
+
+    private fun putLevels(image: FloatArray) {
+        for ((i, value) in image.withIndex()) {
+            if (value.isNaN()) throw InferenceException("The picture has values that are NaN.")
+            val level = round(value).coerceIn(0f, LARGEST_LEVEL)
+            input.put(i, level.toInt().toByte())
+        }
+    }
+}
+
+private const val LARGEST_LEVEL = 255f

@@ -1,0 +1,78 @@
+package dev.tfi2i.inference
+
+import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.ModelCardException
+import dev.tfi2i.core.Signature
+import dev.tfi2i.core.Size
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.channels.FileChannel
+
+/** Of the CPU, unless told: as many as most phones have fast cores. */
+const val DEFAULT_THREADS = 4
+
+/** The one way to call a file that is asked for. */
+internal class Call(val signature: Signature, val size: Size) {
+    val input: String get() = signature.inputs.first().name
+    val output: String get() = signature.outputs.first().name
+
+    /** Numbers in a picture (1, H, W, 3). */
+    val values: Int get() = CHANNELS * size.height * size.width
+}
+
+/**
+ * How a file is called for pictures of a [size].
+ *
+ * @param size null: the smallest that the file takes; of a file of free size that of its training.
+ */
+internal fun callFor(card: ModelCard, size: Size?): Call {
+    if (card.extraInputs.isNotEmpty()) {
+        throw InferenceException(
+            "${card.file} needs ${card.extraInputs.joinToString()} besides the picture; export " +
+                "it with --bake.",
+        )
+    }
+    val wanted = size ?: card.sizes.firstOrNull() ?: Size(card.imageSize, card.imageSize)
+    val signature = card.signatures.firstOrNull { it.size == wanted }
+        ?: card.signatures.firstOrNull { it.size == null && wanted.isMultipleOf(card.multiple) }
+        ?: throw InferenceException(
+            "${card.file} takes pictures of ${card.takes()}, not of ${wanted.inWords()}.",
+        )
+    return Call(signature, wanted)
+}
+
+/**
+ * The bytes of a [model] that is the one its [card] is of.
+ *
+ * LiteRT trusts what it reads: damage that a SHA-256 would show can end the process.
+ */
+internal fun verified(model: File, card: ModelCard): ByteBuffer {
+    val bytes = explained("${card.file} cannot be read") {
+        FileChannel.open(model.toPath()).use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
+    }
+    try {
+        card.verify(bytes)
+    } catch (error: ModelCardException) {
+        throw InferenceException(error.message.orEmpty(), error)
+    }
+    if (bytes.limit() < 8 || IDENTIFIER.indices.any { bytes.get(4 + it) != IDENTIFIER[it] }) {
+        throw InferenceException("${card.file} is not a .tflite file; export the model again.")
+    }
+    return bytes
+}
+
+internal fun Size.inWords() = "$height x $width"
+
+private fun ModelCard.takes(): String {
+    val fixed = sizes.map { it.inWords() }
+    val free = if (isFree) listOf("sides that are multiples of $multiple") else emptyList()
+    return (fixed + free).joinToString(" or ")
+}
+
+private fun Size.isMultipleOf(multiple: Int) =
+    height > 0 && width > 0 && height % multiple == 0 && width % multiple == 0
+
+internal const val CHANNELS = 3
+
+/** In bytes 4 to 8 of every .tflite file. */
+private val IDENTIFIER = "TFL3".toByteArray()

@@ -1,0 +1,90 @@
+package dev.tfi2i.inference
+
+import dev.tfi2i.core.ImageTensor
+import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Size
+import org.json.JSONArray
+import org.json.JSONObject
+import org.junit.Assume.assumeTrue
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/** One way to call one file, with what Python makes of a picture by it. */
+class Case(
+    val model: File,
+    val card: ModelCard,
+    val size: Size,
+    picture: File,
+    val values: FloatArray,
+    /** The values as pixels: whole numbers from 0 to 255. */
+    val levels: IntArray,
+    /** Whether the size that the file states can be computed; of a free file it may be 1 x 1. */
+    val prepared: Boolean,
+) {
+    /** (1, H, W, 3), RGB 0..255. */
+    val image: FloatArray = levels(picture).let { levels ->
+        FloatArray(levels.size) { levels[it].toFloat() }
+    }
+
+    /** What the app makes of the values that a generator gives. */
+    fun levelsOf(values: FloatArray): IntArray {
+        val argb = ImageTensor.unpack(values, size.width, size.height).argb
+        return IntArray(CHANNELS * argb.size) {
+            argb[it / CHANNELS] shr 16 - 8 * (it % CHANNELS) and 0xFF
+        }
+    }
+
+    override fun toString() = "${card.name} ${size.inWords()}"
+}
+
+/** The files of tests/export/android_models.py, in the folder that TFI2I_ANDROID_MODELS names. */
+object Models {
+    private val folder: File? = System.getenv("TFI2I_ANDROID_MODELS")?.let(::File)
+    private val manifest by lazy { JSONObject(File(folder, "manifest.json").readText()) }
+
+    /** Where LiteRT's C library lies. */
+    val library: String get() = manifest.getString("library")
+
+    /** Where its messages go. */
+    val log: String get() = File(folder, "litert.log").path
+
+    val cases: List<Case> by lazy {
+        manifest.getJSONArray("cases").map { case ->
+            val card = ModelCard.parse(file(case, "card").readText())
+            Case(
+                model = File(folder, card.file),
+                card = card,
+                size = Size(case.getInt("height"), case.getInt("width")),
+                picture = file(case, "picture"),
+                values = floats(file(case, "values").readBytes()),
+                levels = levels(file(case, "pixels")),
+                prepared = case.getBoolean("prepared"),
+            )
+        }
+    }
+
+    private val said by lazy { println("TFI2I_ANDROID_MODELS names no folder: left out.") }
+
+    /** Leaves a test out where there are no models to run it on. */
+    fun needed() {
+        if (folder == null) said
+        assumeTrue(folder != null)
+    }
+
+    /** The first of a file. */
+    fun case(name: String): Case = cases.first { it.card.name == name }
+
+    private fun file(case: JSONObject, key: String) = File(folder, case.getString(key))
+
+    private fun floats(bytes: ByteArray): FloatArray {
+        val values = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
+        return FloatArray(values.remaining()).also { values.get(it) }
+    }
+
+    private fun <T> JSONArray.map(make: (JSONObject) -> T): List<T> =
+        (0 until length()).map { make(getJSONObject(it)) }
+}
+
+private fun levels(file: File): IntArray =
+    file.readBytes().let { bytes -> IntArray(bytes.size) { bytes[it].toUByte().toInt() } }

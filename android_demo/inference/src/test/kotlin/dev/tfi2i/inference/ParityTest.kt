@@ -1,0 +1,89 @@
+package dev.tfi2i.inference
+
+import dev.tfi2i.core.Generator
+import dev.tfi2i.core.Io
+import org.junit.AfterClass
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+
+/** What the app's classes answer, against what Python answers by the same file. */
+class ParityTest {
+    @Before fun models() = Models.needed()
+
+    @Test fun `the CompiledModel answers every float file of fixed size as Python does`() {
+        val cases = Models.cases.filter { it.card.io == Io.FLOAT && !it.card.isFree }
+        for (case in cases) {
+            same("CompiledModel", case) { threads ->
+                CompiledModelGenerator.open(case.model, case.card, case.size, false, threads)
+            }
+        }
+    }
+
+    @Test fun `the Interpreter answers every file as Python does`() {
+        for (case in Models.cases.filter { it.prepared }) {
+            same("Interpreter", case) { threads ->
+                InterpreterGenerator.open(case.model, case.card, case.size, threads)
+            }
+        }
+    }
+
+    @Test fun `the Interpreter refuses a file that states a size nobody can compute`() {
+        for (case in Models.cases.filterNot { it.prepared }) {
+            val error = assertThrows(InferenceException::class.java) {
+                InterpreterGenerator.open(case.model, case.card, case.size)
+            }
+            assertTrue(error.message.orEmpty().startsWith("${case.card.file} cannot be run ("))
+            assertEquals(0, alive.get())
+        }
+    }
+
+    @Test fun `the models are of every format, type, padding and kind of size`() {
+        val cards = Models.cases.map { it.card }
+        for (io in Io.entries) {
+            assertEquals(FORMATS, cards.filter { it.io == io }.map { it.format }.toSet())
+        }
+        assertTrue(cards.any { it.name.endsWith("-mirror") })
+        assertTrue(cards.any { it.sizes.size > 1 })
+        assertTrue(cards.any { it.isFree })
+    }
+
+    private fun same(engine: String, case: Case, open: (threads: Int) -> Generator) {
+        for (threads in 1..2) {
+            open(threads).use { generator ->
+                assertEquals("CPU", generator.accelerator)
+                assertEquals(case.size.height, generator.height)
+                assertEquals(case.size.width, generator.width)
+                val values = generator.run(case.image)
+                note(engine, case, values)
+                assertArrayEquals("$engine $case", case.levels, case.levelsOf(values))
+                assertArrayEquals("$engine $case", case.values, values, 0f)
+                assertArrayEquals("$engine $case again", values, generator.run(case.image), 0f)
+            }
+        }
+        assertEquals("All native memory is given back.", 0, alive.get())
+    }
+
+    private fun note(engine: String, case: Case, values: FloatArray) {
+        val equal = values.indices.count { values[it].toRawBits() == case.values[it].toRawBits() }
+        val largest = values.indices.maxOf { Math.abs(values[it] - case.values[it]) }
+        table["%-14s %-32s".format(engine, case)] =
+            "%6d of %6d  %s".format(equal, values.size, largest)
+    }
+
+    companion object {
+        private val FORMATS =
+            setOf("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
+        private val table = LinkedHashMap<String, String>()
+
+        @AfterClass @JvmStatic
+        fun print() {
+            if (table.isEmpty()) return
+            println("\nengine         file and size                    equal values  most apart")
+            for ((what, parity) in table) println("$what $parity")
+        }
+    }
+}

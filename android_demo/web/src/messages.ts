@@ -1,0 +1,45 @@
+/** What the page and its worker tell each other. */
+
+import type { Pixels, Size } from "./pixels";
+
+/** How a photo and a model of another size come together; translation.ts says how. */
+export type Fit = "whole" | "crop" | "tiles";
+
+/** One way to call a model. */
+export interface Signature extends Size {
+  readonly name: string;
+  readonly dtype: "float32" | "uint8";
+}
+
+/** All that running a model takes. */
+export interface ModelFile {
+  readonly label: string;
+  readonly url: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly multiple: number;
+  readonly signatures: readonly Signature[];
+}
+
+export type Task =
+  | { kind: "prepare"; model: ModelFile }
+  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit };
+
+export interface Translation {
+  /** Of the photo's size. */
+  readonly pixels: Pixels;
+  /** The size at which the model ran, and how often. */
+  readonly size: Size;
+  readonly runs: number;
+}
+
+export type News =
+  | { kind: "started" }
+  | { kind: "loading"; done: number; total: number }
+  | { kind: "ready"; isChecked: boolean }
+  | { kind: "working"; done: number; total: number }
+  | { kind: "translated"; translation: Translation; ms: number }
+  | { kind: "failed"; message: string };
+
+/** Tasks are numbered, so that news of one that was given up are not taken for another's. */
+export type Numbered<T> = T & { id: number };

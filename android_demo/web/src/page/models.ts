@@ -1,0 +1,132 @@
+/** The models that the page offers, from the sidecars that its build lists. */
+
+import type { ModelFile, Signature } from "../messages";
+import { Problem, reason } from "../problem";
+import { readSidecar, type Sidecar, type Tensor } from "../sidecar";
+
+const FOLDER = "models/";
+const LARGEST = 2 ** 30; // bytes; a translator of 8 million weights has 32 million
+
+export interface Model {
+  readonly sidecar: Sidecar;
+  readonly file: ModelFile;
+}
+
+/** The two directions of one run, format and set of sizes, or one of them. */
+export interface Choice {
+  readonly title: string;
+  readonly a2b?: Model;
+  readonly b2a?: Model;
+}
+
+/** The models that can run here, and in words why others cannot. */
+export async function findModels(): Promise<{ choices: Choice[]; problems: string[] }> {
+  const names = await listed();
+  const found = await Promise.allSettled(names.map(readModel));
+  const models: Model[] = [];
+  const problems: string[] = [];
+  for (const one of found) {
+    if (one.status === "fulfilled") models.push(one.value);
+    else if (one.reason instanceof Problem) problems.push(one.reason.message);
+    else throw one.reason;
+  }
+  return { choices: paired(models), problems };
+}
+
+async function listed(): Promise<string[]> {
+  const index: unknown = JSON.parse(await text("index.json"));
+  const names = (index as { models?: unknown }).models;
+  const isList = Array.isArray(names) && names.every((name) => typeof name === "string");
+  if (!isList || !names.length) {
+    throw new Problem("The page was built without models; run `npm run build -- --models FOLDER`.");
+  }
+  return names;
+}
+
+async function readModel(name: string): Promise<Model> {
+  const sidecar = readSidecar(await text(name), name);
+  return { sidecar, file: runnable(sidecar) };
+}
+
+async function text(name: string): Promise<string> {
+  try {
+    const response = await fetch(FOLDER + encodeURIComponent(name));
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    return await response.text();
+  } catch (error) {
+    throw new Problem(`${FOLDER}${name} cannot be loaded (${reason(error)}).`);
+  }
+}
+
+/** What running a model takes, if LiteRT.js can run it. */
+function runnable(sidecar: Sidecar): ModelFile {
+  const { file, format, size_bytes: bytes, sha256, multiple } = sidecar;
+  if (format === "saved_model") {
+    throw new Problem(`${file} is a SavedModel, for servers; export another format.`);
+  }
+  if (bytes > LARGEST) {
+    throw new Problem(`${file} has ${bytes} bytes, which is too much for a browser.`);
+  }
+  const signatures = sidecar.signatures.map((signature): Signature => {
+    const [image, ...more] = signature.inputs;
+    if (more.length) {
+      const names = more.map(({ name }) => name).join(", ");
+      throw new Problem(`${file} takes ${names} besides a picture; export it with --bake.`);
+    }
+    const taken = pictures(image!, file);
+    const made = pictures(signature.outputs[0]!, file);
+    if (made.height !== taken.height || made.width !== taken.width || made.dtype !== taken.dtype) {
+      throw new Problem(`${file} gives other pictures than it takes; export it again.`);
+    }
+    return { name: signature.name, ...taken };
+  });
+  const url = FOLDER + encodeURIComponent(file);
+  return { label: file, url, bytes, sha256, multiple: Math.max(1, multiple), signatures };
+}
+
+function pictures({ shape, dtype, range }: Tensor, file: string): Omit<Signature, "name"> {
+  if (dtype !== "float32" && dtype !== "uint8") {
+    throw new Problem(
+      `${file} takes and gives ${dtype} values, which LiteRT.js does not support; export it with ` +
+        "--io float, which keeps its 8-bit arithmetic inside.",
+    );
+  }
+  const [count, height = 0, width = 0, channels] = shape;
+  if (height === -1 || width === -1) {
+    throw new Problem(
+      `${file} takes pictures of any size, which LiteRT.js does not support; export it with ` +
+        "--sizes instead of --dynamic.",
+    );
+  }
+  if (shape.length !== 4 || count !== 1 || channels !== 3 || height < 1 || width < 1) {
+    throw new Problem(`${file} takes (${shape.join(", ")}), which is no picture; export it again.`);
+  }
+  if (range && (range[0] !== 0 || range[1] !== 255)) {
+    throw new Problem(`${file} takes ${range.join("..")} instead of 0..255; export it again.`);
+  }
+  return { height, width, dtype };
+}
+
+/** Models that differ in their direction only become one choice. */
+function paired(models: Model[]): Choice[] {
+  const choices: { key: string; title: string; a2b?: Model; b2a?: Model }[] = [];
+  for (const model of models) {
+    const { name, run, step, format, io, direction } = model.sidecar;
+    const sizes = sizesOf(model);
+    const key = JSON.stringify([run, step, format, io, sizes]);
+    const choice = choices.find((one) => one.key === key && !one[direction]);
+    if (choice) {
+      choice[direction] = model;
+      continue;
+    }
+    const title = `${io === "uint8" ? `${format}, uint8` : format} · ${sizes} · ${run}`;
+    const isTaken = choices.some((one) => one.title === title);
+    choices.push({ key, title: isTaken ? `${title} · ${name}` : title, [direction]: model });
+  }
+  return choices;
+}
+
+/** Such as "64 × 64, 128 × 96". */
+export function sizesOf(model: Model): string {
+  return model.file.signatures.map(({ height, width }) => `${height} × ${width}`).join(", ");
+}

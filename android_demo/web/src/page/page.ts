@@ -1,0 +1,280 @@
+/** The page: chooses a photo, a model and a fit, and shows what becomes of them. */
+
+import type { Fit, News, Translation } from "../messages";
+import { mixed } from "../pixels";
+import { inWords } from "../problem";
+import { showAbout } from "./about";
+import { setUpComparison, showPhoto, showStrength, showTranslation } from "./comparison";
+import { element } from "./element";
+import { type Choice, findModels, type Model } from "./models";
+import { keepForOffline } from "./offline";
+import { type Photo, pngOf, readPhoto } from "./photo";
+import { send, stop } from "./worker_line";
+
+const MEANINGS: Record<Fit, string> = {
+  whole: "The whole photo at the size of the model: even colours, little detail in large photos.",
+  crop: "The middle of the photo in the shape of the model; the rest stays as it is.",
+  tiles: "The photo at its own size in overlapping tiles: all detail, but colours may differ.",
+};
+
+const alertBox = element("alert", HTMLDivElement);
+const status = element("status", HTMLParagraphElement);
+const running = element("running", HTMLDivElement);
+const step = element("step", HTMLLabelElement);
+const bar = element("bar", HTMLProgressElement);
+const translateButton = element("translate", HTMLButtonElement);
+const cancelButton = element("cancel", HTMLButtonElement);
+const saveButton = element("save", HTMLButtonElement);
+const strength = element("strength", HTMLInputElement);
+const modelList = element("model", HTMLSelectElement);
+const directions = element("directions", HTMLFieldSetElement);
+const fits = element("fits", HTMLFieldSetElement);
+
+interface Result {
+  readonly photo: Photo;
+  readonly model: Model;
+  readonly translation: Translation;
+}
+
+let choices: Choice[] = [];
+let photo: Photo | undefined;
+let photosTaken = 0;
+let result: Result | undefined;
+let isBusy = false;
+let isChecked = true;
+
+// Photos
+
+async function take(file: File | null | undefined): Promise<void> {
+  if (!file) return;
+  cancel();
+  show(alertBox, "");
+  show(status, "Opening the photo.");
+  const number = ++photosTaken;
+  let read: Photo;
+  try {
+    read = await readPhoto(file);
+  } catch (error) {
+    show(status, "");
+    return show(alertBox, inWords(error));
+  }
+  if (number !== photosTaken) return; // another one was chosen meanwhile
+  photo = read;
+  result = undefined;
+  element("empty", HTMLDivElement).hidden = true;
+  showPhoto(photo.image);
+  refresh();
+  if (chosen()) translate();
+  else show(status, "There is no model to translate it with.");
+}
+
+function takeFromInputs(): void {
+  for (const id of ["pick", "shoot"]) {
+    const input = element(id, HTMLInputElement);
+    input.addEventListener("change", () => {
+      void take(input.files?.[0]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+}
+
+function takeFromDropsAndPastes(): void {
+  const stage = element("stage", HTMLElement);
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    stage.classList.add("aimed");
+  });
+  document.addEventListener("dragleave", ({ relatedTarget }) => {
+    if (!relatedTarget) stage.classList.remove("aimed");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault(); // of leaving the page for the picture
+    stage.classList.remove("aimed");
+    void take(event.dataTransfer?.files[0]);
+  });
+  document.addEventListener("paste", ({ clipboardData }) => void take(clipboardData?.files[0]));
+}
+
+// Models
+
+async function listModels(): Promise<void> {
+  try {
+    const found = await findModels();
+    choices = found.choices;
+    showRefused(found.problems);
+  } catch (error) {
+    show(alertBox, inWords(error));
+  }
+  modelList.replaceChildren(...choices.map(({ title }, i) => new Option(title, `${i}`)));
+  modelList.disabled = !choices.length;
+  selectModel();
+}
+
+/** Offers the directions that the choice has, and loads the model of the one that is set. */
+function selectModel(): void {
+  const choice = choices[modelList.selectedIndex];
+  const inputs = [...directions.querySelectorAll("input")];
+  for (const input of inputs) input.disabled = !choice?.[input.value as "a2b" | "b2a"];
+  const usable = inputs.filter((input) => !input.disabled);
+  if (!usable.some((input) => input.checked) && usable[0]) usable[0].checked = true;
+  refresh();
+  const model = chosen();
+  if (model) showAbout(model);
+  if (!isBusy) prepare();
+}
+
+/** Loads the model before it is needed, also so that it is there when the network is not. */
+function prepare(): void {
+  const model = chosen();
+  if (!model) return;
+  show(alertBox, "");
+  send({ kind: "prepare", model: model.file }, hear);
+}
+
+function chosen(): Model | undefined {
+  const direction = directions.querySelector<HTMLInputElement>("input:checked")?.value;
+  return choices[modelList.selectedIndex]?.[direction as "a2b" | "b2a"];
+}
+
+// Translating
+
+function translate(): void {
+  const model = chosen();
+  if (!photo || !model) return;
+  const fit = fits.querySelector<HTMLInputElement>("input:checked")?.value as Fit;
+  const { image } = photo;
+  show(alertBox, "");
+  setBusy(true);
+  showStep("Loading the model");
+  const given = { photo, model };
+  send({ kind: "translate", model: model.file, photo: image, fit }, (news) => {
+    hear(news);
+    if (news.kind === "translated") finish({ ...given, translation: news.translation }, news.ms);
+  });
+}
+
+/** Shows what the worker tells, but a translation. */
+function hear(news: News): void {
+  if (news.kind === "loading") showStep("Loading the model", news.done / news.total);
+  if (news.kind === "ready") isChecked = news.isChecked;
+  if (news.kind === "working") {
+    if (news.total === 1) showStep("Translating");
+    else showStep(`Translating, ${news.done} of ${news.total} tiles`, news.done / news.total);
+  }
+  if (news.kind === "failed") {
+    setBusy(false);
+    show(alertBox, news.message);
+  }
+}
+
+function finish(made: Result, ms: number): void {
+  result = made;
+  showTranslation(made.translation.pixels);
+  setBusy(false);
+  const { size, runs } = made.translation;
+  const tiles = runs === 1 ? "" : ` in ${runs} tiles`;
+  const time = ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  const notes = [
+    `Translated in ${time} on the CPU (WebAssembly), at ${size.width} × ${size.height}${tiles}.`,
+    made.photo.note,
+    isChecked ? "" : "The model's SHA-256 was not checked: this page came without https.",
+  ];
+  show(status, notes.filter(Boolean).join(" "));
+}
+
+function cancel(): void {
+  if (!isBusy) return;
+  stop();
+  setBusy(false);
+  show(status, "Cancelled.");
+}
+
+async function save(): Promise<void> {
+  if (!result) return;
+  const { photo, model, translation } = result;
+  const picture = mixed(photo.image, translation.pixels, strengthValue());
+  try {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await pngOf(picture));
+    link.download = `${photo.name.replace(/\.[^.]*$/, "")}-${model.sidecar.direction}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers are slow to take it
+  } catch (error) {
+    show(alertBox, inWords(error));
+  }
+}
+
+// What is seen
+
+function strengthValue(): number {
+  return Number(strength.value) / 100;
+}
+
+function changeStrength(): void {
+  show(element("strength-value", HTMLOutputElement), `${strength.value} %`);
+  strength.setAttribute("aria-valuetext", `${strength.value} %`);
+  showStrength(strengthValue());
+}
+
+function changeFit(): void {
+  const fit = fits.querySelector<HTMLInputElement>("input:checked")?.value as Fit;
+  show(element("fit-meaning", HTMLParagraphElement), MEANINGS[fit]);
+}
+
+function setBusy(busy: boolean): void {
+  const focused = document.activeElement;
+  isBusy = busy;
+  refresh();
+  if (busy && focused === translateButton) cancelButton.focus();
+  if (!busy && focused === cancelButton) translateButton.focus();
+}
+
+function refresh(): void {
+  translateButton.hidden = isBusy;
+  cancelButton.hidden = !isBusy;
+  running.hidden = !isBusy;
+  if (isBusy) show(status, "");
+  translateButton.disabled = !photo || !chosen();
+  saveButton.disabled = strength.disabled = !result || isBusy;
+}
+
+/** Shows what is going on, and how much of it is done if that is known. */
+function showStep(text: string, done?: number): void {
+  show(step, text);
+  if (done === undefined) bar.removeAttribute("value");
+  else bar.value = done;
+}
+
+function showRefused(reasons: string[]): void {
+  const models = reasons.length === 1 ? "1 model" : `${reasons.length} models`;
+  element("refused", HTMLDetailsElement).hidden = !reasons.length;
+  show(element("refused-count", HTMLElement), `${models} cannot run here`);
+  show(element("reasons", HTMLParagraphElement), reasons.join("\n"));
+}
+
+/** Sets a text; only a change, so that screen readers do not repeat it. */
+function show(place: HTMLElement, text: string): void {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+async function start(): Promise<void> {
+  setUpComparison();
+  takeFromInputs();
+  takeFromDropsAndPastes();
+  translateButton.addEventListener("click", translate);
+  cancelButton.addEventListener("click", () => {
+    cancel();
+    prepare();
+  });
+  saveButton.addEventListener("click", () => void save());
+  strength.addEventListener("input", changeStrength);
+  modelList.addEventListener("change", selectModel);
+  directions.addEventListener("change", selectModel);
+  fits.addEventListener("change", changeFit);
+  changeStrength(); // browsers restore forms
+  changeFit();
+  await keepForOffline();
+  await listModels();
+}
+
+void start();

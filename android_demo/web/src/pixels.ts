@@ -1,0 +1,86 @@
+/** Opaque pictures of 8 bits a channel, and what needs no arithmetic on neighbours. */
+
+/** RGBA, row-major, alpha 255; an ImageData is one. Storing rounds half to even and clips. */
+export interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+export interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Part of a picture. */
+export interface Region extends Size {
+  readonly top: number;
+  readonly left: number;
+}
+
+export function blank({ height, width }: Size): Pixels {
+  return { height, width, data: new Uint8ClampedArray(4 * height * width).fill(255) };
+}
+
+export function cropped(pixels: Pixels, region: Region): Pixels {
+  return gathered(
+    pixels,
+    Array.from({ length: region.height }, (_, i) => region.top + i),
+    Array.from({ length: region.width }, (_, j) => region.left + j),
+  );
+}
+
+/** A picture with another one of a region's size in its place. */
+export function inserted(pixels: Pixels, part: Pixels, { top, left }: Region): Pixels {
+  if (part.height === pixels.height && part.width === pixels.width) return part;
+  const { height, width } = pixels;
+  const result = { height, width, data: pixels.data.slice() };
+  const [from, to] = [words(part), words(result)];
+  for (let i = 0; i < part.height; i++) {
+    const row = from.subarray(i * part.width, (i + 1) * part.width);
+    to.set(row, (top + i) * pixels.width + left);
+  }
+  return result;
+}
+
+/** The picture reflected below and to the right up to a size, as often as it takes. */
+export function reflected(pixels: Pixels, { height, width }: Size): Pixels {
+  return gathered(pixels, mirrored(pixels.height, height), mirrored(pixels.width, width));
+}
+
+/** before + strength x (after - before): exactly the one at 0 and the other at 1. */
+export function mixed(before: Pixels, after: Pixels, strength: number): Pixels {
+  const result = blank(before);
+  for (let k = 0; k < result.data.length; k++) {
+    const from = before.data[k]!;
+    result.data[k] = from + strength * (after.data[k]! - from);
+  }
+  return result;
+}
+
+/** For each of `length` places the one among the first `known` that it mirrors. */
+function mirrored(known: number, length: number): number[] {
+  const period = Math.max(1, 2 * (known - 1));
+  return Array.from({ length }, (_, i) => {
+    const place = i % period;
+    return place < known ? place : period - place;
+  });
+}
+
+function gathered(pixels: Pixels, rows: number[], columns: number[]): Pixels {
+  const isWhole = rows.length === pixels.height && columns.length === pixels.width;
+  if (isWhole) return pixels; // both callers then name every row and column in order
+  const result = blank({ height: rows.length, width: columns.length });
+  const from = words(pixels);
+  const to = words(result);
+  let k = 0;
+  for (const row of rows) {
+    const start = row * pixels.width;
+    for (const column of columns) to[k++] = from[start + column]!;
+  }
+  return result;
+}
+
+function words({ data }: Pixels): Uint32Array {
+  return new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
+}

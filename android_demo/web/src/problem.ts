@@ -1,0 +1,14 @@
+/** What a user can cause or mend, in a sentence to be shown; any other error is a fault of ours. */
+export class Problem extends Error {}
+
+/** What to show for anything that was thrown. */
+export function inWords(error: unknown): string {
+  if (error instanceof Problem) return error.message;
+  return `This page failed, which should not happen: ${reason(error)}`;
+}
+
+/** The first line of an error's message, for use inside a sentence. */
+export function reason(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.trim().split("\n")[0]!.slice(0, 200);
+}

@@ -1,0 +1,143 @@
+/** Reading sidecars, the NAME.json beside NAME.tflite, by the schema that their writer enforces. */
+
+import schema from "../../../export/tfi2i_export/sidecar.schema.json";
+import { Problem, reason } from "./problem";
+
+/** The number of the format; larger ones are newer and may mean something else. */
+const SCHEMA = 1;
+
+export interface Tensor {
+  name: string;
+  shape: number[];
+  dtype: string;
+  range: [number, number] | null;
+}
+
+/** The fields of a sidecar that the page uses; sidecar.schema.json describes all of them. */
+export interface Sidecar {
+  name: string;
+  file: string;
+  sha256: string;
+  size_bytes: number;
+  format: string;
+  system: string;
+  direction: "a2b" | "b2a";
+  data: string;
+  run: string;
+  step: number;
+  multiple: number;
+  io: string;
+  signatures: { name: string; inputs: Tensor[]; outputs: Tensor[] }[];
+  agreement: { psnr_db_mean: number | null; psnr_db_worst: number | null; passed: boolean } | null;
+  licence: string | null;
+  warnings: string[];
+}
+
+/** What sidecar.schema.json uses of JSON Schema. */
+interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  enum?: unknown[];
+  pattern?: string;
+  minimum?: number;
+  minItems?: number;
+  maxItems?: number;
+  required?: string[];
+  properties?: Record<string, Schema>;
+  additionalProperties?: Schema;
+  items?: Schema;
+}
+
+/** Throws a Problem if the text is no sidecar that this page can read; `label` names it there. */
+export function readSidecar(text: string, label: string): Sidecar {
+  const values = parsed(text, label);
+  const number = isObject(values) ? values.schema : undefined;
+  if (Number.isInteger(number) && (number as number) > SCHEMA) {
+    throw new Problem(
+      `${label} was made by a newer tfi2i (sidecar schema ${number}; this page reads ${SCHEMA}); ` +
+        "build the page with that version.",
+    );
+  }
+  const wrong = problemOf(values, schema as Schema, "");
+  if (wrong) throw new Problem(`${label} is not a sidecar: ${wrong}; export the model again.`);
+  return values as unknown as Sidecar;
+}
+
+function parsed(text: string, label: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Problem(`${label} is not JSON (${reason(error)}); export the model again.`);
+  }
+}
+
+/** What is wrong with a value, at the first place where something is. */
+function problemOf(value: unknown, rules: Schema, where: string): string | undefined {
+  if (rules.$ref) {
+    const name = rules.$ref.replace("#/$defs/", "") as keyof typeof schema.$defs;
+    return problemOf(value, schema.$defs[name] as Schema, where);
+  }
+  const what = where || "the file";
+  const types = [rules.type ?? []].flat();
+  if (types.length && !types.some((type) => isOfType(value, type))) {
+    return `${what} is ${shown(value)} and has to be ${types.join(" or ")}`;
+  }
+  if (rules.enum && !rules.enum.includes(value)) {
+    return `${what} is ${shown(value)} and has to be one of ${shown(rules.enum)}`;
+  }
+  if (typeof value === "string" && rules.pattern && !new RegExp(rules.pattern, "u").test(value)) {
+    return `${what} is ${shown(value)} and has to match ${rules.pattern}`;
+  }
+  if (typeof value === "number" && value < (rules.minimum ?? value)) {
+    return `${what} is ${value} and has to be ${rules.minimum} or more`;
+  }
+  if (Array.isArray(value)) return problemOfArray(value, rules, what);
+  return isObject(value) ? problemOfObject(value, rules, where) : undefined;
+}
+
+function problemOfObject(
+  value: Record<string, unknown>,
+  rules: Schema,
+  where: string,
+): string | undefined {
+  const missing = rules.required?.find((key) => !Object.hasOwn(value, key));
+  if (missing) return `${where || "the file"} lacks ${missing}`;
+  for (const [key, item] of Object.entries(value)) {
+    const known = Object.hasOwn(rules.properties ?? {}, key) ? rules.properties?.[key] : undefined;
+    const rule = known ?? rules.additionalProperties;
+    const place = known ? key : shown(key);
+    const wrong = rule && problemOf(item, rule, where ? `${where}.${place}` : place);
+    if (wrong) return wrong;
+  }
+  return undefined;
+}
+
+function problemOfArray(value: unknown[], rules: Schema, what: string): string | undefined {
+  const { minItems = 0, maxItems } = rules;
+  if (value.length < minItems || value.length > (maxItems ?? value.length)) {
+    const wanted = maxItems === undefined ? `${minItems} or more` : `${minItems}`;
+    return `${what} has ${value.length} entries and has to have ${wanted}`;
+  }
+  for (const [index, item] of value.entries()) {
+    const wrong = rules.items && problemOf(item, rules.items, `${what}[${index}]`);
+    if (wrong) return wrong;
+  }
+  return undefined;
+}
+
+function isOfType(value: unknown, type: string): boolean {
+  if (type === "object") return isObject(value);
+  if (type === "array") return Array.isArray(value);
+  if (type === "null") return value === null;
+  if (type === "integer") return Number.isInteger(value);
+  return typeof value === type;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
+}

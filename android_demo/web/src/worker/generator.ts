@@ -1,0 +1,110 @@
+/** Running a model with LiteRT.js, on the CPU. */
+
+import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+import type { ModelFile, Signature } from "../messages";
+import { blank, type Pixels } from "../pixels";
+import { Problem, reason } from "../problem";
+import type { Generator } from "./translation";
+
+/** The names of the picture that goes in and of the one that comes out, in every signature. */
+const INPUT = "image";
+const OUTPUT = "translation";
+
+/** What LiteRT wrote while opening or running a model; its last error is why that failed. */
+const journal: string[] = [];
+
+/** Starts LiteRT, once in the life of a worker. */
+export async function startRuntime(): Promise<void> {
+  const write = (line: string) => {
+    journal.push(line);
+  };
+  // Emscripten's hooks; without them every start fills the console.
+  Object.assign(self, { Module: { print: write, printErr: write } });
+  const warn = console.warn;
+  console.warn = () => {}; // LiteRT.js asks for a GPU in any case, and warns where there is none
+  try {
+    await loadLiteRt("./");
+  } catch (error) {
+    throw new Problem(
+      `LiteRT does not start in this browser (${reason(error)}); try one with WebAssembly SIMD.`,
+    );
+  } finally {
+    console.warn = warn;
+  }
+}
+
+/** A model ready to run, and how to let go of it. */
+export async function openGenerator(
+  content: Uint8Array,
+  model: ModelFile,
+): Promise<Generator & { close(): void }> {
+  const compiled = await explained(model.label, "opened", () =>
+    loadAndCompile(content, { accelerator: "wasm" }),
+  );
+  const missing = model.signatures.find(({ name }) => !(name in compiled.signatures));
+  if (missing) {
+    throw new Problem(`${model.label} lacks the signature ${missing.name}; export it again.`);
+  }
+  const run = async (pixels: Pixels) => {
+    const { height, width } = pixels;
+    const signature = model.signatures.find((one) => one.height === height && one.width === width)!;
+    const given = new Tensor(packed(pixels, signature), [1, height, width, 3]);
+    try {
+      const outputs = await compiled.run(signature.name, { [INPUT]: given });
+      const values = (await outputs[OUTPUT]?.data()) ?? [];
+      for (const output of Object.values(outputs)) output.delete();
+      return unpacked(values, pixels, model.label);
+    } finally {
+      given.delete();
+    }
+  };
+  return {
+    sizes: model.signatures,
+    multiple: model.multiple,
+    run: (pixels) => explained(model.label, "run", () => run(pixels)),
+    close: () => compiled.delete(),
+  };
+}
+
+/** RGB 0..255 in the type that a signature takes. */
+function packed({ data }: Pixels, { dtype }: Signature) {
+  const count = (3 * data.length) / 4;
+  const values = dtype === "uint8" ? new Uint8Array(count) : new Float32Array(count);
+  for (let from = 0, to = 0; to < count; from += 4, to += 3) {
+    values[to] = data[from]!;
+    values[to + 1] = data[from + 1]!;
+    values[to + 2] = data[from + 2]!;
+  }
+  return values;
+}
+
+function unpacked(values: ArrayLike<number>, like: Pixels, label: string): Pixels {
+  const result = blank(like);
+  if (values.length !== 3 * like.height * like.width) {
+    throw new Problem(`${label} gives pictures of another size than it takes; export it again.`);
+  }
+  for (let from = 0, to = 0; from < values.length; to += 4) {
+    for (let c = 0; c < 3; c++) {
+      const value = values[from++]!;
+      if (!Number.isFinite(value)) {
+        throw new Problem(`${label} gives values that are not finite; export it again.`);
+      }
+      result.data[to + c] = value;
+    }
+  }
+  return result;
+}
+
+/** What `act` gives; what LiteRT throws becomes a sentence. */
+async function explained<T>(label: string, done: string, act: () => Promise<T>): Promise<T> {
+  journal.length = 0;
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    const written = journal.findLast((line) => line.startsWith("ERROR"));
+    throw new Problem(
+      `${label} cannot be ${done} by LiteRT (${reason(written ?? error)}); export it again.`,
+    );
+  }
+}

@@ -1,0 +1,119 @@
+"""Files of every kind that `tfi2i export` makes, with Python's answers, for the Android demo.
+
+    python tests/export/android_models.py FOLDER
+
+FOLDER gets the files with their sidecars, pictures and answers as raw bytes (1, H, W, 3), and
+manifest.json, which says what belongs together. The last is written last: where it is, all is.
+"""
+
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, get_args
+
+import ai_edge_litert  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+from tfi2i_export.choice import Choice
+from tfi2i_export.conversion import Io
+from tfi2i_export.exporting import export
+from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.quantization import FORMATS
+
+from tfi2i import config as configs
+from tfi2i.data.pipeline import UnpairedData
+from tfi2i.files import to_json, write_text
+from tfi2i.run_dir import Run
+from tfi2i.train import fit
+
+STEPS = 24
+SIZES = (32, 64)
+FREE_SIZE = (48, 80)
+
+SMALL = [f"compile.total_steps={STEPS}", f"fit.report_steps={STEPS}", f"fit.sample_steps={STEPS}"]
+SMALL += [f"fit.checkpoint_steps={STEPS}", "fit.evaluate_steps=0"]
+SMALL += ["fit.tensorboard=false", "fit.show=false"]
+
+
+def choices() -> list[Choice]:
+    """Every format with both types, and both paddings and all kinds of sizes of a few."""
+    return [
+        *(Choice(format, io=io) for format in FORMATS for io in get_args(Io)),
+        *(Choice(format, pad="mirror") for format in ("float16", "int8")),
+        *(Choice("int8", io=io, sizes=SIZES) for io in get_args(Io)),
+        Choice("float32", dynamic=True),
+        Choice("int8", io="uint8", dynamic=True),
+    ]
+
+
+def trained(folder: Path) -> tuple[Run, UnpairedData]:
+    """A run of a few steps; the same weights each time."""
+    config = configs.load("nice_gan/scenes", []).smoke(SMALL)
+    system, data = configs.build_system(config), configs.build_data(config)
+    run = Run.create(folder, config.system, "scenes", config.resolved().as_dict(), {})
+    with run.lock(), run.logged():
+        fit(system, data, run, config.batches, **config.fit)
+    return run, data
+
+
+def answered(path: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """What the manifest says of a file, a case a size; pictures and answers are written beside it.
+
+    Args:
+        path: of the file.
+        picture: (S, S, 3), of which each case takes as much as the file does.
+    """
+    cases = []
+    content = path.read_bytes()
+    for signature in opened(content).get_signature_list():
+        translator = TFLiteTranslator(content, threads=1, signature=signature)
+        height, width = translator.size or FREE_SIZE
+        pixels = np.ascontiguousarray(picture[:height, :width])[None]
+        runner = opened(content, threads=1).get_signature_runner(signature)
+        # Java's interpreters prepare a file at the shape that it states before they resize it.
+        prepared = bool(runner.get_input_details()[INPUT]["shape"][1] > 1)
+        given = pixels if translator.io == "uint8" else pixels.astype(np.float32)
+        stem = f"{path.stem}.{height}x{width}"
+        files = {
+            "picture": (f"{height}x{width}.rgb", pixels),
+            "pixels": (f"{stem}.rgb", translator(pixels)),
+            "values": (f"{stem}.values", runner(**{INPUT: given})[OUTPUT].astype("<f4")),
+        }
+        for name, values in files.values():
+            (path.parent / name).write_bytes(values.tobytes())
+        case: dict[str, Any] = {key: name for key, (name, _) in files.items()}
+        case |= {"card": f"{path.stem}.json", "height": height, "width": width}
+        cases.append(case | {"prepared": prepared})
+    return cases
+
+
+def make(folder: Path) -> None:
+    """Fills a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        run, data = trained(runs)
+        picture, _ = data.gathered("test", "a", max(FREE_SIZE), limit=1, seed=0)
+        cases = []
+        for choice in choices():
+            small = dataclasses.replace(choice, images=2, calibration=8)
+            with quiet():
+                path = export(run, data, small, to=folder, accept=True, overwrite=True)
+            print(path.name, flush=True)
+            cases += answered(path, picture[0])
+    finally:
+        shutil.rmtree(runs)
+    library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
+    write_text(
+        folder / "manifest.json", to_json({"library": str(library), "cases": cases}, indent=1)
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    make(Path(sys.argv[1]))
+    print(f"{len(json.loads((Path(sys.argv[1]) / 'manifest.json').read_text())['cases'])} cases")

@@ -1,0 +1,648 @@
+"""The browser page of the Android demo, built with small models and used in headless Chromium."""
+
+import dataclasses
+import functools
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WEB = Path(__file__).parents[1] / "android_demo" / "web"
+MODELS = os.environ.get("TFI2I_ANDROID_MODELS")
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def encoded(pixels, format="PNG", **about):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **about)
+    return file.getvalue()
+
+
+# The page, built and served
+
+
+def signature(name, height, width, dtype="float32", **changes):
+    from tfi2i_export.sidecar import Signature, Tensor
+
+    image, translation = (
+        Tensor(**({"name": name, "shape": (1, height, width, 3), "dtype": dtype} | about))
+        for name in ("image", "translation")
+        for about in [{"range": (0, 255), "meaning": "A picture."} | changes]
+    )
+    return (Signature(name=name, inputs=(image,), outputs=(translation,)),)
+
+
+def write_models(folder):
+    """Models that run in the browser; the run of each is called as its file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).with_name("export"))
+        import small_files as files
+    from tfi2i_export.conversion import convert, convolutions
+    from tfi2i_export.fold import fold
+    from tfi2i_export.quantization import quantize
+
+    folded = fold(files.network(), side=64)
+    plain = convert(folded)
+    int8, _ = quantize(plain, "int8", layers=convolutions(folded))
+    square = signature("serving_default", 64, 64)
+    both = (*signature("translate_32x32", 32, 32, "uint8"),)
+    both += signature("translate_64x48", 64, 48, "uint8")
+    b2a = {"direction": "b2a", "domains": {"source": "b", "target": "a"}}
+
+    def write(name, content, signatures, **changes):
+        files.written(folder, name, content, signatures=signatures, **{"run": name, **changes})
+
+    write("int8", int8, square, format="int8")
+    write("float", plain, square)
+    write("float-back", plain, square, run="float", **b2a)
+    write("sizes", files.file_of_two_sizes(), both, io="uint8")
+    write("points", files.point_file(), signature("serving_default", 32, 48))
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder, as `python -m http.server` does."""
+
+    def __init__(self, folder):
+        super().__init__(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        pass  # a browser that has gone does not want the rest
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+def build(models, out):
+    command = ["node", "build.mjs", "--models", str(models), "--out", str(out)]
+    return subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The built page with its models."""
+    if not (WEB / "node_modules").is_dir() or shutil.which("node") is None:
+        pytest.skip("the page's packages are not installed: run npm ci in android_demo/web")
+    folder = tmp_path_factory.mktemp("page")
+    write_models(folder / "models")
+    finished = build(folder / "models", folder / "dist")
+    assert finished.returncode == 0, finished.stderr
+    return folder / "dist"
+
+
+@pytest.fixture(scope="module")
+def site(built):
+    server = Server(built)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def changed_site(built, tmp_path):
+    """The page again, whose models a test may change."""
+    folder = tmp_path / "dist"
+    shutil.copytree(built, folder, copy_function=os.link)
+    shutil.rmtree(folder / "models")
+    shutil.copytree(built / "models", folder / "models")
+    server = Server(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    started = sync_api.sync_playwright().start()
+    # A name that is not the machine's own, so that a page from there is not trusted.
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP demo.test 127.0.0.1"]
+    opened = started.chromium.launch(executable_path=chromium, args=arguments)
+    yield opened
+    opened.close()
+    started.stop()
+
+
+class Visit:
+    """The page in a window, and what a user does there."""
+
+    def __init__(self, browser, url, **about):
+        self.complaints = []
+        self.context = browser.new_context(**{"viewport": PHONE, **about})
+        self.context.on("request", lambda request: self._expect(request.url, url))
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(url)
+
+    def _expect(self, asked, url):
+        if not asked.startswith((url, "data:", f"blob:{url}")):
+            self.complaints.append(f"off-site: {asked}")
+
+    def choose(self, run):
+        option = self.page.locator("#model option", has_text=re.compile(f" {run}$"))
+        self.page.select_option("#model", option.get_attribute("value"))
+
+    def give(self, data, name="photo.png", kind="image/png"):
+        self.page.set_input_files("#pick", {"name": name, "mimeType": kind, "buffer": data})
+
+    def finished(self):
+        self.page.wait_for_selector("#status:has-text('Translated in'), #alert:not(:empty)")
+        assert self.page.inner_text("#alert") == ""
+        return self.page.inner_text("#status")
+
+    def saved(self):
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name="Save as PNG").click()
+        self.file_name = download.value.suggested_filename
+        return np.array(Image.open(download.value.path()))[..., :3]
+
+    def set(self, run, fit="tiles", direction="from a to b", strength=100):
+        self.choose(run)
+        for name in (fit, direction):
+            self.page.get_by_role("radio", name=name).check(force=True)
+        self.page.locator("#strength").evaluate(
+            """(one, value) => {
+                one.value = value;
+                one.dispatchEvent(new Event('input'));
+            }""",
+            strength,
+        )
+
+    def translated(self, pixels, run, fit="tiles", **about):
+        self.set(run, fit, **about)
+        self.give(encoded(pixels))
+        self.finished()
+        return self.saved()
+
+    def alarm(self):
+        self.page.wait_for_selector("#alert:not(:empty)")
+        return self.page.inner_text("#alert")
+
+    def close(self):
+        self.context.close()
+        assert self.complaints == []
+
+
+@pytest.fixture(scope="module")
+def opened(browser, site):
+    made = Visit(browser, site.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def visit(opened):
+    """One page for many tests: each chooses all that it depends on."""
+    yield opened
+    assert opened.complaints == []
+
+
+def file_of(site, name):
+    return site.folder / "models" / f"{name}.tflite"
+
+
+# The arithmetic is Python's
+
+
+def assert_same(made, expected):
+    """Equal, but for what the last bit of a float32 sum decides: dynamic ranges of 8 bits do.
+
+    WebAssembly and this machine's processor add in different orders.
+    """
+    difference = np.abs(made.astype(int) - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("fit", ["whole", "crop", "tiles"])
+def test_int8_at_the_size_of_the_model_is_python_s(visit, site, fit):
+    from tfi2i_export.interpreter import TFLiteTranslator
+
+    pixels = noise(64, 64)
+    expected = TFLiteTranslator(file_of(site, "int8"))(pixels[None])[0]
+    assert_same(visit.translated(pixels, "int8", fit), expected)
+    assert visit.file_name == "photo-a2b.png"
+
+
+@pytest.mark.parametrize("direction", ["a to b", "b to a"])
+def test_float_at_the_size_of_the_model_is_python_s(visit, site, direction):
+    from tfi2i_export.interpreter import TFLiteTranslator
+
+    pixels = noise(64, 64)
+    expected = TFLiteTranslator(file_of(site, "float"))(pixels[None])[0]
+    assert_same(visit.translated(pixels, "float", direction=f"from {direction}"), expected)
+    assert visit.file_name == f"photo-{direction.replace(' to ', '2')}.png"
+
+
+@pytest.mark.parametrize(
+    ("run", "height", "width"),
+    [("int8", 150, 201), ("int8", 40, 300), ("int8", 9, 7), ("int8", 1, 1)]
+    + [("sizes", 30, 20), ("sizes", 60, 40), ("sizes", 65, 97)],
+)
+def test_tiles_and_padding_of_any_size_are_python_s(visit, site, run, height, width):
+    from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+
+    pixels = noise(height, width)
+    expected = TFLitePictureTranslator(file_of(site, run))(pixels)
+    assert_same(visit.translated(pixels, run), expected)
+
+
+def weights(before, after):
+    """How much each of `before` samples gives to each of `after`: (after, before)."""
+    edges = np.arange(after + 1) * before / after
+    if after < before:
+        clipped = np.clip(edges[:, None] - np.arange(before), 0, 1)
+        return -np.diff(clipped, axis=0) * -after / before
+    places = np.clip((edges[1:] + edges[:-1]) / 2 - 0.5, 0, before - 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(before)))
+
+
+def scaled(pixels, height, width):
+    down, across = weights(pixels.shape[0], height), weights(pixels.shape[1], width)
+    return np.rint(np.einsum("ih,hwc,jw->ijc", down, pixels, across)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 90), (11, 40), (64, 200)])
+def test_whole_photos_are_scaled_undistorted_and_back(visit, site, height, width):
+    from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+
+    pixels = noise(height, width)
+    scale = min(32 / height, 48 / width)
+    small = scaled(pixels, round(height * scale), round(width * scale))
+    expected = scaled(TFLitePictureTranslator(file_of(site, "points"))(small), height, width)
+    np.testing.assert_allclose(visit.translated(pixels, "points", "whole"), expected, atol=1)
+
+
+def test_a_crop_translates_the_middle_and_leaves_the_rest(visit, site):
+    from tfi2i_export.interpreter import TFLiteTranslator
+
+    pixels = noise(64, 200)
+    middle = slice(52, 148)
+    small = scaled(pixels[:, middle], 32, 48)
+    answer = TFLiteTranslator(file_of(site, "points"))(small[None])[0]
+    expected = pixels.copy()
+    expected[:, middle] = scaled(answer, 64, 96)
+    made = visit.translated(pixels, "points", "crop")
+    np.testing.assert_allclose(made, expected, atol=1)
+    np.testing.assert_array_equal(made[:, :52], pixels[:, :52])
+
+
+def offered(page):
+    """By file name, the values of the model and direction that choose it."""
+    found = {}
+    for option in page.locator("#model option").all():
+        page.select_option("#model", option.get_attribute("value"))
+        for direction in page.locator("#directions input:enabled").all():
+            direction.check(force=True)
+            file = page.locator("#about dd").first.text_content().split(",")[0]
+            found[file] = (option.get_attribute("value"), direction.get_attribute("value"))
+    return found
+
+
+@pytest.mark.skipif(not MODELS, reason="TFI2I_ANDROID_MODELS names no folder of exported models")
+@pytest.mark.timeout(600)
+def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, capsys):
+    folder = Path(MODELS)
+    out = tmp_path / "dist"
+    assert build(folder, out).returncode == 0
+    server = Server(out)
+    visit = Visit(browser, server.url)
+    visit.page.wait_for_selector("#model:enabled")
+    models = offered(visit.page)
+    compared = set()
+    for case in json.loads((folder / "manifest.json").read_text())["cases"]:
+        card = json.loads((folder / case["card"]).read_text())
+        if any(-1 in one["inputs"][0]["shape"] for one in card["signatures"]):
+            assert f"{card['file']} takes pictures of any size" in visit.page.text_content(
+                "#reasons"
+            )
+            continue
+        shape = (case["height"], case["width"], 3)
+        pixels, expected = (
+            np.frombuffer((folder / case[key]).read_bytes(), np.uint8).reshape(shape)
+            for key in ("picture", "pixels")
+        )
+        value, direction = models[card["file"]]
+        visit.page.select_option("#model", value)
+        visit.page.locator(f"#directions [value={direction}]").check(force=True)
+        visit.give(encoded(pixels))
+        visit.finished()
+        made = visit.saved()
+        differing = int((made != expected).sum())
+        with capsys.disabled():
+            print(f"{card['file']:40} {shape[0]:4} x {shape[1]:<4} {differing or 'bytes equal'}")
+        assert_same(made, expected)
+        compared.add(card["format"])
+    visit.close()
+    server.stop()
+    assert {"float32", "float16", "int8", "int8-npu"} <= compared
+
+
+# What a user does
+
+
+def test_strength_blends_without_another_run(visit):
+    pixels = noise(64, 64)
+    full = visit.translated(pixels, "int8").astype(float)
+    told = visit.page.inner_text("#status")
+    for percent in (0, 35):
+        visit.page.locator("#strength").fill(str(percent))
+        expected = np.rint(pixels + percent / 100 * (full - pixels))
+        np.testing.assert_array_equal(visit.saved(), expected)
+    assert visit.page.locator("#after").evaluate("one => getComputedStyle(one).opacity") == "0.35"
+    assert visit.page.inner_text("#status") == told
+
+
+def test_the_divider_follows_keys_and_pointers(visit):
+    visit.translated(noise(64, 64), "int8")
+    divider = visit.page.get_by_role("slider", name="Divider")
+
+    def place():
+        return int(divider.get_attribute("aria-valuenow"))
+
+    assert place() == 50
+    divider.focus()
+    for key, expected in [("ArrowLeft", 49), ("PageUp", 59), ("End", 100), ("Home", 0)]:
+        visit.page.keyboard.press(key)
+        assert place() == expected
+    assert divider.get_attribute("aria-valuetext") == "0 % photo, 100 % translation"
+    box = visit.page.locator("#comparison").bounding_box()
+    visit.page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 9)
+    assert place() == 0
+    visit.page.mouse.down()
+    assert place() == 25
+    visit.page.mouse.move(box["x"] + 2 * box["width"], box["y"])
+    visit.page.mouse.up()
+    assert place() == 100
+    visit.page.mouse.move(box["x"], box["y"])
+    assert place() == 100
+
+
+def test_photos_are_turned_upright_and_put_on_white(visit):
+    pixels = np.kron(noise(4, 6), np.ones((16, 16, 1), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by a quarter clockwise
+    visit.set("int8", strength=0)
+    visit.give(encoded(pixels, "JPEG", quality=95, subsampling=0, exif=exif), "p.jpg", "image/jpeg")
+    visit.finished()
+    np.testing.assert_allclose(visit.saved(), np.rot90(pixels, -1), atol=40)
+    assert visit.file_name == "p-a2b.png"
+    clear = np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)])
+    visit.give(encoded(clear))
+    visit.finished()
+    assert (visit.saved() == 255).all()
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_photos_are_dropped_and_pasted(visit, way):
+    visit.set("int8")
+    visit.page.evaluate(
+        """([way, bytes]) => {
+            const given = new DataTransfer();
+            given.items.add(new File([new Uint8Array(bytes)], 'a.b.png', {type: 'image/png'}));
+            const about = {bubbles: true, cancelable: true};
+            const event = way === 'drop'
+                ? new DragEvent('drop', {...about, dataTransfer: given})
+                : new ClipboardEvent('paste', {...about, clipboardData: given});
+            document.body.dispatchEvent(event);
+        }""",
+        [way, list(encoded(noise(20, 30)))],
+    )
+    visit.finished()
+    assert visit.saved().shape == (20, 30, 3)
+    assert visit.file_name == "a.b-a2b.png"
+
+
+def test_a_large_photo_is_cancelled_and_translated_all_the_same(visit):
+    visit.set("int8")
+    visit.give(encoded(np.zeros((3000, 3000, 3), np.uint8)))
+    cancel = visit.page.get_by_role("button", name="Cancel")
+    visit.page.get_by_text("of 2916 tiles").wait_for()
+    cancel.click()
+    assert visit.page.inner_text("#status") == "Cancelled."
+    assert visit.page.evaluate("document.activeElement.id") == "translate"
+    assert visit.page.get_by_role("button", name="Save as PNG").is_disabled()
+    visit.page.get_by_role("radio", name="whole").check(force=True)
+    visit.page.get_by_role("button", name="Translate").click()
+    assert "on the CPU (WebAssembly), at 64 × 64." in visit.finished()
+
+
+def test_a_photo_of_more_than_16_megapixels_is_scaled_down(visit):
+    visit.set("int8", "whole")
+    visit.give(encoded(np.zeros((4000, 4100, 3), np.uint8)))
+    assert "4100 × 4000 pixels were scaled down to 4049 × 3950." in visit.finished()
+
+
+def test_a_loaded_page_works_without_its_server(browser, changed_site):
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    first = visit.translated(noise(64, 64), "int8")
+    visit.page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
+    changed_site.stop()
+    visit.page.reload()
+    visit.page.wait_for_selector("#model:enabled")
+    np.testing.assert_array_equal(visit.translated(noise(64, 64), "int8"), first)
+    visit.context.close()  # Chromium itself writes that the server is gone
+
+
+# Errors in words
+
+
+def test_what_is_no_picture_is_refused_and_the_photo_before_it_stays(visit):
+    visit.translated(noise(20, 30), "int8")
+    for data in (b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + bytes(99)):
+        visit.give(data, "<b>notes.png")
+        assert visit.alarm() == (
+            "<b>notes.png is no picture that this browser can read; give a JPEG, PNG or WebP file."
+        )
+    assert visit.saved().shape == (20, 30, 3)
+
+
+def rewrite(site, name, source=None, **changes):
+    """Gives a model another sidecar, or adds a model with one like that of `source`."""
+    models = site.folder / "models"
+    values = json.loads((models / f"{source or name}.json").read_text()) | changes
+    (models / f"{name}.json").write_text(json.dumps(values))
+
+
+def signature_of(**changes):
+    """The JSON of a signature whose pictures differ from good ones."""
+    one = signature("serving_default", 64, 64, **changes)
+    return {"signatures": [dataclasses.asdict(each) for each in one]}
+
+
+REFUSED = {
+    "newer": ({"schema": 2}, "was made by a newer tfi2i (sidecar schema 2; this page reads 1)"),
+    "up": ({"direction": "up"}, 'is not a sidecar: direction is "up" and has to be one of ["a2b"'),
+    "part": ({"step": 1.5}, "is not a sidecar: step is 1.5 and has to be integer"),
+    "digest": ({"sha256": "AB"}, 'is not a sidecar: sha256 is "AB" and has to match'),
+    "path": ({"file": "../secret"}, 'is not a sidecar: file is "../secret"'),
+    "none": ({"signatures": []}, "signatures has 0 entries and has to have 1 or more"),
+    "lacking": ({"versions": {}}, "is not a sidecar: versions lacks tfi2i"),
+    "server": ({"format": "saved_model"}, "is a SavedModel, for servers"),
+    "large": ({"size_bytes": 1 << 40}, "which is too much for a browser"),
+    "int8": ({"dtype": "int8"}, "takes and gives int8 values, which LiteRT.js does not support"),
+    "free": ({"shape": (1, -1, -1, 3)}, "export it with --sizes instead of --dynamic"),
+    "grey": ({"shape": (1, 64, 64, 1)}, "takes (1, 64, 64, 1), which is no picture"),
+    "range": ({"range": (-1, 1)}, "takes -1..1 instead of 0..255"),
+}
+
+
+def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site):
+    for name, (changes, _) in REFUSED.items():
+        of_tensor = changes.keys() & {"dtype", "shape", "range"}
+        about = {"file": f"bad-{name}.tflite"} | (signature_of(**changes) if of_tensor else changes)
+        rewrite(changed_site, f"bad-{name}", "float", **about)
+    (changed_site.folder / "models" / "bad-text.json").write_text("[")
+    index = changed_site.folder / "models" / "index.json"
+    good = json.loads(index.read_text())["models"]
+    bad = [f"bad-{name}.json" for name in (*REFUSED, "text", "missing")]
+    index.write_text(json.dumps({"models": [*bad, *good]}))
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    visit.page.get_by_text(f"{len(bad)} models cannot run here").click()
+    told = visit.page.inner_text("#reasons").splitlines()
+    for (name, (_, words)), line in zip(REFUSED.items(), told, strict=False):
+        assert line.startswith(f"bad-{name}.")
+        assert words in line
+    assert told[-2].startswith("bad-text.json is not JSON (")
+    assert told[-1] == "models/bad-missing.json cannot be loaded (the server answers 404)."
+    assert len(told) == len(bad)
+    assert visit.page.locator("#model option").count() == 4  # the others can be used
+    assert [text for text in visit.complaints if "404" not in text] == []
+    visit.context.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content[:-4] + b"1234", r"int8.tflite has the SHA-256 \w{12}… and its"),
+        (lambda content: content[:-4], r"int8.tflite has \d+ bytes and its sidecar says \d+; copy"),
+        (lambda content: content + b"1234", "int8.tflite has more bytes and its sidecar says"),
+    ],
+)
+def test_another_file_than_the_sidecar_speaks_of_is_refused(browser, changed_site, change, words):
+    path = file_of(changed_site, "int8")
+    path.write_bytes(change(path.read_bytes()))
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    visit.choose("int8")
+    assert re.match(words, visit.alarm())
+    visit.choose("points")  # the next one can be used
+    visit.translated(noise(20, 30), "points")
+    visit.close()
+
+
+def test_a_damaged_file_is_refused_in_words(browser, changed_site):
+    from tfi2i_export.sidecar import fingerprint
+
+    path = file_of(changed_site, "int8")
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(999))
+    sha256, size = fingerprint(path)
+    rewrite(changed_site, "int8", sha256=sha256, size_bytes=size)
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    visit.choose("int8")
+    assert re.match(
+        r"int8.tflite cannot be opened by LiteRT \(.+\); export it again.", visit.alarm()
+    )
+    visit.translated(noise(20, 30), "points")
+    visit.close()
+
+
+def test_a_page_that_is_not_trusted_says_that_it_cannot_check_models(browser, site):
+    visit = Visit(browser, site.url.replace("127.0.0.1", "demo.test"))
+    visit.page.wait_for_selector("#model:enabled")
+    visit.translated(noise(20, 30), "int8")
+    assert "SHA-256 was not checked" in visit.page.inner_text("#status")
+    visit.close()
+
+
+def test_a_page_without_models_says_how_to_build_one_with_them(browser, changed_site):
+    (changed_site.folder / "models" / "index.json").write_text('{"models": []}')
+    visit = Visit(browser, changed_site.url)
+    assert "built without models" in visit.alarm()
+    visit.close()
+
+
+def test_a_build_without_models_is_refused(built, tmp_path):
+    (tmp_path / "alone.tflite").touch()
+    finished = build(tmp_path, tmp_path / "out")
+    assert finished.returncode == 1
+    assert "has no NAME.tflite with its NAME.json beside it" in finished.stderr
+    full = build(built / "models", tmp_path)
+    assert full.returncode == 1
+    assert "is not empty" in full.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["alone.tflite"]
+
+
+# How it looks, and what it may do
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_page_is_accessible_and_fits_its_window(browser, site, scheme, window, tmp_path):
+    about = {"viewport": window, "color_scheme": scheme, "bypass_csp": True}
+    touch = window is PHONE
+    visit = Visit(browser, site.url, **about, has_touch=touch, is_mobile=touch)
+    page = visit.page
+    page.emulate_media(reduced_motion="reduce")
+    page.wait_for_selector("#model:enabled")
+    assert page.get_by_text("Take a photo").is_visible() == touch
+    for step in ("empty", "translated", "refused"):
+        if step == "translated":
+            visit.translated(noise(90, 160), "int8")
+            page.get_by_text("About this model").click()
+        if step == "refused":
+            visit.give(b"x", "x" * 99)
+            visit.alarm()
+        page.screenshot(path=tmp_path / f"{step}.png")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.add_script_tag(path=WEB / "node_modules/axe-core/axe.min.js")
+        found = page.evaluate("axe.run().then(result => result.violations)")
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    visit.close()
+
+
+def test_the_page_may_reach_nothing_but_its_own_origin(browser, site):
+    visit = Visit(browser, site.url)
+    reached = visit.page.evaluate(
+        "fetch('http://demo.test/').then(() => 'reached', error => error.message)"
+    )
+    assert reached == "Failed to fetch"
+    assert any("Content Security Policy" in text for text in visit.complaints)
+    visit.context.close()
+
+
+def test_packages_are_pinned_by_digest_and_no_host_is_named():
+    lock = json.loads((WEB / "package-lock.json").read_text())["packages"]
+    packages = {name: about for name, about in lock.items() if name}
+    assert all(about["integrity"].startswith("sha512-") for about in packages.values())
+    assert not any("resolved" in about for about in packages.values())
+    asked = lock[""]["dependencies"] | lock[""]["devDependencies"]
+    assert all(re.fullmatch(r"[\d.]+", version) for version in asked.values())
