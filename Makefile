@@ -1,10 +1,10 @@
-# `make demo`, `make test` and `make android` set up what they need in .venv and run it.
+# `make demo`, `make test`, `make android` and `make app-models` set up what they need in .venv and run it.
 PYTHON ?= python3
 BIN := .venv/bin
 
 ANDROID := PYTHON=$(CURDIR)/$(BIN)/python TFI2I_ANDROID_MODELS=$(CURDIR)/android_demo/build/models
 
-.PHONY: demo test lint android clean
+.PHONY: demo test lint android app-models clean
 demo: .venv/ready
 	$(BIN)/tfi2i demo --out demo
 
@@ -29,6 +29,12 @@ android: .venv/ready
 	$(ANDROID) android_demo/ci/jvm.sh
 	$(ANDROID) android_demo/inference/host/tflite.sh
 	$(ANDROID) android_demo/ci/apk.sh
+
+# A first pair of models for the app, trained on the embedded pictures in minutes.
+app-models: .venv/ready
+	$(BIN)/tfi2i demo --out demo
+	run=$$(ls -d demo/*-nicegan-demo | tail -1) && for direction in a2b b2a; do \
+	  $(BIN)/tfi2i export $$run --direction $$direction --overwrite --to android_demo || exit; done
 
 clean:
 	rm -rf .venv build dist android_demo/build .pytest_cache .mypy_cache .ruff_cache

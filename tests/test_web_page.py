@@ -438,6 +438,21 @@ def test_photos_are_dropped_and_pasted(visit, way):
     assert visit.file_name == "a.b-a2b.png"
 
 
+def test_a_photo_that_comes_before_the_models_is_translated_when_they_are_there(browser, site):
+    made = Visit(browser, site.url, service_workers="block")
+    held = []
+    made.page.route("**/models/index.json", lambda route: held.append(route))
+    made.page.reload()
+    made.give(encoded(np.zeros((32, 32, 3), np.uint8)))
+    made.page.wait_for_selector("#status:has-text('There is no model')")
+    while not held:
+        made.page.wait_for_timeout(50)
+    held[0].continue_()
+    made.finished()
+    made.complaints = [one for one in made.complaints if "Service Worker" not in one]  # blocked
+    made.close()
+
+
 def test_a_large_photo_is_cancelled_and_translated_all_the_same(visit):
     visit.set("int8")
     visit.give(encoded(np.zeros((3000, 3000, 3), np.uint8)))

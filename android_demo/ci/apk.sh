@@ -19,7 +19,7 @@ version() { sed -n "s/^$1-sdk = \"\(.*\)\"$/\1/p" gradle/libs.versions.toml; }
 setting() { sed -n "s/^ *$1 = \"\?\([^\"]*\)\"\?$/\1/p" app/build.gradle.kts; }
 
 install_signing_tools() {
-  if command -v apksigner zipalign > /dev/null; then return; fi
+  if command -v apksigner > /dev/null && command -v zipalign > /dev/null; then return; fi
   if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
     echo "Install apksigner and zipalign; Debian and Ubuntu have packages of these names." >&2
     exit 1

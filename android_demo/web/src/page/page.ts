@@ -108,6 +108,7 @@ async function listModels(): Promise<void> {
   modelList.replaceChildren(...choices.map(({ title }, i) => new Option(title, `${i}`)));
   modelList.disabled = !choices.length;
   selectModel();
+  if (photo && !isBusy) translate(); // it was chosen before there were models
 }
 
 /** Offers the directions that the choice has, and loads the model of the one that is set. */
