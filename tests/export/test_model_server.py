@@ -283,14 +283,6 @@ def test_ports_are_checked_before_the_server_starts(server, models):
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
 def test_ctrl_c_and_sigterm_stop_the_server(server, models, number, raised):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
-    try:
-        _interrupted(server, models, number, raised)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _interrupted(server, models, number, raised):
     with pytest.raises(raised), start(server, models) as running:
         signal.raise_signal(number)
         time.sleep(5)
