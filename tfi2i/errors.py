@@ -1,4 +1,4 @@
-"""The one exception for what a caller can cause and mend."""
+"""The one exception for what a caller can cause and mend, and what others say in short."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,9 @@ class InputError(ValueError):
 
     The command line prints the message alone and exits with code 2; a bug keeps its traceback.
     """
+
+
+def first_line(error: BaseException, longest: int = 200) -> str:
+    """The first line of an error's message that says something; its type if none does."""
+    lines = str(error).strip().splitlines()
+    return (lines[0].strip() if lines else type(error).__name__)[:longest]

@@ -1,4 +1,7 @@
-"""Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5."""
+"""Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5.
+
+Levels are pixels that are not rounded: floats in 0..255.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def from_levels(levels: Any) -> Any:
+    """Levels to an image; arrays and tensors of any kind that computes with floats."""
+    return levels / 127.5 - 1
+
+
+def to_levels(image: Any) -> Any:
+    """An image to levels; arrays and tensors of any kind that computes with floats."""
+    return (image + 1) * 127.5
+
+
 def to_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pixels of any shape, uint8 0..255, to an image, float32 in [-1, 1]."""
-    return np.asarray(pixels, np.float32) / np.float32(127.5) - np.float32(1)
+    return from_levels(np.asarray(pixels, np.float32))
 
 
 def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """An image of any shape in [-1, 1] to pixels, uint8 0..255, rounded and saturated."""
-    scaled = (np.asarray(image, np.float32) + np.float32(1)) * np.float32(127.5)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    levels = to_levels(np.asarray(image, np.float32))
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def run_over(

@@ -30,7 +30,7 @@ from apache_beam.ml.inference.base import (
 from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, first_line
 from tfi2i.pictures import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
 from tfi2i.translate import name_key, renamed
 
@@ -150,7 +150,9 @@ def planned(given: str, out: str) -> list[Job]:
     except (OSError, ValueError) as error:  # ValueError: a scheme that Beam does not know
         if isinstance(error, InputError):
             raise
-        raise InputError(f"--input {given}: cannot be listed ({_line(error)}).") from error
+        raise InputError(
+            f"--input {given}: cannot be listed ({first_line(error, 300)})."
+        ) from error
 
 
 def _found(place: str) -> tuple[str, list[str]]:
@@ -271,7 +273,7 @@ def translate_all(
     try:
         pipeline = beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
-        raise InputError(f"Beam refuses its options ({_line(error)}).") from error
+        raise InputError(f"Beam refuses its options ({first_line(error, 300)}).") from error
     read = (
         pipeline
         | "Plan" >> beam.Create(jobs)
@@ -399,9 +401,7 @@ def _replace(target: str, content: bytes) -> None:
 
 def _failure(job: Job, error: InputError | OSError) -> beam.pvalue.TaggedOutput:
     _count(FAILED)
-    reason = str(error) if isinstance(error, InputError) else f"{job.source}: {_line(error)}"
+    reason = (
+        str(error) if isinstance(error, InputError) else f"{job.source}: {first_line(error, 300)}"
+    )
     return beam.pvalue.TaggedOutput(FAILED, {"path": job.source, "reason": reason})
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, first_line
 from tfi2i.run_dir import Direction, Run
 from tfi2i_export.agreement import EQUAL_DB
 from tfi2i_export.interpreter import INPUT, TFLiteTranslator, opened, quiet
@@ -213,7 +213,7 @@ def _plain_file(run: Run, like: "_File", folder: Path) -> Path | None:
     except InputError as error:
         log.warning(
             "Without rewriting the run does not convert, so nothing is compared with that: %s…",
-            str(error).splitlines()[0][:120],
+            first_line(error, 120),
         )
         return None
     path = folder / "plain.tflite"

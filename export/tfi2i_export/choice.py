@@ -9,13 +9,13 @@ from typing import Literal
 from tfi2i.errors import InputError
 from tfi2i.run_dir import Which
 from tfi2i_export.conversion import Io
+from tfi2i_export.interpreter import STRIDE
 from tfi2i_export.quantization import FORCED, FORMATS
 
 Direction = Literal["a2b", "b2a"]
 
 STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
 TARGET_DB = 43.0  # of the format "auto"
-STRIDE = 4  # what free sides are multiples of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,15 +13,14 @@ import numpy as np
 from keras import ops
 
 from tfi2i.errors import InputError
-from tfi2i.pixels import to_image
+from tfi2i.pixels import from_levels, to_levels
 from tfi2i_export.graph import packed
 from tfi2i_export.interpreter import DAMAGE, INPUT, OUTPUT, opened, quiet
 
 Io = Literal["float", "uint8"]
 
-LEVELS = 255 / float(np.ptp(to_image(np.array([0, 255], np.uint8))))
-START = 64  # pixels
-"""Levels of a pixel for each unit of an image."""
+START = 64
+"""Pixels of the sides that a file of free size begins with."""
 
 SIGNATURE = "serving_default"
 """The signature of a file for one size, or for any."""
@@ -123,9 +122,8 @@ def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
         keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
         for one in folded.inputs[1:]
     ]
-    image = ops.cast(given, "float32") / LEVELS - 1
-    # In the order of tfi2i.pixels.to_pixels: rounding decides ties the same way.
-    pixels = ops.clip((folded(packed([image, *extra])) + 1) * LEVELS, 0, 255)
+    image = from_levels(ops.cast(given, "float32"))
+    pixels = ops.clip(to_levels(folded(packed([image, *extra]))), 0, 255)
     if dtype == "uint8":
         pixels = ops.cast(ops.round(pixels), "uint8")
     return keras.Model(packed([given, *extra]), {OUTPUT: pixels})
@@ -253,9 +251,7 @@ def _converter_errors() -> tuple[type[Exception], ...]:
 
 def _kind(code: Any) -> tuple[str, bool]:
     """The name of an operation, and whether it is none of LiteRT's own."""
-    from ai_edge_litert.schema_py_generated import (
-        BuiltinOperator,
-    )
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     # Old files have small numbers in the field that is deprecated now.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)

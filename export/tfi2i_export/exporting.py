@@ -26,13 +26,13 @@ from tfi2i.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
-from tfi2i_export.choice import STATIC, STRIDE, Choice, check
+from tfi2i_export.choice import STATIC, Choice, check
 from tfi2i_export.conversion import convert, convolutions
 from tfi2i_export.equalise import equalise
 from tfi2i_export.extra_inputs import Array, drawn, read_all, row, shapes_of
 from tfi2i_export.fold import fold, in_float32, parity_db
 from tfi2i_export.graph import called
-from tfi2i_export.interpreter import TFLiteTranslator
+from tfi2i_export.interpreter import STRIDE, TFLiteTranslator
 from tfi2i_export.metadata import with_metadata
 from tfi2i_export.quantization import auto, quantize
 from tfi2i_export.saved_model import SavedTranslator, save
@@ -110,7 +110,7 @@ def export(
         )
     card = _sidecar(run, system, data, choice, made, found, sizes)
     card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
-    return _written(made, card, target)
+    return _written(made, card, target, tensor_only=choice.signatures == "tensor")
 
 
 def _folder(to: Path, choice: Choice) -> Path:
@@ -381,13 +381,13 @@ def _evaluated(
     }
 
 
-def _written(made: _Made, card: Sidecar, target: Path) -> Path:
+def _written(made: _Made, card: Sidecar, target: Path, *, tensor_only: bool) -> Path:
     """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
     if isinstance(made.content, bytes):
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(made.content, card))
     else:
-        target = save(made.content, target, tensor_only=len(card.signatures) == 1)
+        target = save(made.content, target, tensor_only=tensor_only)
     sha256, size = sidecars.fingerprint(target)
     card = dataclasses.replace(card, file=target.name, sha256=sha256, size_bytes=size)
     sidecars.write(card, target.with_suffix(".json"))

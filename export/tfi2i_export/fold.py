@@ -92,10 +92,10 @@ def in_float32(translator: keras.Model) -> keras.Model:
     """A copy that computes in float32 what a half-precision policy trained: `fold`'s reference."""
 
     def copy(operation):
-        own = (
-            {"dtype": "float32"} if is_layer(operation) else {}
-        )  # others compute as they are given
-        return type(operation).from_config(operation.get_config() | own)
+        config = operation.get_config()
+        if is_layer(operation):  # others compute as they are given
+            config["dtype"] = "float32"
+        return type(operation).from_config(config)
 
     clone = keras.models.clone_model(translator, clone_function=copy, recursive=True)
     clone.set_weights(translator.get_weights())

@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, first_line
 from tfi2i_export.extra_inputs import fitted, require_all, row
 
 INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""
+IMAGE_BYTES = "image_bytes"
+"""The same where they are files. Of outputs a server encodes only those for JSON that end so."""
+STRIDE = 4
+"""Free sides are multiples of this: the strides of the networks."""
 
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
@@ -196,7 +200,7 @@ class TFLiteTranslator:
             raise
         except DAMAGE as error:
             raise InputError(
-                f"{self._name} is damaged or needs another version of LiteRT ({_line(error)})."
+                f"{self._name} is damaged or needs another version of LiteRT ({first_line(error)})."
             ) from error
 
 
@@ -284,7 +288,3 @@ def _numbers(signature: str) -> list[int]:
 
 def _by(size: tuple[int, ...] | None) -> str:
     return " x ".join(map(str, size or ()))
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -20,26 +20,25 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError
 from tfi2i.files import sync
 from tfi2i.pictures import read_picture
-from tfi2i.pixels import to_image
+from tfi2i.pixels import from_levels, to_levels
 from tfi2i.tiles import MINIMUM
 from tfi2i_export import warmup
-from tfi2i_export.choice import STRIDE
 from tfi2i_export.encoded_pictures import at_own_size, decoded, encoded
-from tfi2i_export.interpreter import INPUT, OUTPUT, quiet
+from tfi2i_export.extra_inputs import row, shapes_of
+from tfi2i_export.graph import packed
+from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE, quiet
 from tfi2i_export.saved_model_files import versions
 from tfi2i_export.saved_model_lint import lint
 
 TENSOR = "predict_tensor"
 FILES = "serving_default"  # what a request means that names no signature
-IMAGE_BYTES = "image_bytes"  # of outputs the server only encodes those for JSON that end in _bytes
 
 WARMUP_SIDE = 64  # of the picture in warm-up records, where the translator takes any size
 
 
 def answering(folded: keras.Model) -> Any:
     """The function of `predict_tensor`, image and extra inputs -> {"translation": ...}, 0..255."""
-    black, white = to_image(np.array([0, 255], np.uint8))
-    levels = 255 / float(white - black)
+    is_free = None in folded.inputs[0].shape[1:3]
 
     def predict_tensor(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         # A server holds no request to the shapes of a signature, and kernels trust their graph:
@@ -49,17 +48,18 @@ def answering(folded: keras.Model) -> Any:
             for value, one in zip(given, folded.inputs, strict=True)
         )
         count, *sides, _ = tf.unstack(tf.shape(image))
-        fits = tf.reduce_all([(side % STRIDE == 0) & (side >= MINIMUM) for side in sides])
-        wanted = f"Sides have to be multiples of {STRIDE} from {MINIMUM} on; they are:"
-        checks = [tf.debugging.Assert(fits, [wanted, *sides])]
-        checks += [
+        checks = [
             tf.debugging.Assert(tf.shape(value)[0] == count, ["Give a row for each picture."])
             for value in extra
         ]
+        if is_free:
+            fits = tf.reduce_all([(side % STRIDE == 0) & (side >= MINIMUM) for side in sides])
+            wanted = f"Sides have to be multiples of {STRIDE} from {MINIMUM} on; they are:"
+            checks.append(tf.debugging.Assert(fits, [wanted, *sides]))
         with tf.control_dependencies(checks):
-            image = image / levels + float(black)
-        translation = folded([image, *extra] if extra else image, training=False)
-        return {OUTPUT: tf.clip_by_value((translation - float(black)) * levels, 0, 255)}
+            image = from_levels(image)
+        translation = folded(packed([image, *extra]), training=False)
+        return {OUTPUT: tf.clip_by_value(to_levels(translation), 0, 255)}
 
     return predict_tensor
 
@@ -108,15 +108,15 @@ class SavedTranslator:
     """
 
     def __init__(self, folded: keras.Model):
-        self._names = [one.name for one in folded.inputs[1:]]
+        self._names = list(shapes_of(folded))
         self._call = tf.function(answering(folded), reduce_retracing=True)
 
     def __call__(self, pixels: NDArray[np.uint8], **extra: NDArray[Any]) -> NDArray[np.uint8]:
         rows = []
         for i in range(len(pixels)):
-            values = [tf.cast(extra[name][i : i + 1], tf.float32) for name in self._names]
+            values = row(extra, i)
             image = tf.cast(pixels[i : i + 1], tf.float32)
-            rows.append(self._call(image, *values)[OUTPUT].numpy())
+            rows.append(self._call(image, *(values[name] for name in self._names))[OUTPUT].numpy())
         return np.rint(np.concatenate(rows)).astype(np.uint8)
 
 
@@ -195,7 +195,7 @@ def _requests(folded: keras.Model, tensor_only: bool) -> list[tuple[str, dict[st
 
 def _extra(folded: keras.Model) -> dict[str, NDArray[np.float32]]:
     """Zeros (1, ...) for the inputs besides the picture."""
-    return {one.name: np.zeros((1, *one.shape[1:]), np.float32) for one in folded.inputs[1:]}
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes_of(folded).items()}
 
 
 def _check(folder: Path, folded: keras.Model) -> None:

@@ -13,14 +13,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tfi2i.errors import InputError
-from tfi2i.pixels import to_image
+from tfi2i.errors import InputError, first_line
+from tfi2i.pixels import from_levels, to_levels
 from tfi2i.tiles import PictureTranslator
-from tfi2i_export.choice import STRIDE
-from tfi2i_export.interpreter import INPUT, LARGEST_MULTIPLE, OUTPUT, quiet
+from tfi2i_export.interpreter import INPUT, OUTPUT, STRIDE, quiet
 from tfi2i_export.saved_model import TENSOR
 from tfi2i_export.saved_model_files import signatures, versions
-from tfi2i_export.sidecar import verify
+from tfi2i_export.tflite_pictures import checked_multiple, sidecar_of
 
 Pixels = NDArray[np.uint8]
 
@@ -52,7 +51,7 @@ def saved_picture_translator(folder: Path) -> Callable[[Pixels], Pixels]:
         except tf.errors.OpError as error:
             height, width, *_ = pixels.shape
             raise InputError(
-                f"{version} fails on a picture of {height} x {width} ({_line(error)})."
+                f"{version} fails on a picture of {height} x {width} ({first_line(error)})."
             ) from error
 
     return translated
@@ -66,10 +65,7 @@ class _Answer(keras.layers.Layer):
         self.signature = signature
 
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        black, white = to_image(np.array([0, 255], np.uint8))
-        levels = 255 / float(white - black)
-        pixels = (image - float(black)) * levels
-        return self.signature(**{INPUT: pixels})[OUTPUT] / levels + float(black)
+        return from_levels(self.signature(**{INPUT: to_levels(image)})[OUTPUT])
 
 
 def _version(folder: Path) -> Path:
@@ -83,18 +79,8 @@ def _version(folder: Path) -> Path:
 
 def _multiple(version: Path) -> int:
     """What sides are multiples of, by the sidecar beside the version if there is one."""
-    beside = version.with_name(f"{version.name}.json")
-    if not beside.exists():
-        return STRIDE
-    sidecar = verify(beside)
-    if sidecar.file != version.name:
-        raise InputError(f"{beside}: is the sidecar of {sidecar.file}, not of {version.name}.")
-    if sidecar.multiple > LARGEST_MULTIPLE:
-        raise InputError(
-            f"{beside}: asks for sides that are multiples of {sidecar.multiple}, and no more than"
-            f" {LARGEST_MULTIPLE} makes sense; export the model again."
-        )
-    return sidecar.multiple
+    sidecar = sidecar_of(version)
+    return checked_multiple(version, sidecar.multiple if sidecar else STRIDE)
 
 
 def _signature(version: Path) -> Any:
@@ -109,7 +95,7 @@ def _signature(version: Path) -> Any:
             loaded = tf.saved_model.load(version)
     except Exception as error:  # TensorFlow raises nearly anything for a damaged file
         raise InputError(
-            f"{version} cannot be loaded as a SavedModel ({_line(error)}); copy it again."
+            f"{version} cannot be loaded as a SavedModel ({first_line(error)}); copy it again."
         ) from error
     signature = loaded.signatures[TENSOR]
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
@@ -126,7 +112,3 @@ def _signature(version: Path) -> Any:
             )
     signature.loaded = loaded  # its functions hold their variables by weak references
     return signature
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -27,13 +27,9 @@ from tensorflow.core.framework import types_pb2
 from tfi2i.errors import InputError
 from tfi2i.pictures import read_picture
 from tfi2i.tiles import MINIMUM
-from tfi2i_export.interpreter import INPUT, OUTPUT
+from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
 from tfi2i_export.serving_wire import Address, Failure, Image, Wire, parsed
 
-FILE = "image_bytes"
-"""The input and the output of a signature of picture files."""
-MULTIPLE = 4
-"""The sides of what a signature of floats takes are multiples of this."""
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
 
@@ -142,7 +138,9 @@ class ServerTranslator:
         file, name = _png(pixels), self._signature.name
         limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
         return self._attempted(
-            lambda left: _picture(self._wire.send_file(name, FILE, file, limit, left), pixels.shape)
+            lambda left: _picture(
+                self._wire.send_file(name, IMAGE_BYTES, file, limit, left), pixels.shape
+            )
         )
 
     def _by_tensor(self, pixels: Pixels) -> Pixels:
@@ -159,13 +157,13 @@ class ServerTranslator:
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
         """What a picture is reflected up to: the size that the model takes, or the next one."""
         rows, columns = (
-            fixed or max(-(-side // MULTIPLE) * MULTIPLE, MINIMUM)
+            fixed or max(-(-side // STRIDE) * STRIDE, MINIMUM)
             for side, fixed in zip((height, width), self._signature.size, strict=True)
         )
         if rows < height or columns < width:
             raise InputError(
                 f"{self._url}: the model takes pictures of up to {rows} x {columns} pixels, not of "
-                f"{height} x {width}; serve one that was exported with --dynamic."
+                f"{height} x {width}; serve one that was exported without --sizes."
             )
         return rows, columns
 
@@ -232,14 +230,14 @@ def _check_ready(states: list[tuple[str, str]]) -> None:
 def _chosen(signatures: Mapping[str, Any]) -> _Signature:
     """One of picture files, otherwise one of floats; `serving_default` before others."""
     names = sorted(signatures, key=lambda name: (name != "serving_default", name))
-    kinds = ((FILE, FILE, types_pb2.DT_STRING), (INPUT, OUTPUT, types_pb2.DT_FLOAT))
+    kinds = ((IMAGE_BYTES, IMAGE_BYTES, types_pb2.DT_STRING), (INPUT, OUTPUT, types_pb2.DT_FLOAT))
     for source, target, dtype in kinds:
         for name in names:
             inputs, outputs = signatures[name].inputs, signatures[name].outputs
             if set(inputs) != {source} or set(outputs) != {target}:
                 continue
             if inputs[source].dtype == outputs[target].dtype == dtype:
-                return _Signature(name, source == FILE, _fixed_size(inputs[source]))
+                return _Signature(name, source == IMAGE_BYTES, _fixed_size(inputs[source]))
     found = "; ".join(
         f"{name}: {', '.join(sorted(signatures[name].inputs))} -> "
         f"{', '.join(sorted(signatures[name].outputs))}"

@@ -6,8 +6,8 @@ import keras
 
 from tfi2i_export.conversion import Tensors, TensorType, inspect
 from tfi2i_export.encoded_pictures import KINDS, LARGEST
-from tfi2i_export.interpreter import INPUT, OUTPUT
-from tfi2i_export.saved_model import FILES, IMAGE_BYTES, TENSOR
+from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT
+from tfi2i_export.saved_model import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
 
 

@@ -18,11 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.tiles import MINIMUM, PIXEL_BUDGET, TILE, Progress, tile_starts, tile_weights
 from tfi2i_export.extra_inputs import require_all
-from tfi2i_export.interpreter import LARGEST_MULTIPLE, TFLiteTranslator, opened
+from tfi2i_export.interpreter import LARGEST_MULTIPLE, STRIDE, TFLiteTranslator, opened
 from tfi2i_export.sidecar import Sidecar, verify
-
-STRIDE = 4
-"""Of the networks whose file has no sidecar to tell it: tiles start at multiples of this."""
 
 log = logging.getLogger("tfi2i")
 
@@ -70,7 +67,9 @@ class TFLitePictureTranslator:
             self._fixed = _chosen(path, self._fixed, tile)
             self._tile = max(self._fixed, key=math.prod)
         else:
-            self._multiple = _checked_multiple(path, sidecar, self._free)
+            self._multiple = checked_multiple(
+                path, sidecar.multiple if sidecar else self._free.multiple
+            )
             self._tile = _checked_tile(path, tile, self._multiple)
 
     def __call__(self, pixels: Pixels, progress: Progress | None = None) -> Pixels:
@@ -162,7 +161,7 @@ class TFLitePictureTranslator:
 
 
 def sidecar_of(path: Path) -> Sidecar | None:
-    """The checked sidecar beside a .tflite file; None: there is none.
+    """The checked sidecar beside a .tflite file or a version of a SavedModel; None: there is none.
 
     Raises:
         InputError: It is damaged, or speaks of another file than this one as it is now.
@@ -200,8 +199,12 @@ def _chosen(
     return {(tile, tile): fixed[tile, tile]}
 
 
-def _checked_multiple(path: Path, sidecar: Sidecar | None, free: TFLiteTranslator) -> int:
-    multiple = sidecar.multiple if sidecar else free.multiple
+def checked_multiple(path: Path, multiple: int) -> int:
+    """The multiple that an artefact's sides are to be of, by its sidecar.
+
+    Raises:
+        InputError: It is so large that pictures would be padded beyond all sense.
+    """
     if multiple > LARGEST_MULTIPLE:
         raise InputError(
             f"{path}: its sidecar asks for sides that are multiples of {multiple}, and no more "

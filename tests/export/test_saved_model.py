@@ -98,6 +98,14 @@ def test_a_translator_of_one_size_gets_pictures_scaled_to_it(tmp_path):
     np.testing.assert_array_equal(same, 255 - pixels(32, 32))
 
 
+def test_a_translator_of_one_size_may_be_small(tmp_path):
+    fixed = keras.Input((18, 20, 3), name="image")
+    folder = save(keras.Model(fixed, -fixed), tmp_path / "model")
+    image = pixels(18, 20)[None].astype(np.float32)
+    (answer,) = answers_in_fresh_process(folder, [Request(TENSOR, {"image": image})])
+    np.testing.assert_allclose(answer.outputs["translation"], 255 - image, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [None, 32])
 def test_extra_inputs_are_in_both_signatures(tmp_path, size):
     folder = save(styled(size), tmp_path / "model")

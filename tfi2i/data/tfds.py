@@ -23,7 +23,7 @@ import numpy as np
 
 from tfi2i.data.domains import PictureDomain, held_out, printable
 from tfi2i.data.pipeline import UnpairedData
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, first_line
 
 PROBE_SECONDS = 4.0
 PROBE_LIMIT_SECONDS = 8.0  # name servers have time limits of their own, which nobody can shorten
@@ -425,6 +425,4 @@ def _is_whole(dtype: Any) -> bool:
 
 
 def _line(error: Exception) -> str:
-    """The first line of an error's message that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable((lines or [type(error).__name__])[0][:300])
+    return printable(first_line(error, 300))
