@@ -15,12 +15,12 @@ FILES = sorted(
 # A module imports only what stands before it. A folder is one entry: its files may import one
 # another.
 ORDER = [
-    *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
-    *("losses", "normalization", "layers", "equalized", "optimizers", "tiles"),
-    *("networks", "patches", "model", "official", "models"),
-    *("data", "environment", "keras_files", "run_dir", "torch_pickle", "torch_files"),
-    *("weights", "translate", "sheets", "evaluate", "callbacks", "train"),
-    *("config", "demo", "compare", "verbs", "arguments", "cli"),
+    *("errors", "files", "yaml_text", "settings", "optimizers", "losses", "layers"),
+    *("networks", "patches", "pixels", "sheets", "pictures", "tiles", "official"),
+    *("model", "models", "data", "torch_pickle", "torch_files", "weights"),
+    *("environment", "keras_files", "run_dir", "runs", "translate", "evaluate"),
+    *("callbacks", "train", "training", "config", "demo", "compare", "benchmark"),
+    *("verbs", "arguments", "cli"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

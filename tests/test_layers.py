@@ -3,17 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i.layers import (
+from tfi2i.layers.convolution import (
     BilinearUp,
     BlurDown,
     LeakyReLU,
     PixelShuffle,
     ReflectionPad2D,
-    SpectralConv2D,
-    SpectralDense,
     TransposedConv2D,
 )
-from tfi2i.normalization import (
+from tfi2i.layers.normalization import (
     LIN,
     AdaLIN,
     InstanceNormalization,
@@ -21,6 +19,7 @@ from tfi2i.normalization import (
     SharedStatistics,
     channel_moments,
 )
+from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 
 EVERY = {
     "PerImage": (PerImage, (3, 5)),

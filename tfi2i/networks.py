@@ -9,16 +9,16 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfi2i.layers import (
+from tfi2i.layers.convolution import (
     BilinearUp,
     BlurDown,
     LeakyReLU,
     ReflectionPad2D,
-    SpectralConv2D,
     TransposedConv2D,
     kernel_initializer,
 )
-from tfi2i.normalization import InstanceNormalization, PerImage
+from tfi2i.layers.normalization import InstanceNormalization, PerImage
+from tfi2i.layers.spectral import SpectralConv2D
 
 Initializer = Callable[[], keras.initializers.Initializer]
 """Makes a new initializer for every kernel: one that is used twice gives the same numbers twice."""

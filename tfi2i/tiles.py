@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.normalization import SharedStatistics
+from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.pixels import to_image, to_pixels
 
 PIXEL_BUDGET = 2**20

@@ -15,17 +15,16 @@ import numpy as np
 from keras import layers, ops
 
 from tfi2i.errors import InputError
-from tfi2i.layers import (
+from tfi2i.layers.convolution import (
     BilinearUp,
     BlurDown,
     LeakyReLU,
     PixelShuffle,
     ReflectionPad2D,
-    SpectralConv2D,
-    SpectralDense,
     TransposedConv2D,
 )
-from tfi2i.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i.layers.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 from tfi2i_export import system_rules
 from tfi2i_export.graph import Array, Rule, array, convolution, copied, filtered, phases
 

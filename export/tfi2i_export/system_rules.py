@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tfi2i.equalized import (
+from tfi2i.errors import InputError
+from tfi2i.layers.stylegan2 import (
     Blur,
     DemodulatedUpConv2D,
     EqualizedConv2D,
@@ -19,7 +20,6 @@ from tfi2i.equalized import (
     ResidualSum,
     ScaledLeakyReLU,
 )
-from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import ResidualAttention
 from tfi2i.models.ugatit import ClassActivationMap
 from tfi2i.networks import SLOPE

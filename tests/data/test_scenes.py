@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i.data.scenes import (
-    HORIZON,
-    PALETTE,
-    SPLITS,
-    compose,
-    contact_sheet,
-    draw,
-    draw_many,
-)
+from tfi2i.data.scenes import HORIZON, PALETTE, SPLITS, compose, contact_sheet, draw, draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import paired
 

@@ -8,14 +8,7 @@ import pytest
 import scipy.linalg
 
 from tfi2i.errors import InputError
-from tfi2i.evaluate.distances import (
-    Moments,
-    Sample,
-    fid,
-    kid,
-    kid_interval,
-    kid_subsets,
-)
+from tfi2i.evaluate.distances import Moments, Sample, fid, kid, kid_interval, kid_subsets
 
 
 def features(seed, count, dimensions=8, shift=0.0, scale=1.0):

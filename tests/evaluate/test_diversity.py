@@ -6,13 +6,7 @@ import scipy.spatial.distance
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate import diversity
-from tfi2i.evaluate.diversity import (
-    copying_note,
-    diversity_note,
-    memorising_note,
-    nearest,
-    spread,
-)
+from tfi2i.evaluate.diversity import copying_note, diversity_note, memorising_note, nearest, spread
 
 
 def features(seed, count, dimensions=6):

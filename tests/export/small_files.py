@@ -7,8 +7,8 @@ from tfi2i_export.conversion import convert
 from tfi2i_export.fold import fold
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor, fingerprint, write
 
-from tfi2i.layers import PixelShuffle, ReflectionPad2D
-from tfi2i.normalization import LIN
+from tfi2i.layers.convolution import PixelShuffle, ReflectionPad2D
+from tfi2i.layers.normalization import LIN
 
 
 @functools.cache

@@ -8,7 +8,18 @@ from keras import layers, ops
 from tfi2i_export.fold import FoldError, fold, in_float32, parity_db
 from tfi2i_export.rules import CONCATENATED, rules
 
-from tfi2i.equalized import (
+from tfi2i.errors import InputError
+from tfi2i.layers.convolution import (
+    BilinearUp,
+    BlurDown,
+    LeakyReLU,
+    PixelShuffle,
+    ReflectionPad2D,
+    TransposedConv2D,
+)
+from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
+from tfi2i.layers.stylegan2 import (
     Blur,
     DemodulatedUpConv2D,
     EqualizedConv2D,
@@ -17,20 +28,8 @@ from tfi2i.equalized import (
     ResidualSum,
     ScaledLeakyReLU,
 )
-from tfi2i.errors import InputError
-from tfi2i.layers import (
-    BilinearUp,
-    BlurDown,
-    LeakyReLU,
-    PixelShuffle,
-    ReflectionPad2D,
-    SpectralConv2D,
-    SpectralDense,
-    TransposedConv2D,
-)
 from tfi2i.models.nice_gan import NICEGAN, ResidualAttention
 from tfi2i.models.ugatit import ClassActivationMap
-from tfi2i.normalization import LIN, AdaLIN, InstanceNormalization, PerImage
 
 SAME_DB = 100  # rounding in float32 leaves about 130 after a whole translator
 

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested, read
 
-from tfi2i import layers, losses, patches
+from tfi2i import losses, patches
 from tfi2i.errors import InputError
+from tfi2i.layers import convolution as layers
+from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.models.cut import CUT, FastCUT
-from tfi2i.normalization import InstanceNormalization
 from tfi2i.weights import export_official, load_official
 
 

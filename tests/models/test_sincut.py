@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested, read
 
-from tfi2i import equalized, patches
+from tfi2i import patches
 from tfi2i.errors import InputError
+from tfi2i.layers import stylegan2 as equalized
 from tfi2i.models.sincut import SinCUT
 from tfi2i.weights import export_official, load_official, to_official
 

@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers import LeakyReLU, TransposedConv2D
+from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
+from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.model import ImageTranslator
 from tfi2i.networks import (
     SLOPE,
@@ -32,7 +33,6 @@ from tfi2i.networks import (
     patch_discriminator,
     resnet_generator,
 )
-from tfi2i.normalization import InstanceNormalization
 from tfi2i.official import cyclegan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 

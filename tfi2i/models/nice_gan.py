@@ -23,18 +23,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers import (
+from tfi2i.layers.convolution import (
     LeakyReLU,
     PixelShuffle,
     ReflectionPad2D,
-    SpectralDense,
     bias_initializer,
     kernel_initializer,
     leaky_relu,
 )
+from tfi2i.layers.normalization import LIN, AdaLIN
+from tfi2i.layers.spectral import SpectralDense
 from tfi2i.model import ImageTranslator
 from tfi2i.networks import SLOPE, each, full_input, image_output, spectral_conv, style_mlp
-from tfi2i.normalization import LIN, AdaLIN
 from tfi2i.official import nice_gan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 

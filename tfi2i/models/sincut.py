@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.equalized import (
+from tfi2i.layers.stylegan2 import (
     Blur,
     DemodulatedUpConv2D,
     EqualizedConv2D,

@@ -29,23 +29,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers import (
+from tfi2i.layers.convolution import (
     LeakyReLU,
     ReflectionPad2D,
-    SpectralDense,
     bias_initializer,
     kernel_initializer,
 )
+from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
+from tfi2i.layers.spectral import SpectralDense
 from tfi2i.model import ImageTranslator
-from tfi2i.networks import (
-    SLOPE,
-    full_input,
-    image_output,
-    residual_block,
-    spectral_conv,
-    style_mlp,
-)
-from tfi2i.normalization import LIN, AdaLIN, InstanceNormalization
+from tfi2i.networks import SLOPE, full_input, image_output, residual_block, spectral_conv, style_mlp
 from tfi2i.official import ugatit as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 

@@ -12,7 +12,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfi2i.layers import LeakyReLU
+from tfi2i.layers.convolution import LeakyReLU
 
 NOISE_SEED = (2007, 15651)  # two integers, of the noise that every translation takes
 
