@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from tfi2i import config as configs
-from tfi2i import networks
 from tfi2i.cli import main
 from tfi2i.compare import comparison
 from tfi2i.compare.comparison import compare, for_steps
@@ -17,6 +16,7 @@ from tfi2i.compare.macs import translation_macs
 from tfi2i.compare.measuring import in_own_process
 from tfi2i.errors import InputError
 from tfi2i.models import ALL, ugatit
+from tfi2i.networks.generators import resnet_generator
 from tfi2i.run_dir import Run
 
 NICE, CYCLE = "nice_gan/scenes", "cyclegan/scenes"
@@ -42,7 +42,7 @@ def test_each_multiplication_of_a_layer_counts_once():
 
 
 def test_the_generator_of_cyclegan_takes_what_is_published():
-    generator = networks.resnet_generator(64, 9, "g", keras.initializers.Zeros)
+    generator = resnet_generator(64, 9, "g", keras.initializers.Zeros)
     assert translation_macs(generator, 256) == 49_551_507_456
 
 

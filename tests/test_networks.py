@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i import networks
+from tfi2i.networks.discriminators import patch_discriminator
+from tfi2i.networks.generators import resnet_generator
 from tfi2i.official.cyclegan import layers, patch_names, resnet_names
 from tfi2i.weights import from_official
 
@@ -51,7 +52,7 @@ GENERATOR_LAYERS = {
 
 def test_every_stage_of_the_resnet_generator_equals_the_official_one():
     official = fixture("cyclegan_generator")
-    generator = networks.resnet_generator(8, 2, "generator", normal)
+    generator = resnet_generator(8, 2, "generator", normal)
     load(generator, resnet_names(2, antialias=False), official)
     image = tf.constant(channels_last(official["input"]))
     for key, ours in tapped(generator, GENERATOR_LAYERS, image).items():
@@ -65,7 +66,7 @@ def test_every_stage_of_the_resnet_generator_equals_the_official_one():
 
 def test_every_stage_of_the_patch_discriminator_equals_the_official_one():
     official = fixture("patchgan_discriminator")
-    discriminator = networks.patch_discriminator(8, 3, "discriminator", normal)
+    discriminator = patch_discriminator(8, 3, "discriminator", normal)
     load(discriminator, patch_names(3, antialias=False), official)
     image = tf.constant(channels_last(official["input"]))
     named = {"00": "conv0", "02": "conv1", "05": "conv2", "08": "conv3"}
@@ -76,7 +77,7 @@ def test_every_stage_of_the_patch_discriminator_equals_the_official_one():
 
 @pytest.mark.parametrize(("blocks", "count"), [(9, 11_378_179), (6, 7_837_699)])
 def test_resnet_generators_have_the_published_sizes(blocks, count):
-    generator = networks.resnet_generator(64, blocks, "generator", keras.initializers.Zeros)
+    generator = resnet_generator(64, blocks, "generator", keras.initializers.Zeros)
     assert generator.count_params() == count
     assert generator.compute_output_shape((1, 256, 256, 3)) == (1, 256, 256, 3)
 
@@ -92,13 +93,13 @@ def test_resnet_generators_have_the_published_sizes(blocks, count):
     ],
 )
 def test_patch_discriminators_have_the_published_sizes(depth, count, side):
-    network = networks.patch_discriminator(64, depth, "network", keras.initializers.Zeros)
+    network = patch_discriminator(64, depth, "network", keras.initializers.Zeros)
     assert network.count_params() == count
     assert network.compute_output_shape((1, 256, 256, 3)) == (1, side, side, 1)
 
 
 def test_a_patch_sees_seventy_pixels():
-    network = networks.patch_discriminator(4, 3, "network", normal)
+    network = patch_discriminator(4, 3, "network", normal)
     # Instance normalisation sees the whole image: without it, only convolutions are left.
     convolved = _without_normalisation(network)
     image = tf.Variable(tf.random.stateless_normal((1, 256, 256, 3), (1, 2)))

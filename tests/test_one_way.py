@@ -19,7 +19,7 @@ from tfi2i.data.scenes import draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation
 from tfi2i.model import ImageTranslator
-from tfi2i.networks import resnet_generator
+from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.pictures import read_picture
 from tfi2i.run_dir import Run

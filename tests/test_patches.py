@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i import losses, patches
+from tfi2i import losses
+from tfi2i.networks import patch_features
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -40,7 +41,7 @@ def test_the_features_of_half_precision_are_compared_in_float32():
 def test_unit_vectors_equal_the_official_ones_also_of_tiny_vectors():
     with np.load(FIXTURES / "l2norm.npz") as file:
         vectors, theirs = file["x"], file["out"]
-    np.testing.assert_allclose(patches.unit(tf.constant(vectors)), theirs, rtol=1e-5)
+    np.testing.assert_allclose(patch_features.unit(tf.constant(vectors)), theirs, rtol=1e-5)
     assert not np.any(theirs[-1])
 
 
@@ -48,13 +49,15 @@ def test_the_gradient_of_a_zero_vector_is_finite():
     vectors = tf.zeros((2, 3))
     with tf.GradientTape() as tape:
         tape.watch(vectors)
-        total = tf.reduce_sum(patches.unit(vectors))
+        total = tf.reduce_sum(patch_features.unit(vectors))
     assert np.all(np.isfinite(tape.gradient(total, vectors)))
 
 
 def drawn(seed, count=50, sides=((9, 7), (9, 7), (3, 4))):
     maps = [tf.zeros((2, *side, 1)) for side in sides]
-    return [np.asarray(one) for one in patches.draw_positions(maps, count, tf.constant(seed))]
+    return [
+        np.asarray(one) for one in patch_features.draw_positions(maps, count, tf.constant(seed))
+    ]
 
 
 def test_positions_are_different_ones_within_the_map_and_all_of_a_small_map():
@@ -79,9 +82,9 @@ def test_every_position_is_as_likely():
 
 def test_features_are_those_of_the_rows_at_the_positions():
     one = tf.random.stateless_normal((2, 3, 4, 5), (0, 0))
-    head = patches.patch_head(5, 6, "head", keras.initializers.HeNormal)
-    (features,) = patches.patch_features([one], [head], [tf.constant([0, 6, 11])])
-    by_hand = patches.unit(head(tf.stack([one[:, 0, 0], one[:, 1, 2], one[:, 2, 3]], 1)))
+    head = patch_features.patch_head(5, 6, "head", keras.initializers.HeNormal)
+    (features,) = patch_features.patch_features([one], [head], [tf.constant([0, 6, 11])])
+    by_hand = patch_features.unit(head(tf.stack([one[:, 0, 0], one[:, 1, 2], one[:, 2, 3]], 1)))
     np.testing.assert_allclose(features, by_hand, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, atol=1e-3)
 
@@ -89,9 +92,9 @@ def test_features_are_those_of_the_rows_at_the_positions():
 def test_a_head_computes_in_full_precision_under_half_precision_policies():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        head = patches.patch_head(3, 4, "head", keras.initializers.HeNormal)
+        head = patch_features.patch_head(3, 4, "head", keras.initializers.HeNormal)
     finally:
         keras.config.set_dtype_policy("float32")
     one = tf.cast(tf.random.stateless_normal((1, 2, 2, 3), (0, 0)), tf.float16)
-    (features,) = patches.patch_features([one], [head], [tf.constant([1])])
+    (features,) = patch_features.patch_features([one], [head], [tf.constant([1])])
     assert features.dtype == tf.float32

@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested, read
 
-from tfi2i import losses, patches
+from tfi2i import losses
 from tfi2i.errors import InputError
 from tfi2i.layers import convolution as layers
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.models.cut import CUT, FastCUT
+from tfi2i.networks.patch_features import patch_features
 from tfi2i.weights import export_official, load_official
 
 
@@ -134,7 +135,7 @@ def compared(official, system):
     translated, *key_maps = system.gen_and_maps(both)
     maps = {"key": key_maps, "query": system.encoder(translated)}
     features = {
-        f"{letter}_{kind}": patches.patch_features(
+        f"{letter}_{kind}": patch_features(
             [tf.split(one, 2)[half] for one in maps[kind]],
             system.heads,
             positions_of(official, 0, letter),

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested, read
 
-from tfi2i import patches
 from tfi2i.errors import InputError
 from tfi2i.layers import stylegan2 as equalized
 from tfi2i.models.sincut import SinCUT
+from tfi2i.networks.patch_features import patch_features
 from tfi2i.weights import export_official, load_official, to_official
 
 TINY = {**SinCUT.smoke, "image_size": 8}
@@ -51,7 +51,7 @@ def test_forward_outputs_equal_the_official_ones(official, system):
         positions = [official[f"step0/{name}_key/patch_ids{tap}"] for tap in range(3)]
         for kind, maps in (("key", key_maps), ("query", query_maps)):
             half = [one[4 * i : 4 * i + 4] for one in maps]
-            for tap, ours in enumerate(patches.patch_features(half, system.heads, positions)):
+            for tap, ours in enumerate(patch_features(half, system.heads, positions)):
                 theirs = official[f"{name}_{kind}/pool{tap}"]
                 near(ours[:, 0], theirs, 1e-4, f"{name}_{kind} {tap}")
 

@@ -28,10 +28,12 @@ import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.model import ImageTranslator
-from tfi2i.networks import full_input, patch_discriminator, resnet_generator
+from tfi2i.networks.discriminators import patch_discriminator
+from tfi2i.networks.ends import full_input
+from tfi2i.networks.generators import resnet_generator
+from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
 from tfi2i.official import cut as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-from tfi2i.patches import draw_positions, patch_features, patch_head
 
 
 def initializer() -> keras.initializers.Initializer:

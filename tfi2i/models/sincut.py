@@ -37,10 +37,10 @@ from tfi2i.layers.stylegan2 import (
     normal,
 )
 from tfi2i.model import ImageTranslator
-from tfi2i.networks import full_input, image_output
+from tfi2i.networks.ends import full_input, image_output
+from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
 from tfi2i.official import sincut as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-from tfi2i.patches import draw_positions, patch_features, patch_head
 
 TAPS = ("image", "from_rgb", "down", "block0", "block1", "block2")
 """The encoder's layers, whose maps PatchNCE may compare: the source's 0 to 5."""

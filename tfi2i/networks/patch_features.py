@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfi2i.networks import Initializer
+from tfi2i.networks.ends import Initializer
 
 TINY = 1e-7  # added to a vector's length before the division by it
 

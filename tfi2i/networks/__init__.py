@@ -1,0 +1,1 @@
+"""Builders of networks that systems share bit for bit."""

@@ -1,0 +1,47 @@
+"""Discriminators, and their convolutions, that systems share bit for bit.
+
+The layers' names are stable: `conv0`, `conv0_norm`, `logits`. Shape letters: N images, H W space.
+"""
+
+import keras
+
+from tfi2i.layers.convolution import BlurDown, LeakyReLU, ReflectionPad2D
+from tfi2i.layers.normalization import InstanceNormalization
+from tfi2i.layers.spectral import SpectralConv2D
+from tfi2i.networks.ends import SLOPE, Initializer, conv, full_input
+
+
+def spectral_conv(x, filters: int, strides: int, name: str, use_bias: bool = True):
+    """Reflection by 1, then a spectrally normalised 4 x 4 convolution."""
+    x = ReflectionPad2D(1, name=f"{name}_pad")(x)
+    return SpectralConv2D(filters, 4, strides, use_bias=use_bias, name=name)(x)
+
+
+def patch_discriminator(
+    width: int, depth: int, name: str, initializer: Initializer, *, antialias: bool = False
+) -> keras.Model:
+    """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch: PatchGAN.
+
+    Args:
+        width: channels of the first layer (the sources' `ndf`).
+        depth: convolutions of stride 2 (the sources' `n_layers_D`); 3 see 70 x 70 pixels, or
+            84 x 84 with antialias.
+        name: of the model.
+        initializer: of every kernel; biases start at 0.
+        antialias: blurs while sampling down, as CUT does.
+
+    Source: `NLayerDiscriminator` of the two repositories of `resnet_generator`.
+    """
+    image = full_input((None, None, 3), "image")
+    x = image
+    for i in range(depth + 1):
+        strides = 2 if i < depth and not antialias else 1
+        x = keras.layers.ZeroPadding2D(1, name=f"conv{i}_pad")(x)
+        x = conv(x, width * min(2**i, 8), 4, strides, f"conv{i}", initializer)
+        if i > 0:
+            x = InstanceNormalization(name=f"conv{i}_norm")(x)
+        x = LeakyReLU(SLOPE, name=f"conv{i}_lrelu")(x)
+        if i < depth and antialias:
+            x = BlurDown(name=f"conv{i}_blur")(x)
+    x = keras.layers.ZeroPadding2D(1, name="logits_pad")(x)
+    return keras.Model(image, conv(x, 1, 4, 1, "logits", initializer), name=name)

@@ -1,0 +1,73 @@
+"""Ends of networks and small blocks that systems share bit for bit.
+
+Shape letters: N images, H W space (h w = H/4 W/4), K channels.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tfi2i.layers.convolution import kernel_initializer
+from tfi2i.layers.normalization import InstanceNormalization, PerImage
+
+Initializer = Callable[[], keras.initializers.Initializer]
+"""Makes a new initializer for every kernel: one that is used twice gives the same numbers twice."""
+
+SLOPE = 0.2  # of every leaky ReLU
+
+
+def full_input(shape: tuple[int | None, ...], name: str):
+    """An input in full precision: Keras rounds to float32 what enters a model, if not told."""
+    return keras.Input(shape, name=name, dtype=keras.config.dtype_policy().variable_dtype)
+
+
+def image_output(x, activation: str | None):
+    """The last activation of a network that makes images, never in half precision."""
+    full = keras.config.dtype_policy().variable_dtype
+    return keras.layers.Activation(activation, dtype=full, name="translation")(x)
+
+
+def style_mlp(x, light: bool):
+    """Features (N, h, w, K) -> gamma (N, K), beta (N, K), one pair for every AdaLIN.
+
+    Light takes the mean of each channel; else all features enter, which fix h and w.
+
+    Source: U-GAT-IT's `FC`, `gamma` and `beta`, which NICE-GAN has too.
+    """
+    channels = x.shape[-1]
+    pool = keras.layers.GlobalAveragePooling2D if light else keras.layers.Flatten
+    style = PerImage(name="style_input")(pool(name="style_pool")(x))
+    style = _dense(style, channels, "style0", "relu")
+    style = _dense(style, channels, "style1", "relu")
+    return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
+
+
+def each(network: keras.Model, *images) -> list:
+    """The network's output for several batches of one size, in one training call.
+
+    The same as several calls where normalisation is per image, and faster.
+    """
+    return tf.split(network(tf.concat(images, 0), training=True), len(images))
+
+
+def conv(x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer):
+    """A valid convolution; biases start at 0."""
+    return keras.layers.Conv2D(
+        filters, kernel_size, strides, kernel_initializer=initializer(), name=name
+    )(x)
+
+
+def _dense(x, units: int, name: str, activation: str | None = None):
+    return keras.layers.Dense(
+        units,
+        activation,
+        use_bias=False,
+        kernel_initializer=kernel_initializer(),
+        name=name,
+    )(x)
+
+
+def normalized(x, name: str):
+    """Instance normalisation (N, H, W, K), then ReLU."""
+    return keras.layers.ReLU()(InstanceNormalization(name=f"{name}_norm")(x))

@@ -1,0 +1,73 @@
+"""Generators that systems share bit for bit, in the order of the data through them.
+
+The layers' names are stable: `conv0`, `down0`, `block0_conv0`, `block0`, `up0`, `to_rgb`. Shape
+letters: N images, H W space, K channels.
+"""
+
+import keras
+
+from tfi2i.layers.convolution import BilinearUp, BlurDown, ReflectionPad2D, TransposedConv2D
+from tfi2i.layers.normalization import InstanceNormalization
+from tfi2i.networks.ends import Initializer, conv, full_input, image_output, normalized
+
+
+def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True):
+    """(N, H, W, K) -> the same: reflection, conv 3 x 3, IN, ReLU, once more without ReLU, plus x.
+
+    Source: He et al. 2016 as in Johnson et al. 2016, with instance normalisation; no activation
+    follows the sum.
+    """
+    y = x
+    for i in range(2):
+        y = ReflectionPad2D(1, name=f"{name}_pad{i}")(y)
+        y = keras.layers.Conv2D(
+            x.shape[-1],
+            3,
+            use_bias=use_bias,
+            kernel_initializer=initializer(),
+            name=f"{name}conv{i}",
+        )(y)
+        y = InstanceNormalization(name=f"{name}_norm{i}")(y)
+        if i == 0:
+            y = keras.layers.ReLU()(y)
+    return keras.layers.Add(name=name)([x, y])
+
+
+def resnet_generator(
+    width: int, blocks: int, name: str, initializer: Initializer, *, antialias: bool = False
+) -> keras.Model:
+    """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], H and W multiples of 4.
+
+    Args:
+        width: channels of the first layer (the sources' `ngf`).
+        blocks: residual blocks.
+        name: of the model.
+        initializer: of every kernel; biases start at 0.
+        antialias: convolves at full size and blurs while sampling down, and samples up bilinearly,
+            as CUT does, where CycleGAN has strided and transposed convolutions.
+
+    Source: `resnet_9blocks` of junyanz/pytorch-CycleGAN-and-pix2pix and of
+    taesungp/contrastive-unpaired-translation.
+    """
+    image = full_input((None, None, 3), "image")
+    x = ReflectionPad2D(3, name="conv0_pad")(image)
+    x = normalized(conv(x, width, 7, 1, "conv0", initializer), "conv0")
+    for i in range(2):
+        x = keras.layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
+        x = conv(x, 2 * x.shape[-1], 3, 1 if antialias else 2, f"down{i}", initializer)
+        x = normalized(x, f"down{i}")
+        if antialias:
+            x = BlurDown(name=f"down{i}_blur")(x)
+    for i in range(blocks):
+        x = residual_block(x, f"block{i}", initializer)
+    for i in range(2):
+        half = x.shape[-1] // 2
+        if antialias:
+            x = BilinearUp(name=f"up{i}_blur")(x)
+            x = keras.layers.ZeroPadding2D(1, name=f"up{i}_pad")(x)
+            x = conv(x, half, 3, 1, f"up{i}", initializer)
+        else:
+            x = TransposedConv2D(half, 3, kernel_initializer=initializer(), name=f"up{i}")(x)
+        x = normalized(x, f"up{i}")
+    x = conv(ReflectionPad2D(3, name="to_rgb_pad")(x), 3, 7, 1, "to_rgb", initializer)
+    return keras.Model(image, image_output(x, "tanh"), name=name)
