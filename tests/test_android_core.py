@@ -21,7 +21,7 @@ from tfi2i_export import sidecar, tflite_pictures
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor
 
 from tfi2i.files import write_text
-from tfi2i.tiles import tile_starts, tile_weights
+from tfi2i.pictures.tiles import tile_starts, tile_weights
 
 DEMO = Path(__file__).parents[1] / "android_demo"
 VECTORS = DEMO / "core/src/test/resources/vectors.json"

@@ -16,9 +16,9 @@ FILES = sorted(
 # another.
 ORDER = [
     *("errors", "files", "yaml_text", "settings", "optimizers", "losses", "layers"),
-    *("networks", "patches", "pixels", "sheets", "pictures", "tiles", "official"),
-    *("model", "models", "data", "torch_pickle", "torch_files", "weights"),
-    *("environment", "keras_files", "run_dir", "runs", "translate", "evaluate"),
+    *("networks", "patches", "pictures", "data", "official"),
+    *("model", "models", "torch_pickle", "torch_files", "weights"),
+    *("environment", "keras_files", "run_dir", "runs", "evaluate"),
     *("callbacks", "train", "training", "config", "demo", "compare", "benchmark"),
     *("verbs", "arguments", "cli"),
 ]
@@ -118,7 +118,7 @@ def test_the_scale_of_pixels_is_known_in_one_place():
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and node.value == 127.5
     }
-    assert knowing == {"tfi2i/pixels.py"}
+    assert knowing == {"tfi2i/pictures/pixels.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -21,7 +21,7 @@ from tfi2i.evaluate import evaluation
 from tfi2i.model import ImageTranslator
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
-from tfi2i.pictures import read_picture
+from tfi2i.pictures.files import read_picture
 from tfi2i.run_dir import Run
 
 REFUSED = (

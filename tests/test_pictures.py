@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from tfi2i.errors import InputError
-from tfi2i.pictures import (
+from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,

@@ -11,7 +11,7 @@ from PIL import Image
 from tfi2i_export import sidecar
 
 from tfi2i.data.scenes import draw_many
-from tfi2i.pictures import read_picture
+from tfi2i.pictures.files import read_picture
 
 CHECKOUT = Path(__file__).parent.parent
 RUN = "00001-nicegan-demo"
@@ -65,8 +65,8 @@ def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo
     assert pixels.shape == (64, 94, 3)
     script = (
         "import sys, numpy, tfi2i\n"
-        "from tfi2i.pictures import read_picture\n"
-        "from tfi2i.tiles import translate_pixels\n"
+        "from tfi2i.pictures.files import read_picture\n"
+        "from tfi2i.pictures.tiles import translate_pixels\n"
         "run = tfi2i.Run(sys.argv[1])\n"
         "pixels = translate_pixels(run.translator('a2b'), read_picture(sys.argv[2]).pixels)\n"
         "numpy.save(sys.argv[3], pixels)\n"

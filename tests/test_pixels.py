@@ -1,6 +1,6 @@
 import numpy as np
 
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 
 def test_pixels_and_images_are_inverse():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tfi2i.sheets import GAP, LABEL_WIDTH, grid, heat, scale_for
+from tfi2i.pictures.sheets import GAP, LABEL_WIDTH, grid, heat, scale_for
 
 
 def test_heat_goes_from_blue_to_red_on_its_own_scale():

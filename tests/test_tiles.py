@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i import tiles
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import PixelShuffle, ReflectionPad2D
 from tfi2i.layers.normalization import LIN, AdaLIN, PerImage
-from tfi2i.pixels import to_image, to_pixels
-from tfi2i.tiles import PictureTranslator, tile_starts, tile_weights, translate_pixels
+from tfi2i.pictures import tiles
+from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.pictures.tiles import PictureTranslator, tile_starts, tile_weights, translate_pixels
 
 
 @keras.saving.register_keras_serializable("tests")

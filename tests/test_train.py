@@ -25,7 +25,7 @@ from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
 from tfi2i.models import ALL
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i.train import Segment, segments
 

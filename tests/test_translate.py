@@ -14,8 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture, write_picture
-from tfi2i.translate import translate_files
+from tfi2i.pictures.files import read_picture, write_picture
+from tfi2i.pictures.folders import translate_files
 
 
 def inverted(pixels):
@@ -283,7 +283,8 @@ def test_translating_files_needs_no_tensorflow():
     import subprocess
 
     script = (
-        "import sys, tfi2i.translate; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+        "import sys, tfi2i.pictures.folders;"
+        "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     root = Path(__file__).parents[1]
     done = subprocess.run(

@@ -18,7 +18,6 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tfi2i import sheets
 from tfi2i.data.pipeline import Clock
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
@@ -26,7 +25,8 @@ from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.diversity import COPY_DISTANCE
 from tfi2i.evaluate.paired import l1
 from tfi2i.files import replacing
-from tfi2i.pixels import run_over, to_image
+from tfi2i.pictures import sheets
+from tfi2i.pictures.pixels import run_over, to_image
 from tfi2i.run_dir import Run
 
 log = logging.getLogger("tfi2i")

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tfi2i import config as configs
-from tfi2i import environment, sheets
+from tfi2i import environment
 from tfi2i.callbacks import Pixels
 from tfi2i.data.pipeline import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text
-from tfi2i.pixels import run_over
+from tfi2i.pictures import sheets
+from tfi2i.pictures.pixels import run_over
 from tfi2i.run_dir import Run
 from tfi2i.train import fit
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfi2i import tiles
+from tfi2i.pictures import tiles
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from tfi2i_export.sidecar import verify
 from tfi2i_export.tflite_pictures import TFLitePictureTranslator
 
 from tfi2i.data.scenes import draw
-from tfi2i.pictures import write_picture
+from tfi2i.pictures.files import write_picture
 
 APP = Path(__file__).resolve().parents[1] / "app" / "src"
 

@@ -31,8 +31,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.pictures import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
-from tfi2i.translate import name_key, renamed
+from tfi2i.pictures.files import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
+from tfi2i.pictures.folders import name_key, renamed
 
 FAILURES = "failed.jsonl"
 """In the output folder: a line {"path": ..., "reason": ...} for each picture that failed."""

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from tfi2i.errors import InputError
-from tfi2i.pixels import from_levels, to_levels
+from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i_export.graph import packed
 from tfi2i_export.interpreter import DAMAGE, INPUT, OUTPUT, opened, quiet
 
@@ -74,7 +74,8 @@ def convert(
     Args:
         folded: What `fold` made, or one for each (H, W): they become signatures such as
             translate_256x256 that share the weights.
-        io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pixels` does it.
+        io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
+            does it.
         half: Stores the weights as float16.
 
     Raises:

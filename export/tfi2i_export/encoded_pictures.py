@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfi2i.tiles import MINIMUM, PIXEL_BUDGET
+from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET
 
 LARGEST = 2**25
 """Pixels of the largest picture that is decoded."""

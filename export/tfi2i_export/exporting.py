@@ -22,7 +22,7 @@ from rich.console import Console
 from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.run_dir import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table

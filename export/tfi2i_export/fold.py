@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import ReflectionPad2D
-from tfi2i.pixels import to_pixels
+from tfi2i.pictures.pixels import to_pixels
 from tfi2i_export.extra_inputs import fitted, row, shapes_of
 from tfi2i_export.graph import (
     Array,

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.files import sync
-from tfi2i.pictures import read_picture
-from tfi2i.pixels import from_levels, to_levels
-from tfi2i.tiles import MINIMUM
+from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.pixels import from_levels, to_levels
+from tfi2i.pictures.tiles import MINIMUM
 from tfi2i_export import warmup
 from tfi2i_export.encoded_pictures import at_own_size, decoded, encoded
 from tfi2i_export.extra_inputs import row, shapes_of

@@ -14,8 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.pixels import from_levels, to_levels
-from tfi2i.tiles import PictureTranslator
+from tfi2i.pictures.pixels import from_levels, to_levels
+from tfi2i.pictures.tiles import PictureTranslator
 from tfi2i_export.interpreter import INPUT, OUTPUT, STRIDE, quiet
 from tfi2i_export.saved_model import TENSOR
 from tfi2i_export.saved_model_files import signatures, versions

@@ -25,8 +25,8 @@ from PIL import Image as PillowImage
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture
-from tfi2i.tiles import MINIMUM
+from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.tiles import MINIMUM
 from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
 from tfi2i_export.serving_wire import Address, Failure, Image, Wire, parsed
 

@@ -1,7 +1,7 @@
 """Translates pictures of any size with a .tflite file, whole or in overlapping tiles.
 
 Small pictures are padded by reflection and cropped back; big ones become tiles, blended as in
-`tfi2i.tiles`. One thing is different there: a .tflite file takes the statistics of its
+`tfi2i.pictures.tiles`. One thing is different there: a .tflite file takes the statistics of its
 normalisations from each tile and knows nothing of the others, so tiles differ a little in colour.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.tiles import MINIMUM, PIXEL_BUDGET, TILE, Progress, tile_starts, tile_weights
+from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET, TILE, Progress, tile_starts, tile_weights
 from tfi2i_export.extra_inputs import require_all
 from tfi2i_export.interpreter import LARGEST_MULTIPLE, STRIDE, TFLiteTranslator, opened
 from tfi2i_export.sidecar import Sidecar, verify
@@ -34,8 +34,8 @@ class TFLitePictureTranslator:
     Args:
         path: The file. A sidecar beside it is checked.
         tile: Side of the tiles of a file of free size; pictures larger than one tile are then
-            always tiled. Without it, tiles of `tfi2i.tiles.TILE` for pictures above `PIXEL_BUDGET`.
-            Of a file for several sizes, the one to use.
+            always tiled. Without it, tiles of `tfi2i.pictures.tiles.TILE` for pictures above
+            `PIXEL_BUDGET`. Of a file for several sizes, the one to use.
         threads: Of the CPU; as many as there are unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures.
 
@@ -137,7 +137,7 @@ class TFLitePictureTranslator:
         return np.ascontiguousarray(result[:height, :width])
 
     def _overlap_and_grid(self) -> tuple[int, int]:
-        """As `tfi2i.tiles` has it: an eighth of a tile, starting at multiples of the stride."""
+        """An eighth of a tile, starting at multiples of the stride, as `tiles` has it."""
         half = min(self._tile) // 2
         overlap = half // 4
         on_grid = _rounded_up(overlap, self._multiple) <= half

@@ -13,7 +13,7 @@ import tfi2i.data
 from tfi2i.data.domains import Domain, DrawnDomain, held_out
 from tfi2i.data.pipeline import UnpairedData, _Cache, scaled_for_crop, scaled_to_square, timed
 from tfi2i.errors import InputError
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 
 class Numbered(Domain):

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from tfi2i.errors import InputError
 from tfi2i.evaluate import study
 from tfi2i.evaluate.study import Votes, make_study, preferences, read_votes, results_text
-from tfi2i.pictures import read_picture
+from tfi2i.pictures.files import read_picture
 
 HOSTILE = [
     '</script><script>alert("1")</script>',

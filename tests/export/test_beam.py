@@ -17,8 +17,8 @@ from tfi2i_export.saved_model import save
 
 from tfi2i.cli import main as tfi2i
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture
-from tfi2i.tiles import PictureTranslator
+from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.tiles import PictureTranslator
 
 
 def picture(height, width, channels=3, seed=0):

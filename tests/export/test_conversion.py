@@ -19,7 +19,7 @@ from tfi2i_export.interpreter import LARGEST, TFLiteTranslator, quiet
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
-from tfi2i.pixels import run_over, to_pixels
+from tfi2i.pictures.pixels import run_over, to_pixels
 
 pytest.importorskip("ai_edge_litert")
 

@@ -17,7 +17,7 @@ from tfi2i.models import ALL
 from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.ugatit import UGATIT
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 SYSTEMS = {
     **{name: (system, system.smoke) for name, system in ALL.items()},

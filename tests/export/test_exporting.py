@@ -15,7 +15,7 @@ from tfi2i import config as configs
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
-from tfi2i.pixels import run_over
+from tfi2i.pictures.pixels import run_over
 from tfi2i.run_dir import Run
 
 SIDE = 64

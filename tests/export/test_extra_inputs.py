@@ -20,7 +20,7 @@ from tfi2i_export.tflite_pictures import TFLitePictureTranslator
 
 from tfi2i.errors import InputError
 from tfi2i.model import ImageTranslator
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 pytest.importorskip("ai_edge_litert")
 

@@ -11,9 +11,9 @@ from small_files import network, point_file, point_network, written
 from tfi2i_export import saved_model_pictures, sidecar
 from tfi2i_export.saved_model_pictures import saved_picture_translator
 
-from tfi2i import tiles
 from tfi2i.errors import InputError
-from tfi2i.tiles import PictureTranslator
+from tfi2i.pictures import tiles
+from tfi2i.pictures.tiles import PictureTranslator
 
 
 def picture(height, width, seed=0):

@@ -36,8 +36,8 @@ from tfi2i_export.serving_client import ServerTranslator
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture
-from tfi2i.tiles import PictureTranslator
+from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.tiles import PictureTranslator
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 SECONDS = 60

@@ -38,7 +38,7 @@ from tfi2i_export.serving_wire import parsed
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture
+from tfi2i.pictures.files import read_picture
 
 HTTP = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "INTERNAL": 500}
 HTTP |= {"UNAVAILABLE": 503, "UNIMPLEMENTED": 501, "TOO_LARGE": 413}

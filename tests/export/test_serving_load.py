@@ -34,7 +34,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tfi2i_export.fold import fold
 from tfi2i_export.saved_model import save
 
-from tfi2i.tiles import PictureTranslator
+from tfi2i.pictures.tiles import PictureTranslator
 
 CONNECTIONS = 16
 SECONDS = 60  # for one request, while others are before it

@@ -17,7 +17,7 @@ from tfi2i_export.tflite_pictures import TFLitePictureTranslator, sidecar_of
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 
 def picture(height, width, seed=0):

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from tfi2i import config as configs
-from tfi2i import sheets
 from tfi2i.compare.measuring import COMMON_SIDE
 from tfi2i.files import to_json
-from tfi2i.pixels import run_over
+from tfi2i.pictures import sheets
+from tfi2i.pictures.pixels import run_over
 from tfi2i.run_dir import Run
 
 COLUMNS = 6

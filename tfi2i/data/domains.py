@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.pictures import Picture, read_picture
+from tfi2i.pictures.files import Picture, read_picture
 
 Pixels = NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tfi2i.data.domains import Domain, PictureDomain, held_out, printable
 from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
-from tfi2i.pictures import picture_paths
+from tfi2i.pictures.files import picture_paths
 
 log = logging.getLogger("tfi2i")
 

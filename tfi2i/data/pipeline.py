@@ -20,7 +20,7 @@ from PIL import Image
 
 from tfi2i.data.domains import Domain, Pixels
 from tfi2i.errors import InputError
-from tfi2i.pixels import to_image
+from tfi2i.pictures.pixels import to_image
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -16,7 +16,7 @@ from tfi2i.data.domains import Domain, Pixels, printable
 from tfi2i.data.pipeline import KEYS, UnpairedData
 from tfi2i.data.scenes import draw
 from tfi2i.errors import InputError
-from tfi2i.pictures import read_picture
+from tfi2i.pictures.files import read_picture
 
 TRAIN_PATCHES, TEST_PATCHES = 100_000, 256
 EMBEDDED_SIDE = 256  # patches of 64 then show from a 16th to half of a scene

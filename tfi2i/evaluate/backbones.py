@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.errors import InputError
-from tfi2i.pixels import to_image
+from tfi2i.pictures.pixels import to_image
 from tfi2i.torch_files import read_torch
 
 if TYPE_CHECKING:

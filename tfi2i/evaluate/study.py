@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.files import sync, write_text
-from tfi2i.pictures import write_picture
+from tfi2i.pictures.files import write_picture
 
 Pixels = NDArray[np.uint8]
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from tfi2i import config as configs
 from tfi2i.data.pipeline import scaled_to_square
 from tfi2i.errors import InputError
-from tfi2i.pictures import picture_paths, read_picture
-from tfi2i.pixels import run_over
+from tfi2i.pictures.files import picture_paths, read_picture
+from tfi2i.pictures.pixels import run_over
 from tfi2i.run_dir import Run
 
 

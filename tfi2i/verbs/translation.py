@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tfi2i.errors import InputError
 from tfi2i.keras_files import load_translator
+from tfi2i.pictures.folders import Translate, translate_files
 from tfi2i.run_dir import Run
-from tfi2i.translate import Translate, translate_files
 
 _NOT_A_FILE = "--input is for .tflite files with inputs besides the picture; leave it out."
 
@@ -69,7 +69,7 @@ def _picture_translator(
     path: Path, direction: str | None, tile: int | None, inputs: Sequence[str]
 ) -> Translate:
     """Pixels (H, W, 3) -> the same, by a run, a .keras or a .tflite file."""
-    from tfi2i.tiles import PictureTranslator
+    from tfi2i.pictures.tiles import PictureTranslator
 
     if direction is not None and path.is_file():
         raise InputError(

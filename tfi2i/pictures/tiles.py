@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
-from tfi2i.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tfi2i.errors import InputError
-from tfi2i.pictures import (
+from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,

@@ -1,0 +1,1 @@
+"""Picture files, pixels, tiles, sheets, and the translation of folders."""
