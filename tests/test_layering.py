@@ -59,7 +59,7 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def entry(dotted: str) -> str:
-    """`tfi2i.data.pipeline.UnpairedData` -> `data`."""
+    """`tfi2i.data.dataset.UnpairedData` -> `data`."""
     return dotted.split(".")[1]
 
 

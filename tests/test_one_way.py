@@ -14,8 +14,8 @@ from tfi2i_export.bench import plain_export
 from tfi2i import callbacks, models
 from tfi2i import config as configs
 from tfi2i.cli import main
-from tfi2i.data import scenes
-from tfi2i.data.scenes import draw_many
+from tfi2i.data.sources import scene_drawing as scenes
+from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation
 from tfi2i.model import ImageTranslator

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tfi2i_export import sidecar
 
-from tfi2i.data.scenes import draw_many
+from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.pictures.files import read_picture
 
 CHECKOUT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tfi2i.data.pipeline import Clock
+from tfi2i.data.clock import Clock
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid

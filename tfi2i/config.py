@@ -136,7 +136,7 @@ def system_class(name: str) -> Any:
 def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
     """Every setting by section and name, for a system and a data source (or none)."""
     from tfi2i.data import SOURCES
-    from tfi2i.data.pipeline import UnpairedData
+    from tfi2i.data.dataset import UnpairedData
     from tfi2i.train import fit
 
     cls = system_class(system)

@@ -14,7 +14,7 @@ from rich.table import Table
 from tfi2i import config as configs
 from tfi2i import environment
 from tfi2i.callbacks import Pixels
-from tfi2i.data.pipeline import UnpairedData
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text

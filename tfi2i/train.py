@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages, Validation
-from tfi2i.data.pipeline import UnpairedData, timed
+from tfi2i.data.clock import timed
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.model import ImageTranslator
 from tfi2i.run_dir import Run

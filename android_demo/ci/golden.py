@@ -10,7 +10,7 @@ from pathlib import Path
 from tfi2i_export.sidecar import verify
 from tfi2i_export.tflite_pictures import TFLitePictureTranslator
 
-from tfi2i.data.scenes import draw
+from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.pictures.files import write_picture
 
 APP = Path(__file__).resolve().parents[1] / "app" / "src"

@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i.data.pipeline import UnpairedData
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.pictures.pixels import to_image, to_pixels

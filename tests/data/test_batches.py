@@ -10,8 +10,11 @@ import tensorflow as tf
 from PIL import Image
 
 import tfi2i.data
+from tfi2i.data.batches import _Cache
+from tfi2i.data.clock import timed
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.data.domains import Domain, DrawnDomain, held_out
-from tfi2i.data.pipeline import UnpairedData, _Cache, scaled_for_crop, scaled_to_square, timed
+from tfi2i.data.resize import scaled_for_crop, scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import to_image, to_pixels
 

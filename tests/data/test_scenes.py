@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i.data.scenes import HORIZON, PALETTE, SPLITS, compose, contact_sheet, draw, draw_many
+from tfi2i.data.sources.scene_drawing import (
+    HORIZON,
+    PALETTE,
+    SPLITS,
+    compose,
+    contact_sheet,
+    draw,
+    draw_many,
+)
 from tfi2i.errors import InputError
 from tfi2i.evaluate import paired
 
@@ -37,7 +45,8 @@ def test_a_scene_is_the_same_bytes_each_time_and_two_uint8_pictures():
 
 def test_a_scene_is_the_same_bytes_in_another_process():
     program = (
-        "import hashlib; from tfi2i.data.scenes import draw; a, b = draw(7, 'train_b', 5, 64);"
+        "import hashlib; from tfi2i.data.sources.scene_drawing import draw\n"
+        "a, b = draw(7, 'train_b', 5, 64);"
         "print(hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest())"
     )
     hashes = {
@@ -54,7 +63,7 @@ def test_a_scene_is_the_same_bytes_in_another_process():
 
 
 def test_scenes_does_not_import_tensorflow():
-    program = "import sys, tfi2i.data.scenes; print('tensorflow' in sys.modules)"
+    program = "import sys, tfi2i.data.sources.scene_drawing; print('tensorflow' in sys.modules)"
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment

@@ -11,11 +11,11 @@ import pytest
 import tensorflow_datasets as library
 from PIL import Image
 
-from tfi2i.data import tfds
+from tfi2i.data.sources import tfds
 from tfi2i.errors import InputError
 
 # The package binds the function of the same name over the module.
-module = importlib.import_module("tfi2i.data.tfds")
+module = importlib.import_module("tfi2i.data.sources.tfds")
 
 SPECIES = {"Cat": 8, "Dog": 6}
 

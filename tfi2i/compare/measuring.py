@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i import config as configs
-from tfi2i.data.pipeline import UnpairedData
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
 from tfi2i.run_dir import Run

@@ -1,20 +1,18 @@
 """Where pictures come from: the functions of `SOURCES`, each returning `UnpairedData`.
 
-They have the names of the modules behind them, as `data: {source: folders}` reads best. They are
-bound here after those modules are loaded, so `tfi2i.data.folders(...)` is always the function;
-import from a module with `from tfi2i.data.folders import ...`. Nothing here imports TensorFlow
-before it is needed.
+Nothing here imports TensorFlow before it is needed.
 """
 
 from collections.abc import Callable
 from functools import partial
 
+from tfi2i.data.clock import timed
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.data.domains import Domain, DrawnDomain, Pixels
-from tfi2i.data.folders import folders
-from tfi2i.data.pipeline import UnpairedData, timed
-from tfi2i.data.scenes import LARGEST, SMALLEST, draw
-from tfi2i.data.single_image import single_image
-from tfi2i.data.tfds import tfds
+from tfi2i.data.sources.folders import folders
+from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
+from tfi2i.data.sources.single_image import single_image
+from tfi2i.data.sources.tfds import tfds
 from tfi2i.errors import InputError
 
 __all__ = [

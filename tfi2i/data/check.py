@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tfi2i.data.domains import Domain, PictureDomain, Pixels, printable
-from tfi2i.data.pipeline import KEYS, UnpairedData
+from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.domains import KEYS, Domain, PictureDomain, Pixels, printable
 from tfi2i.errors import InputError
 
 SHOWN = 6

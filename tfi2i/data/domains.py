@@ -178,3 +178,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
+
+
+KEYS = ("a", "b")

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tfi2i import environment
-from tfi2i.data.pipeline import UnpairedData
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.measure import Answer, Gallery, Measure, warnings

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.data.pipeline import UnpairedData
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.evaluate import diversity, paired
 from tfi2i.evaluate.backbones import Backbone

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from tfi2i import config as configs
-from tfi2i.data.pipeline import scaled_to_square
+from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths, read_picture
 from tfi2i.pictures.pixels import run_over

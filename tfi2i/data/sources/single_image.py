@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfi2i.data.domains import Domain, Pixels, printable
-from tfi2i.data.pipeline import KEYS, UnpairedData
-from tfi2i.data.scenes import draw
+from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.domains import KEYS, Domain, Pixels, printable
+from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
 

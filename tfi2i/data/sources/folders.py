@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.data.domains import Domain, PictureDomain, held_out, printable
-from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths
 

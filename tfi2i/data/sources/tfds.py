@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from tfi2i.data.dataset import UnpairedData
 from tfi2i.data.domains import PictureDomain, held_out, printable
-from tfi2i.data.pipeline import UnpairedData
 from tfi2i.errors import InputError, first_line
 
 PROBE_SECONDS = 4.0
