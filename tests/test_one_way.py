@@ -18,7 +18,7 @@ from tfi2i.data.sources import scene_drawing as scenes
 from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.pictures.files import read_picture

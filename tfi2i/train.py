@@ -12,7 +12,7 @@ from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.run_dir import Run
 
 log = logging.getLogger("tfi2i")

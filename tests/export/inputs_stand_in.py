@@ -11,7 +11,7 @@ from tfi2i_export.extra_inputs import drawn
 
 from tfi2i.layers.convolution import ReflectionPad2D
 from tfi2i.layers.normalization import AdaLIN, InstanceNormalization
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 
 SIDE, STYLE, LABEL, WIDTH = 32, 8, 5, 16
 SHAPES = {"style": (1, STYLE), "label": (1, LABEL)}

@@ -19,7 +19,7 @@ from tfi2i_export.quantization import quantize
 from tfi2i_export.tflite_pictures import TFLitePictureTranslator
 
 from tfi2i.errors import InputError
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.pictures.pixels import to_image, to_pixels
 
 pytest.importorskip("ai_edge_litert")

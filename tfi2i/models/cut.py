@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import full_input
 from tfi2i.networks.generators import resnet_generator

@@ -24,7 +24,7 @@ import tensorflow as tf
 from tfi2i import losses
 from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
 from tfi2i.layers.normalization import InstanceNormalization
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator

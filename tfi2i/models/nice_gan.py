@@ -33,7 +33,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
 from tfi2i.official import nice_gan as official

@@ -36,7 +36,7 @@ from tfi2i.layers.stylegan2 import (
     ScaledLeakyReLU,
     normal,
 )
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.ends import full_input, image_output
 from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
 from tfi2i.official import sincut as official

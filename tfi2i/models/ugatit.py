@@ -37,7 +37,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, full_input, image_output, style_mlp
 from tfi2i.networks.generators import residual_block
