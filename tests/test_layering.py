@@ -16,8 +16,8 @@ FILES = sorted(
 # another.
 ORDER = [
     *("errors", "files", "yaml_text", "settings", "optimizers", "losses", "layers"),
-    *("networks", "patches", "pictures", "data", "official"),
-    *("model", "models", "torch_pickle", "torch_files", "weights"),
+    *("networks", "patches", "pictures", "data"),
+    *("model", "models", "official", "torch_pickle", "torch_files", "weights"),
     *("environment", "keras_files", "run_dir", "runs", "evaluate"),
     *("callbacks", "train", "training", "config", "demo", "compare", "benchmark"),
     *("verbs", "arguments", "cli"),

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.official.cyclegan import layers, patch_names, resnet_names
-from tfi2i.weights import from_official
+from tfi2i.official.weights import from_official
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -10,9 +10,9 @@ import pytest
 import torch_writer as writer
 from torch_writer import Call, Storage, Tensor, storage, tensor, write_legacy, write_zip
 
-from tfi2i import torch_pickle
 from tfi2i.errors import InputError
-from tfi2i.torch_files import read_torch
+from tfi2i.official import torch_pickle
+from tfi2i.official.torch_files import read_torch
 
 both = pytest.mark.parametrize("write", [write_legacy, write_zip])
 STATES = {
@@ -475,7 +475,7 @@ def test_overlapping_and_repeated_entries_are_refused(tmp_path):
 
 
 def test_a_huge_directory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("tfi2i.torch_files.MOST_ENTRIES", 3)
+    monkeypatch.setattr("tfi2i.official.torch_files.MOST_ENTRIES", 3)
     with pytest.raises(InputError, match="a zip archive of 4 entries; at most 3"):
         read_torch(write_zip(tmp_path / "a.pt", tensor(np.float32([1]))))
 

@@ -8,15 +8,18 @@ import pytest
 import tensorflow as tf
 from torch_writer import state_dict, tensor, write_legacy, write_zip
 
-import tfi2i.models
 from tfi2i.errors import InputError
 from tfi2i.models import NICEGAN, CycleGAN
-from tfi2i.weights import (
+from tfi2i.official import nice_gan
+from tfi2i.official.cyclegan import NETWORKS
+from tfi2i.official.weights import (
+    CODES,
     export_official,
     from_official,
     import_checkpoint,
     load_official,
     official_shape,
+    official_tensors,
     to_official,
 )
 
@@ -43,7 +46,7 @@ def system():
 
 def values(system):
     return [
-        np.array(v) for network in system.official_weights().values() for v, _ in network.values()
+        np.array(v) for network in official_tensors(system).values() for v, _ in network.values()
     ]
 
 
@@ -165,7 +168,7 @@ def test_the_full_version_is_loaded_and_exported():
 def test_an_export_does_not_follow_later_changes(official, system):
     load_official(system, official)
     exported = export_official(system)
-    for tensors in system.official_weights().values():
+    for tensors in official_tensors(system).values():
         for variable, _ in tensors.values():
             variable.assign(variable + 1)
     np.testing.assert_array_equal(exported["disA"]["lamda"], official["disA"]["lamda"])
@@ -212,19 +215,25 @@ def test_what_old_instance_norms_kept_is_ignored(official, system):
 
 
 class Normalised:
-    """A network with a batch normalisation, whose statistics count, and a blur."""
+    """A system with a network that has a batch normalisation, whose statistics count, and a blur."""
 
     def __init__(self):
         self.mean = tf.Variable([0.0, 0.0])
         self.blur = np.outer([1, 2, 1], [1, 2, 1])[None, None].astype("float32") / 16
 
-    def official_weights(self):
+    def tensors(self):
         blur = (self.blur, "constant")
         return {"D": {"1.running_mean": (self.mean, "same"), "2.filt": blur}}
 
 
-def test_statistics_that_the_system_uses_are_loaded():
-    system = Normalised()
+@pytest.fixture
+def normalised(monkeypatch):
+    monkeypatch.setitem(CODES, "Normalised", Normalised)
+    return Normalised()
+
+
+def test_statistics_that_the_system_uses_are_loaded(normalised):
+    system = normalised
     given = {"D": {"1.running_mean": np.ones(2), "2.filt": system.blur}}
     given["D"]["1.num_batches_tracked"] = np.array(7)
     load_official(system, given)
@@ -234,8 +243,8 @@ def test_statistics_that_the_system_uses_are_loaded():
         load_official(system, given)
 
 
-def test_a_constant_is_exported_and_compared():
-    system = Normalised()
+def test_a_constant_is_exported_and_compared(normalised):
+    system = normalised
     exported = export_official(system)
     np.testing.assert_array_equal(exported["D"]["2.filt"], system.blur)
     exported["D"]["2.filt"][0] += 1e-7
@@ -439,12 +448,10 @@ def test_an_unknown_system_is_named(tmp_path):
 
 
 def test_a_system_that_refuses_the_tensors_is_heard(tmp_path, official, monkeypatch):
-    class Picky(NICEGAN):
-        @classmethod
-        def config_from_official(cls, networks):
-            raise InputError("disA is of a later version.")
+    def picky(networks):
+        raise InputError("disA is of a later version.")
 
-    monkeypatch.setitem(tfi2i.models.ALL, "NICEGAN", Picky)
+    monkeypatch.setattr(nice_gan, "architecture", picky)
     path = written(write_legacy, tmp_path / "a.pt", official)
     with pytest.raises(InputError, match=r"a\.pt: disA is of a later version\."):
         import_checkpoint("NICEGAN", path)
@@ -508,7 +515,7 @@ def test_the_tag_is_the_only_one_or_latest_or_chosen(experiment, tmp_path):
     assert which(import_cyclegan(experiment)) == 0.15
     assert which(import_cyclegan(experiment / "5")) == 0.05
     assert which(import_cyclegan(experiment / "100_net_D_B.pth")) == 0.1
-    for network in CycleGAN.official_networks:
+    for network in NETWORKS:
         name = f"100_net_{network}.pth"
         (tmp_path / name).write_bytes((experiment / name).read_bytes())
     (tmp_path / "latest_net_G_A.pth").write_bytes(b"half a download")

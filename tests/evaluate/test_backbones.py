@@ -13,7 +13,7 @@ from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, efficientnet, inception
 from tfi2i.evaluate.backbones import Tensors, bicubic, bilinear, load
 from tfi2i.evaluate.inception import Download
-from tfi2i.torch_files import read_torch
+from tfi2i.official.torch_files import read_torch
 
 random = np.random.default_rng(7)
 

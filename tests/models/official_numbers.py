@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfi2i.weights import to_official
+from tfi2i.official.weights import official_tensors, to_official
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -52,5 +52,5 @@ def first_gradients(system):
             for name, (variable, layout) in tensors.items()
             if id(variable) in gradients
         }
-        for net, tensors in system.official_weights().items()
+        for net, tensors in official_tensors(system).items()
     }

@@ -15,7 +15,8 @@ from tfi2i.layers import convolution as layers
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.networks.patch_features import patch_features
-from tfi2i.weights import export_official, load_official
+from tfi2i.official import cut
+from tfi2i.official.weights import export_official, load_official
 
 
 def under(prefix, fixture):
@@ -107,7 +108,7 @@ def official():
 @pytest.fixture(scope="module")
 def system(official):
     settings = json.loads(str(official["opt_json"]))
-    config = CUT.config_from_official(nested(official, "w0"))
+    config = cut.architecture(nested(official, "w0"))
     assert config == {
         "width": settings["ngf"],
         "blocks": 6,
@@ -370,7 +371,7 @@ def test_the_smallest_images_build():
 @pytest.mark.parametrize("antialias", [True, False])
 def test_the_architecture_is_read_off_the_official_tensors(antialias):
     arguments = {**CUT.smoke, "blocks": 3, "antialias": antialias}
-    found = CUT.config_from_official(export_official(CUT(**arguments)))
+    found = cut.architecture(export_official(CUT(**arguments)))
     assert found == {key: arguments[key] for key in arguments if key not in ("image_size", "taps")}
 
 
@@ -381,4 +382,4 @@ def test_tensors_of_other_networks_are_refused_in_words(official):
     half = {k: v for k, v in networks["G"].items() if k not in ("model.18.filt", "model.22.filt")}
     for generator, words in ((gap, "without gaps"), (thin, "width=8"), (half, "blur only in part")):
         with pytest.raises(InputError, match=words):
-            CUT.config_from_official({**networks, "G": generator})
+            cut.architecture({**networks, "G": generator})

@@ -16,8 +16,9 @@ from tfi2i.models.cyclegan import (
     pool_turns,
     unet_generator,
 )
+from tfi2i.official import cyclegan
 from tfi2i.official import cyclegan as names
-from tfi2i.weights import export_official, from_official, load_official
+from tfi2i.official.weights import export_official, from_official, load_official, official_tensors
 
 SMALL_UNET: dict[str, Any] = {"image_size": 16, "width": 2, "generator": "unet", "unet_levels": 3}
 SMALL_PIXEL: dict[str, Any] = {"discriminator": "pixel", "discriminator_width": 2}
@@ -370,7 +371,7 @@ PIXEL: dict[str, Any] = {"discriminator": "pixel", "discriminator_width": 3}
 )
 def test_the_architecture_is_read_off_official_weights(config):
     system = CycleGAN(image_size=64, **config)
-    assert CycleGAN.config_from_official(export_official(system)) == config
+    assert cyclegan.architecture(export_official(system)) == config
 
 
 def official_arrays():
@@ -382,20 +383,20 @@ def test_contradicting_official_weights_are_refused_in_words():
     kernel = networks["G_B"]["model.10.conv_block.5.weight"]
     networks["G_B"]["model.10.conv_block.5.weight"] = kernel[:, :-1]
     with pytest.raises(InputError, match=r"G_B model\.10\.conv_block\.5"):
-        CycleGAN.config_from_official(networks)
+        cyclegan.architecture(networks)
     networks = official_arrays()
     networks["G_A"]["model.99.conv_block.1.weight"] = kernel
     with pytest.raises(InputError, match="gaps"):
-        CycleGAN.config_from_official(networks)
+        cyclegan.architecture(networks)
     blurred = export_official(CycleGAN(**CycleGAN.smoke, antialias=True))
     mixed = {**official_arrays(), "G_A": blurred["G_A"], "G_B": blurred["G_B"]}
     with pytest.raises(InputError, match="antialiased"):
-        CycleGAN.config_from_official(mixed)
+        cyclegan.architecture(mixed)
 
 
 def test_official_discriminators_are_named_after_the_generator_they_judge():
     system = CycleGAN(**CycleGAN.smoke)
-    kernel = system.official_weights()["D_A"]["model.0.weight"][0]
+    kernel = official_tensors(system)["D_A"]["model.0.weight"][0]
     assert kernel is system.disc_b.get_layer("conv0").kernel
-    kernel = system.official_weights()["G_A"]["model.1.weight"][0]
+    kernel = official_tensors(system)["G_A"]["model.1.weight"][0]
     assert kernel is system.gen_ab.get_layer("conv0").kernel

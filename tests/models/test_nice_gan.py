@@ -9,7 +9,7 @@ import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i.models import NICEGAN
-from tfi2i.weights import export_official, load_official
+from tfi2i.official.weights import export_official, load_official
 
 HEADS = {"L": "local", "G": "global", "cam": "cam"}
 

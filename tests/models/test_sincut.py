@@ -11,7 +11,8 @@ from tfi2i.errors import InputError
 from tfi2i.layers import stylegan2 as equalized
 from tfi2i.models.sincut import SinCUT
 from tfi2i.networks.patch_features import patch_features
-from tfi2i.weights import export_official, load_official, to_official
+from tfi2i.official import sincut
+from tfi2i.official.weights import export_official, load_official, to_official
 
 TINY = {**SinCUT.smoke, "image_size": 8}
 
@@ -28,7 +29,7 @@ def settings(official):
 
 @pytest.fixture(scope="module")
 def system(official, settings):
-    config = SinCUT.config_from_official(nested(official, "w0"))
+    config = sincut.architecture(nested(official, "w0"))
     assert config == {
         "image_size": settings["crop_size"],
         "width": settings["ngf"],
@@ -120,10 +121,10 @@ def test_tensors_that_claim_more_than_they_hold_are_refused_before_anything_is_b
     networks = nested(official, "w0")
     networks["D"]["convs.0.0.weight"] = np.zeros((384, 3, 1, 1), np.float32)
     with pytest.raises(InputError, match=r"convs\.1\.conv2\.1\.weight: expected the shape .* came"):
-        SinCUT.config_from_official(networks)
+        sincut.architecture(networks)
     del networks["D"]["convs.2.conv1.0.weight"]
     with pytest.raises(InputError, match="without gaps; 1, 3, 4 came"):
-        SinCUT.config_from_official(networks)
+        sincut.architecture(networks)
 
 
 def count(*networks):

@@ -10,7 +10,8 @@ from official_numbers import channels_last, first_gradients, near, nested, read
 
 from tfi2i.errors import InputError
 from tfi2i.models.ugatit import UGATIT, ClassActivationMap, discriminator, generator
-from tfi2i.weights import export_official, load_official
+from tfi2i.official import ugatit
+from tfi2i.official.weights import export_official, load_official
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +250,7 @@ def test_the_full_version_ties_its_translators_to_the_size():
 @pytest.mark.parametrize("light", [True, False])
 def test_the_architecture_is_read_off_official_tensors(light):
     arguments = {**UGATIT.smoke, "blocks": 2, "light": light}
-    found = UGATIT.config_from_official(export_official(UGATIT(**arguments)))
+    found = ugatit.architecture(export_official(UGATIT(**arguments)))
     if light:
         arguments.pop("image_size")
     assert found == arguments
@@ -259,7 +260,7 @@ def test_tensors_that_contradict_each_other_are_refused(official):
     networks = nested(official, "state")
     networks["disLA"]["model.7.weight_orig"] = np.zeros((16, 9, 4, 4), np.float32)
     with pytest.raises(InputError, match=r"disLA model\.7\.weight_orig"):
-        UGATIT.config_from_official(networks)
+        ugatit.architecture(networks)
     del networks["genA2B"]["UpBlock1_1.conv1.weight"]
     with pytest.raises(InputError, match="without gaps: 2 came"):
-        UGATIT.config_from_official(networks)
+        ugatit.architecture(networks)

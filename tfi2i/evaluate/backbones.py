@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.errors import InputError
+from tfi2i.official.torch_files import read_torch
 from tfi2i.pictures.pixels import to_image
-from tfi2i.torch_files import read_torch
 
 if TYPE_CHECKING:
     import keras

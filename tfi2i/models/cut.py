@@ -23,7 +23,6 @@ Shape letters: N images, H W space, C channels, P positions, D features.
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -32,7 +31,6 @@ from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import full_input
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
-from tfi2i.official import cut as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 
@@ -62,7 +60,6 @@ class CUT(ImageTranslator):
     loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
     directions = ("a2b",)
     inference_networks = ("gen_ab",)
-    official_networks = ("G", "F", "D")
     smoke = {
         "image_size": 32,
         "width": 4,
@@ -261,17 +258,6 @@ class CUT(ImageTranslator):
         with self.precision():
             image = full_input(gen.input_shape[1:], "image")
         return keras.Model(image, gen(image, training=False), name=direction)
-
-    # the source's weights, by its names
-
-    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The source's tensors by network and name: (our variable, its layout there)."""
-        return official.tensors(self)
-
-    @classmethod
-    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-        """Constructor arguments that fit the source's tensors; `taps` cannot be told from them."""
-        return official.architecture(networks)
 
     def _check_architecture(self) -> None:
         for name in ("width", "blocks", "discriminator_width", "discriminator_depth", "features"):

@@ -18,7 +18,6 @@ Shape letters: N images, H W space, S = image_size.
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -28,7 +27,6 @@ from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
-from tfi2i.official import cyclegan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 # networks
@@ -173,7 +171,6 @@ class CycleGAN(ImageTranslator):
         *("d_a", "d_b"),
     )
     inference_networks = ("gen_ab", "gen_ba")
-    official_networks = ("G_A", "G_B", "D_A", "D_B")
     smoke = {"image_size": 32, "width": 4, "blocks": 1, "discriminator_width": 4}
 
     def __init__(
@@ -363,17 +360,6 @@ class CycleGAN(ImageTranslator):
         gen = self.inference_network(f"gen_{source}{target}")
         image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
         return keras.Model(image, gen(image, training=False), name=direction)
-
-    # the source's weights, by its names
-
-    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The source's tensors by network and name: (our variable, its layout there)."""
-        return official.tensors(self)
-
-    @classmethod
-    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-        """Constructor arguments that fit the source's tensors; not a U-Net's `image_size`."""
-        return official.architecture(networks)
 
 
 def _check_architecture(system: CycleGAN) -> None:

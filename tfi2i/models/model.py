@@ -42,14 +42,12 @@ class ImageTranslator(keras.Model):
         directions: what `translator` takes.
         inference_networks: the attributes that translators are made of, for `ema_decay`.
         smoke: constructor arguments of the smallest sensible system, for tests.
-        official_networks: the names of the official code's networks.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
     batch_keys: ClassVar[tuple[str, ...]] = ("a", "b")
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
     inference_networks: ClassVar[tuple[str, ...]] = ()
-    official_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
     total_steps: int
 

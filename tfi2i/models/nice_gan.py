@@ -19,7 +19,6 @@ Shape letters: N images, H W space (h w = H/4 W/4), C = width, the source's `ch`
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -36,7 +35,6 @@ from tfi2i.layers.spectral import SpectralDense
 from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
-from tfi2i.official import nice_gan as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 HEADS = ("local", "global", "cam")
@@ -169,7 +167,6 @@ class NICEGAN(ImageTranslator):
         "g_recon",
     )
     inference_networks = ("enc_a", "enc_b", "gen_ab", "gen_ba")
-    official_networks = ("disA", "disB", "gen2A", "gen2B")
     smoke = {"image_size": 64, "width": 4, "blocks": 1, "discriminator_depth": 6}
 
     def __init__(
@@ -340,17 +337,6 @@ class NICEGAN(ImageTranslator):
         self._check_direction(direction)
         code, _ = self.inference_network(f"enc_{direction[0]}")(image, training=False)
         return tf.reduce_sum(tf.cast(code, tf.float32), -1)
-
-    # the source's weights, by its names
-
-    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The source's tensors by network and name: (our variable, its layout there)."""
-        return official.tensors(self)
-
-    @classmethod
-    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-        """Constructor arguments that fit the source's tensors."""
-        return official.architecture(networks)
 
 
 def _sum(terms: dict[str, Any], prefix: str):

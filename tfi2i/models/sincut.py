@@ -21,7 +21,6 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -39,7 +38,6 @@ from tfi2i.layers.stylegan2 import (
 from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.ends import full_input, image_output
 from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
-from tfi2i.official import sincut as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 TAPS = ("image", "from_rgb", "down", "block0", "block1", "block2")
@@ -151,7 +149,6 @@ class SinCUT(ImageTranslator):
     loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
     directions = ("a2b",)
     inference_networks = ("gen_ab",)
-    official_networks = ("G", "F", "D")
     smoke = {"image_size": 32, "width": 1, "discriminator_width": 1, "features": 16}
 
     def __init__(
@@ -342,24 +339,6 @@ class SinCUT(ImageTranslator):
             noise = FixedNoise(dtype=gen.inputs[1].dtype, name="noise")(image)
             translation = image_output(gen([image, noise], training=False), "hard_tanh")
         return keras.Model(image, translation, name=direction)
-
-    # the source's weights, by its names
-
-    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The source's tensors by network and name: (our variable, its layout there)."""
-        return official.tensors(self)
-
-    @classmethod
-    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-        """Constructor arguments that fit the source's tensors; `taps` cannot be told from them."""
-        config = official.architecture(networks)
-        sides = [config["image_size"] >> i for i in range(official.blocks(networks["D"]) + 1)]
-        official.check_channels(
-            networks,
-            [generator_channels(config["width"], side) for side in sides[:2]],
-            [discriminator_channels(config["discriminator_width"], side) for side in sides],
-        )
-        return config
 
 
 def _check_architecture(

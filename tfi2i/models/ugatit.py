@@ -25,7 +25,6 @@ Shape letters: N images, H W space (h w = H/4 W/4), C = width (the sources' `ch`
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -41,7 +40,6 @@ from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, full_input, image_output, style_mlp
 from tfi2i.networks.generators import residual_block
-from tfi2i.official import ugatit as official
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 HEADS = ("local", "global", "cam_local", "cam_global")
@@ -194,7 +192,6 @@ class UGATIT(ImageTranslator):
         *("g_cycle", "g_same", "g_aux"),
     )
     inference_networks = ("gen_ab", "gen_ba")
-    official_networks = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
     # With a smaller width all of a LIN's rho, which start at 0, might be clipped to 0.
     smoke = {"image_size": 32, "width": 16, "blocks": 1, "global_depth": 5, "local_depth": 4}
 
@@ -371,17 +368,6 @@ class UGATIT(ImageTranslator):
     def _inference_generator(self, direction: str) -> keras.Model:
         self._check_direction(direction)
         return self.inference_network(f"gen_{direction[0]}{direction[-1]}")
-
-    # the source's weights, by its names
-
-    def official_weights(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The source's tensors by network and name: (our variable, its layout there)."""
-        return official.tensors(self)
-
-    @classmethod
-    def config_from_official(cls, networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-        """Constructor arguments that fit the source's tensors."""
-        return official.architecture(networks)
 
 
 def _each(network: keras.Model, *inputs) -> list[Any]:

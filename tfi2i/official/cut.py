@@ -1,6 +1,6 @@
 """The names and layouts of the official CUT's and FastCUT's tensors.
 
-Of taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `tfi2i.weights`. The
+Of taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `weights`. The
 fixed filters are part of the source's state, so they are listed as constants.
 """
 
@@ -14,6 +14,10 @@ from tfi2i.official.tensors import Tensors, patch_heads
 
 DOWN = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
 UP = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 16  # / 64, times 4 for the zeros
+
+
+NETWORKS = ("G", "F", "D")
+"""The official code's networks, by the names in its checkpoints."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:

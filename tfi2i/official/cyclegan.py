@@ -1,7 +1,7 @@
 """The names and layouts of the official CycleGAN's tensors.
 
 Source: junyanz/pytorch-CycleGAN-and-pix2pix @ c3268ed; for `antialias`
-taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `tfi2i.weights`; "conv"
+taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `weights`; "conv"
 also fits transposed convolutions, whose axes of inputs and outputs are exchanged in both.
 
 A trap: the source names a discriminator after the generator that it judges. `D_A` judges the images
@@ -16,6 +16,9 @@ import numpy as np
 from tfi2i.errors import InputError
 from tfi2i.official.cut import DOWN, UP
 from tfi2i.official.tensors import Shapes, Tensors, check_shapes
+
+NETWORKS = ("G_A", "G_B", "D_A", "D_B")
+"""The official code's networks, by the names in its checkpoints."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:

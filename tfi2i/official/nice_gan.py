@@ -1,6 +1,6 @@
 """The names and layouts of the official NICE-GAN's tensors (alpc91/NICE-GAN-pytorch @ 1b114f1).
 
-Layouts are those of `tfi2i.weights`.
+Layouts are those of `tfi2i.official.weights`.
 """
 
 import re
@@ -10,6 +10,9 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.official.tensors import Tensors, check_shapes, spectral
+
+NETWORKS = ("disA", "disB", "gen2A", "gen2B")
+"""The official code's networks, by the names in its checkpoints."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:

@@ -1,6 +1,6 @@
 """The names and layouts of the official SinCUT's tensors.
 
-Of taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `tfi2i.weights`. The
+Of taesungp/contrastive-unpaired-translation @ b3ac297. Layouts are those of `weights`. The
 fixed blur filters are part of the source's state, so they are listed as constants.
 """
 
@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.models.sincut import discriminator_channels, generator_channels
 from tfi2i.official.tensors import Tensors, patch_heads
 
 BLUR = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 64
+
+
+NETWORKS = ("G", "F", "D")
+"""The official code's networks, by the names in its checkpoints."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -25,12 +30,28 @@ def tensors(system: Any) -> dict[str, Tensors]:
 
 
 def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Arguments of SinCUT that fit official tensors; `taps` cannot be told from them.
+
+    Raises:
+        InputError: if the tensors contradict each other, before anything is built.
+    """
+    config = _of_shapes(networks)
+    sides = [config["image_size"] >> i for i in range(_blocks(networks["D"]) + 1)]
+    _check_channels(
+        networks,
+        [generator_channels(config["width"], side) for side in sides[:2]],
+        [discriminator_channels(config["discriminator_width"], side) for side in sides],
+    )
+    return config
+
+
+def _of_shapes(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """Arguments of SinCUT that fit official tensors, but for `taps`; `check_channels` must follow.
 
     Raises:
         InputError: if the tensors are not numbered as SinCUT's are.
     """
-    side = 4 * 2 ** blocks(networks["D"])
+    side = 4 * 2 ** _blocks(networks["D"])
     channels = networks["G"]["encoder.convs.1.0.weight"].shape[0]
     discriminator_channels = networks["D"]["convs.0.0.weight"].shape[0]
     return {
@@ -41,7 +62,7 @@ def architecture(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     }
 
 
-def blocks(discriminator: dict[str, np.ndarray]) -> int:
+def _blocks(discriminator: dict[str, np.ndarray]) -> int:
     """How often a discriminator halves its image, by the names of its tensors.
 
     Raises:
@@ -57,7 +78,7 @@ def blocks(discriminator: dict[str, np.ndarray]) -> int:
     return len(numbers)
 
 
-def check_channels(
+def _check_channels(
     networks: dict[str, dict[str, np.ndarray]], generator: list[int], discriminator: list[int]
 ) -> None:
     """Compares the channels of an architecture with the tensors', before it is built.

@@ -1,6 +1,6 @@
 """The names and layouts of the official U-GAT-IT's tensors (znxlwm/UGATIT-pytorch @ b8c4251).
 
-Layouts are those of `tfi2i.weights`.
+Layouts are those of `tfi2i.official.weights`.
 """
 
 import re
@@ -10,6 +10,9 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.official.tensors import Shapes, Tensors, check_shapes, spectral
+
+NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
+"""The official code's networks, by the names in its checkpoints."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:

@@ -246,7 +246,8 @@ def _data_config(source: str | None, overrides: list[str]) -> Config:
 
 def import_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i import SYSTEM CHECKPOINT`."""
-    from tfi2i import environment, weights
+    from tfi2i import environment
+    from tfi2i.official import weights
 
     for override in arguments.overrides:
         if not override.startswith("model."):

@@ -1,7 +1,8 @@
 """The official PyTorch weights of a system: loaded into ours by name, and ours in their layout.
 
-A system lists its source's tensors in `official_weights()`: network -> name -> (variable, layout).
-The layouts, PyTorch's shape -> ours:
+`CODES` lists the official codes, each a module of this folder: its `NETWORKS`, `tensors(system)`
+(network -> name -> (variable, layout)) and `architecture(networks)`. The layouts, PyTorch's shape
+-> ours:
 
 | layout            | PyTorch        | ours            |                                          |
 |-------------------|----------------|-----------------|------------------------------------------|
@@ -32,7 +33,9 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i.torch_files import read_networks
+from tfi2i.official import cut, cyclegan, nice_gan, sincut, ugatit
+from tfi2i.official.tensors import Tensors
+from tfi2i.official.torch_files import read_networks
 
 Layout = str | tuple[str, int]
 
@@ -47,6 +50,33 @@ _CONSTANT_TOLERANCE = 1e-6
 _SHOWN = 5  # of a list of faults
 
 _log = logging.getLogger(__name__)
+
+
+CODES = {
+    "NICEGAN": nice_gan,
+    "UGATIT": ugatit,
+    "CycleGAN": cyclegan,
+    "CUT": cut,
+    "SinCUT": sincut,
+}
+"""The official code of a system, by the system's name; FastCUT extends CUT and has its code."""
+
+
+def official_code(system_class: Any) -> Any:
+    """The module of the official code of a system, or of the system that it extends.
+
+    Raises:
+        InputError: if there is none.
+    """
+    for cls in system_class.__mro__:
+        if cls.__name__ in CODES:
+            return CODES[cls.__name__]
+    raise InputError(f"{system_class.__name__} has no official code whose weights are known.")
+
+
+def official_tensors(system: Any) -> dict[str, Tensors]:
+    """The official tensors of a system by network and name: (our variable, its layout there)."""
+    return official_code(type(system)).tensors(system)
 
 
 # layouts
@@ -163,7 +193,7 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
             name: to_official(_array(variable), layout)
             for name, (variable, layout) in _with_kernel_sizes(tensors).items()
         }
-        for network, tensors in system.official_weights().items()
+        for network, tensors in official_tensors(system).items()
     }
 
 
@@ -179,7 +209,7 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
     """
     wanted = {
         network: _with_kernel_sizes(tensors)
-        for network, tensors in system.official_weights().items()
+        for network, tensors in official_tensors(system).items()
     }
     owner = type(system).__name__
     if set(networks) != set(wanted):
@@ -297,7 +327,7 @@ def import_checkpoint(
     Args:
         system_name: a key of `tfi2i.models.ALL`.
         path: a .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
-            network each, as `tfi2i.torch_files.read_networks` takes them.
+            network each, as `tfi2i.official.torch_files.read_networks` takes them.
         model: constructor arguments, for what the tensors do not tell, such as `image_size`.
 
     Raises:
@@ -309,13 +339,14 @@ def import_checkpoint(
     if system_name not in ALL:
         raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
     system_class: Any = ALL[system_name]
-    contents = read_networks(path, system_class.official_networks)
-    networks = _find_networks(contents, system_class.official_networks)
+    code = official_code(system_class)
+    contents = read_networks(path, code.NETWORKS)
+    networks = _find_networks(contents, code.NETWORKS)
     if networks is None:
         found = _listed(contents) if isinstance(contents, dict) and contents else "nothing named"
         raise InputError(
             f"{path} is no checkpoint of {system_name}: it has {found}, and the state dicts of "
-            f"{_listed(system_class.official_networks)} are wanted."
+            f"{_listed(code.NETWORKS)} are wanted."
         )
     config = _deduced_config(system_class, networks, path)
     for key, value in (model or {}).items():
@@ -364,7 +395,7 @@ def _deduced_config(
     if any(0 in shape for shape in shapes):
         raise InputError(f"{path} has empty tensors; a trained network has none.")
     try:
-        config = system_class.config_from_official(networks)
+        config = official_code(system_class).architecture(networks)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, ValueError, TypeError) as error:

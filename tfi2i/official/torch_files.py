@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i.torch_pickle import Machine, Storage, damaged, refuse, shown
+from tfi2i.official.torch_pickle import Machine, Storage, damaged, refuse, shown
 
 MOST_ENTRIES = 200_000  # of a zip
 
