@@ -15,7 +15,7 @@ from tfi2i import train
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.official import weights
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 from tfi2i.verbs import training
 
 CHECKOUT = Path(__file__).parent.parent
@@ -101,7 +101,7 @@ def test_help_answers_within_half_a_second_without_tensorflow():
 
 def test_importing_the_light_modules_does_not_load_tensorflow():
     done = python(
-        "import sys, tfi2i, tfi2i.cli, tfi2i.config, tfi2i.run_dir, tfi2i.settings\n"
+        "import sys, tfi2i, tfi2i.cli, tfi2i.config, tfi2i.runs.run, tfi2i.settings\n"
         "from tfi2i.verbs import evaluation, training, translation\n"
         "assert tfi2i.InputError and tfi2i.Config and tfi2i.Run\n"
         "print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"

@@ -17,7 +17,7 @@ from tfi2i.compare.measuring import in_own_process
 from tfi2i.errors import InputError
 from tfi2i.models import ALL, ugatit
 from tfi2i.networks.generators import resnet_generator
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 NICE, CYCLE = "nice_gan/scenes", "cyclegan/scenes"
 TINY = ["data.train_size=4", "data.test_size=4"]

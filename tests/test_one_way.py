@@ -22,7 +22,7 @@ from tfi2i.models.model import ImageTranslator
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.pictures.files import read_picture
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 REFUSED = (
     "OneWay translates a to b only; for the other way train again with the domains exchanged, by "

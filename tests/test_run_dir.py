@@ -17,8 +17,8 @@ import pytest
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.keras_files import load_translator
-from tfi2i.run_dir import Run
+from tfi2i.runs.keras_files import load_translator
+from tfi2i.runs.run import Run
 
 CONFIG = {"system": "NICEGAN", "compile": {"learning_rate": 1e-5, "total_steps": 10}}
 CHECKOUT = Path(__file__).parent.parent
@@ -212,7 +212,7 @@ def test_a_process_killed_while_writing_leaves_the_checkpoint_whole(tmp_path):
         temporary.write_text("whole")
     writer = python(
         "import pathlib, sys, time\n"
-        "from tfi2i.run_dir import Run\nfrom tfi2i.files import replacing\n"
+        "from tfi2i.runs.run import Run\nfrom tfi2i.files import replacing\n"
         "run = Run(sys.argv[1])\n"
         "with run.lock(), replacing(run.checkpoint_path()) as temporary:\n"
         "    temporary.write_text('half')\n"
@@ -307,7 +307,7 @@ def test_a_fresh_process_loads_what_was_saved(tmp_path):
     run.copy_last_to_best()
     run.save_translators(system)
     loader = python(
-        "import sys\nfrom tfi2i.run_dir import Run\n"
+        "import sys\nfrom tfi2i.runs.run import Run\n"
         "run = Run(sys.argv[1])\n"
         "print(run.translator('b2a').count_params())\n"
         "best = run.load_system('best')\n"

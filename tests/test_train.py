@@ -26,7 +26,7 @@ from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
 from tfi2i.models import ALL
 from tfi2i.pictures.pixels import to_image, to_pixels
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 from tfi2i.train import Segment, segments
 
 CHECKOUT = Path(__file__).parent.parent

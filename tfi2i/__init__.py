@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfi2i.models import CycleGAN as CycleGAN
     from tfi2i.models import FastCUT as FastCUT
     from tfi2i.models import SinCUT as SinCUT
-    from tfi2i.run_dir import Run as Run
+    from tfi2i.runs.run import Run as Run
     from tfi2i.train import fit as fit
 
 try:
@@ -30,7 +30,7 @@ except metadata.PackageNotFoundError:  # a checkout on the path, not installed
 _PUBLIC = {
     "Config": ("tfi2i.config", "Config"),
     "InputError": ("tfi2i.errors", "InputError"),
-    "Run": ("tfi2i.run_dir", "Run"),
+    "Run": ("tfi2i.runs.run", "Run"),
     "data": ("tfi2i.data", ""),
     "evaluate": ("tfi2i.evaluate", ""),
     "fit": ("tfi2i.train", "fit"),

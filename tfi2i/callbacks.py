@@ -27,7 +27,7 @@ from tfi2i.evaluate.paired import l1
 from tfi2i.files import replacing
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 log = logging.getLogger("tfi2i")
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tfi2i import config as configs
-from tfi2i import environment
 from tfi2i.callbacks import Pixels
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
@@ -20,7 +19,9 @@ from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over
-from tfi2i.run_dir import Run
+from tfi2i.runs import environment
+from tfi2i.runs.environment import fast_precision
+from tfi2i.runs.run import Run
 from tfi2i.train import fit
 
 CONFIG = "nice_gan/scenes"
@@ -95,21 +96,6 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
     _write(out, made, summary, _picture(pixels, fakes, small))
     _show(console, out, made, summary)
     return summary
-
-
-def fast_precision() -> str:
-    """bfloat16 where the processor multiplies it natively, else float32, which is faster then."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        native = details.get("compute_capability", (0, 0)) >= (8, 0)
-    else:
-        cpuinfo = Path("/proc/cpuinfo")
-        flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
-        native = "amx_bf16" in flags or "avx512_bf16" in flags
-    return "mixed_bfloat16" if native else "float32"
 
 
 def _compared(

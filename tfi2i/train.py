@@ -13,7 +13,7 @@ from tfi2i.data.clock import timed
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.models.model import ImageTranslator
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 log = logging.getLogger("tfi2i")
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.run_dir import Direction, Run
+from tfi2i.runs.run import Direction, Run
 from tfi2i_export.agreement import EQUAL_DB
 from tfi2i_export.interpreter import INPUT, TFLiteTranslator, opened, quiet
 from tfi2i_export.peak_memory import peak_memory_mb

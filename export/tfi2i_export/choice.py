@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Which
+from tfi2i.runs.run import Which
 from tfi2i_export.conversion import Io
 from tfi2i_export.interpreter import STRIDE
 from tfi2i_export.quantization import FORCED, FORMATS

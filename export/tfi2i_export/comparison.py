@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tfi2i.environment import describe
 from tfi2i.evaluate.charts import BLUE, VIOLET
 from tfi2i.files import replacing, to_json, write_text
+from tfi2i.runs.environment import describe
 from tfi2i_export.bench import Result
 
 if TYPE_CHECKING:

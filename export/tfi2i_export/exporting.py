@@ -23,7 +23,7 @@ from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.pictures.pixels import to_image, to_pixels
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.choice import STATIC, Choice, check

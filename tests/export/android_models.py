@@ -26,7 +26,7 @@ from tfi2i_export.quantization import FORMATS
 from tfi2i import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.files import to_json, write_text
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 from tfi2i.train import fit
 
 STEPS = 24

@@ -19,7 +19,7 @@ from tfi2i_export.peak_memory import peak_memory_mb
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 
 class FakeRun:

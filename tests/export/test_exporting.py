@@ -16,7 +16,7 @@ from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.pictures.pixels import run_over
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 SIDE = 64
 FEW = ["data.train_size=4", "data.test_size=4"]

@@ -19,7 +19,7 @@ from tfi2i_export.metadata import read_metadata
 from tfi2i import config as configs
 from tfi2i.cli import main
 from tfi2i.pictures.pixels import to_image, to_pixels
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 pytest.importorskip("ai_edge_litert")
 

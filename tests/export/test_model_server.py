@@ -24,7 +24,7 @@ from tfi2i_export.model_server import IMAGE, Server, find, models_config, start,
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 CHECKOUT = Path(__file__).parents[2]
 FREE_PORTS = ("--port", "0", "--grpc-port", "0")

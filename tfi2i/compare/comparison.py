@@ -21,10 +21,10 @@ from tfi2i import yaml_text
 from tfi2i.compare.measuring import in_own_process
 from tfi2i.compare.presentation import markdown, picture
 from tfi2i.config import Config
-from tfi2i.demo import fast_precision
 from tfi2i.errors import InputError
 from tfi2i.files import replacing, to_json, write_text
-from tfi2i.run_dir import Run
+from tfi2i.runs.environment import fast_precision
+from tfi2i.runs.run import Run
 
 SCHEMA = 1
 ROUNDS = 3  # each takes all systems in turn, so that what else the machine does hits all alike

@@ -22,7 +22,7 @@ from tfi2i import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 WARM_UP = 2  # steps that are not timed: the first one builds the graph
 STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
@@ -73,8 +73,8 @@ def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None
 
 def size(path: Path) -> dict[str, Any]:
     """Parameters, multiplications and data of a configuration's system."""
-    from tfi2i import environment
     from tfi2i.compare.macs import translation_macs
+    from tfi2i.runs import environment
 
     config = configs.load(path)
     # Averages would stand in the translators' place, and they are not trained.

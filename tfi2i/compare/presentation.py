@@ -14,7 +14,7 @@ from tfi2i.compare.measuring import COMMON_SIDE
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 COLUMNS = 6
 LABEL_LETTERS = 12  # in a row of the picture's labels

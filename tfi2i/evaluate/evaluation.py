@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tfi2i import environment
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
@@ -20,7 +19,8 @@ from tfi2i.evaluate.report import Pictures, Row, write_report
 from tfi2i.files import to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
-from tfi2i.run_dir import Run
+from tfi2i.runs import environment
+from tfi2i.runs.run import Run
 
 log = logging.getLogger("tfi2i")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 
 def bench_verb(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths, read_picture
 from tfi2i.pictures.pixels import run_over
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 
 def evaluate_verb(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 from tfi2i.verbs.evaluation import pictures_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run
+from tfi2i.runs.run import Run
 
 if TYPE_CHECKING:
     from tfi2i_export.model_server import Running, Server

@@ -12,7 +12,7 @@ from typing import Any
 from tfi2i import config as configs
 from tfi2i.config import Config
 from tfi2i.errors import InputError
-from tfi2i.run_dir import Run, planned_name
+from tfi2i.runs.run import Run, planned_name
 from tfi2i.settings import Setting, closest, shown, wanted
 
 log = logging.getLogger("tfi2i")
@@ -129,7 +129,7 @@ def train_verb(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _print_plan(config, system, arguments.runs)
         return 0
-    from tfi2i import environment
+    from tfi2i.runs import environment
 
     data = configs.build_data(config)
     # What batches refuse, and pictures that cannot be read, show before there is a run.
@@ -246,8 +246,8 @@ def _data_config(source: str | None, overrides: list[str]) -> Config:
 
 def import_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i import SYSTEM CHECKPOINT`."""
-    from tfi2i import environment
     from tfi2i.official import weights
+    from tfi2i.runs import environment
 
     for override in arguments.overrides:
         if not override.startswith("model."):

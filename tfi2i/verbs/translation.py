@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfi2i.errors import InputError
-from tfi2i.keras_files import load_translator
 from tfi2i.pictures.folders import Translate, translate_files
-from tfi2i.run_dir import Run
+from tfi2i.runs.keras_files import load_translator
+from tfi2i.runs.run import Run
 
 _NOT_A_FILE = "--input is for .tflite files with inputs besides the picture; leave it out."
 

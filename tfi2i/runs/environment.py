@@ -54,3 +54,18 @@ def _commit(checkout: Path) -> str | None:
         answers.append(answer.stdout.strip())
     commit, changes = answers
     return f"{commit}+changes" if changes else commit
+
+
+def fast_precision() -> str:
+    """bfloat16 where the processor multiplies it natively, else float32, which is faster then."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
+        native = "amx_bf16" in flags or "avx512_bf16" in flags
+    return "mixed_bfloat16" if native else "float32"

@@ -37,7 +37,7 @@ from typing import Any, Literal
 from tfi2i import yaml_text
 from tfi2i.errors import InputError
 from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
-from tfi2i.keras_files import load_keras, load_translator
+from tfi2i.runs.keras_files import load_keras, load_translator
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]

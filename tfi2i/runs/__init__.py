@@ -1,0 +1,1 @@
+"""Run directories: their specification, what they depend on, and their Keras files."""
