@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tfi2i import config as configs
-from tfi2i import train
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.official import weights
 from tfi2i.runs.run import Run
+from tfi2i.training import fit as train
 from tfi2i.verbs import training
 
 CHECKOUT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from rich.progress import Progress
 from tfi2i_export import sidecar
 from tfi2i_export.bench import plain_export
 
-from tfi2i import callbacks, models
 from tfi2i import config as configs
+from tfi2i import models
 from tfi2i.cli import main
 from tfi2i.data.sources import scene_drawing as scenes
 from tfi2i.data.sources.scene_drawing import draw_many
@@ -23,6 +23,7 @@ from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.pictures.files import read_picture
 from tfi2i.runs.run import Run
+from tfi2i.training import reports as callbacks
 
 REFUSED = (
     "OneWay translates a to b only; for the other way train again with the domains exchanged, by "

@@ -17,9 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfi2i import callbacks, train
 from tfi2i import config as configs
-from tfi2i.callbacks import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
@@ -27,7 +25,10 @@ from tfi2i.evaluate.paired import l1
 from tfi2i.models import ALL
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
-from tfi2i.train import Segment, segments
+from tfi2i.training import fit as train
+from tfi2i.training import reports as callbacks
+from tfi2i.training.diagnosis import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
+from tfi2i.training.fit import Segment, segments
 
 CHECKOUT = Path(__file__).parent.parent
 TINY = [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tfi2i.models import FastCUT as FastCUT
     from tfi2i.models import SinCUT as SinCUT
     from tfi2i.runs.run import Run as Run
-    from tfi2i.train import fit as fit
+    from tfi2i.training.fit import fit as fit
 
 try:
     __version__ = metadata.version("tfi2i")
@@ -33,7 +33,7 @@ _PUBLIC = {
     "Run": ("tfi2i.runs.run", "Run"),
     "data": ("tfi2i.data", ""),
     "evaluate": ("tfi2i.evaluate", ""),
-    "fit": ("tfi2i.train", "fit"),
+    "fit": ("tfi2i.training.fit", "fit"),
 }
 
 __all__ = [

@@ -7,7 +7,7 @@
 | `compile` | its `compile` |
 | `data` | the function in `tfi2i.data.SOURCES` that `source` names |
 | `batches` | `UnpairedData.batches` |
-| `fit` | `tfi2i.train.fit` |
+| `fit` | `tfi2i.training.fit.fit` |
 
 No key is listed here: a keyword-only argument is a setting, what is positional is wired by code.
 """
@@ -137,7 +137,7 @@ def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
     """Every setting by section and name, for a system and a data source (or none)."""
     from tfi2i.data import SOURCES
     from tfi2i.data.dataset import UnpairedData
-    from tfi2i.train import fit
+    from tfi2i.training.fit import fit
 
     cls = system_class(system)
     model = settings(cls)

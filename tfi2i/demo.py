@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tfi2i import config as configs
-from tfi2i.callbacks import Pixels
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
@@ -22,7 +21,8 @@ from tfi2i.pictures.pixels import run_over
 from tfi2i.runs import environment
 from tfi2i.runs.environment import fast_precision
 from tfi2i.runs.run import Run
-from tfi2i.train import fit
+from tfi2i.training.fit import fit
+from tfi2i.training.reports import Pixels
 
 CONFIG = "nice_gan/scenes"
 TRAINING_IMAGES = 200  # of each domain, from which the trivial answers take their statistics

@@ -7,12 +7,12 @@ from PIL import Image
 from squares import Squares
 
 from tfi2i import config as configs
-from tfi2i import train
 from tfi2i.arguments import parser
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, evaluation
 from tfi2i.runs.run import Run
+from tfi2i.training import fit as train
 
 SMALL = ["data.train_size=6", "data.test_size=4", "fit.show=false", "fit.tensorboard=false"]
 

@@ -27,7 +27,7 @@ from tfi2i import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.files import to_json, write_text
 from tfi2i.runs.run import Run
-from tfi2i.train import fit
+from tfi2i.training.fit import fit
 
 STEPS = 24
 SIZES = (32, 64)

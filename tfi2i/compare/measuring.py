@@ -162,7 +162,7 @@ def _memory_mb(peak: bool) -> float | None:
 def training(path: Path) -> dict[str, Any]:
     """Trains a run up to its end, from wherever it is, and measures its last checkpoint."""
     from tfi2i.evaluate.evaluation import evaluate
-    from tfi2i.train import fit
+    from tfi2i.training.fit import fit
 
     run = Run(path)
     config = configs.load(run.config_path)

@@ -143,7 +143,7 @@ def train_verb(arguments: argparse.Namespace) -> int:
 
 
 def _fit(config: Config, system: Any, data: Any, run: Run) -> int:
-    from tfi2i.train import fit
+    from tfi2i.training.fit import fit
 
     log.info("run: %s", run.path)
     try:

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfi2i.callbacks import Checkpoints, Reports, Samples, StopOnNaN, TestImages, Validation
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.models.model import ImageTranslator
 from tfi2i.runs.run import Run
+from tfi2i.training.checkpoints import Checkpoints, StopOnNaN
+from tfi2i.training.reports import Reports
+from tfi2i.training.samples import Samples, TestImages
+from tfi2i.training.validation import Validation
 
 log = logging.getLogger("tfi2i")
 

@@ -1,0 +1,1 @@
+"""Training: `keras.Model.fit` with reports, samples, checkpoints and validation around it."""

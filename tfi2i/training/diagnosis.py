@@ -1,0 +1,118 @@
+"""Sentences about outputs that collapse, copy their inputs, or return to them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfi2i.evaluate.diversity import COPY_DISTANCE
+from tfi2i.evaluate.paired import l1
+from tfi2i.training.reports import Pixels
+
+CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
+
+
+KEEPING_WEIGHTS = ("cycle_weight", "recon_weight", "identity_weight", "nce_weight")
+"""Arguments of `compile` that hold an output to its input: too high, they make a copy of it."""
+
+
+NEAR_SHARE = 1 / 3  # of the distance between a picture of a and one of b
+
+
+def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str | None:
+    """What is wrong with outputs that are all alike or copies of their inputs; None if neither.
+
+    Args:
+        real: the inputs (N, H, W, 3).
+        fake: the outputs, in the inputs' order.
+        numbers: what the system was compiled with, for the advice.
+    """
+    if len(fake) > 1:
+        spread = float(np.mean([l1(fake[i], fake[i - 1]) for i in range(1, len(fake))]))
+        inputs = float(np.mean([l1(real[i], real[i - 1]) for i in range(1, len(real))]))
+        if spread < CONSTANT_SPREAD < inputs:
+            return (
+                f"the outputs for different inputs are all alike (they differ by {spread:.3f} of "
+                "the range): the generator has collapsed to a constant; go back to an earlier "
+                "checkpoint or lower compile.learning_rate"
+            )
+    distance = l1(fake, real)
+    if distance < COPY_DISTANCE:
+        return (
+            f"the outputs are copies of the inputs (distance {distance:.3f} of the range): the "
+            f"translator changes nothing; {_freeing(numbers)}"
+        )
+    return None
+
+
+def drift_note(
+    reports: Sequence[Mapping[str, Any]],
+    direction: str,
+    inputs_kid: float,
+    numbers: Mapping[str, Any],
+) -> str | None:
+    """What is wrong with outputs on their way back to their inputs; None if they are not.
+
+    Being close to the input proves nothing: a horse in its field should differ little from a
+    zebra there, and the outputs of a young translator come closer. Those are meant that were
+    better: since the lowest KID at least half of what it was below that of the inputs is lost
+    again, and the outputs have come to less than half their distance from the inputs.
+
+    Args:
+        reports: all of the run, the newest last; those without KID are passed over.
+        direction: of the outputs.
+        inputs_kid: of the inputs themselves, as if the translator changed nothing.
+        numbers: what the system was compiled with, for the advice.
+    """
+    kid_name, change_name = f"val_kid_{direction}", f"val_change_{direction}"
+    judged = [r for r in reports if r.get(kid_name) is not None and r.get(change_name) is not None]
+    if not judged or judged[-1] is not reports[-1]:
+        return None
+    now, best = judged[-1], min(judged, key=lambda report: report[kid_name])
+    gained = inputs_kid - best[kid_name]
+    if inputs_kid <= 0 or gained < 0.2 * inputs_kid:  # it has never been better, but for chance
+        return None
+    if now[kid_name] - best[kid_name] < gained / 2 or now[change_name] >= best[change_name] / 2:
+        return None
+    return (
+        f"the outputs drift back to their inputs: they differ by {now[change_name]:.3f} of the "
+        f"range, at step {best['step']} by {best[change_name]:.3f}, and their KID has gone from "
+        f"{best[kid_name]:.3f} to {now[kid_name]:.3f}, the inputs' own being {inputs_kid:.3f}; "
+        f"go back to the best checkpoint, and {_freeing(numbers)}"
+    )
+
+
+def near_note(
+    change: float, kid_now: float, between: float, inputs_kid: float, numbers: Mapping[str, Any]
+) -> str | None:
+    """What is wrong with outputs that have not left their inputs; None if they have.
+
+    A small change alone may be all that is wanted, so it counts only where the outputs are no
+    closer to the target domain than their inputs.
+
+    Args:
+        change: mean |output - input|, 0 to 1.
+        kid_now: of the outputs.
+        between: the same distance as `change`, of pictures of the two domains that do not belong
+            together.
+        inputs_kid: of the inputs themselves.
+        numbers: what the system was compiled with, for the advice.
+    """
+    if change >= NEAR_SHARE * between or kid_now < 0.8 * inputs_kid:
+        return None
+    return (
+        f"the outputs are nearly their inputs: they differ by {change:.3f} of the range, where "
+        f"pictures of the two domains differ by {between:.3f}, and by KID ({kid_now:.3f}) they are "
+        f"no closer to the target than the inputs ({inputs_kid:.3f}); if that stays so, "
+        f"{_freeing(numbers)}"
+    )
+
+
+def _freeing(numbers: Mapping[str, Any]) -> str:
+    """What to do about a translator that keeps too much of its input."""
+    weights = [
+        f"compile.{name} (now {numbers[name]:g})" for name in KEEPING_WEIGHTS if numbers.get(name)
+    ]
+    if not weights:
+        return "lower compile.learning_rate"
+    return f"lower {' or '.join(weights)}"

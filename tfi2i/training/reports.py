@@ -1,0 +1,121 @@
+"""What happens around the steps of a training: reports, samples, checkpoints, and reasons to stop.
+
+Every callback counts by `system.step`, so a resumed run does at step t what it would have done.
+"""
+
+import logging
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tfi2i.data.clock import Clock
+from tfi2i.runs.run import Run
+
+log = logging.getLogger("tfi2i")
+
+Pixels = NDArray[np.uint8]
+
+
+class Reports(keras.callbacks.Callback):
+    """Progress bar, log line, metrics.jsonl and TensorBoard; an epoch of Keras is one report."""
+
+    def __init__(self, run: Run, batch_size: int, tensorboard: bool, show: bool):
+        super().__init__()
+        self.run = run
+        self.batch_size = batch_size
+        self.extra: dict[str, float] = {}
+        self.clock = Clock()
+        self.tracing = True
+        self.writer = (
+            tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
+        )
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}", style="dim"),
+            console=console,
+            disable=not (show and console.is_terminal),
+        )
+
+    def start(self, step: int, total_steps: int) -> None:
+        """Shows the bar; `stop` must follow."""
+        self.progress.start()
+        self.task = self.progress.add_task(
+            "", total=total_steps, completed=step, speed="", losses=""
+        )
+
+    def stop(self) -> None:
+        """Takes the bar away and closes TensorBoard's file."""
+        self.progress.stop()
+        if self.writer is not None:
+            self.writer.close()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        self.started, self.start_step = time.perf_counter(), self.model.step
+        self.start_waited = self.clock.waited_seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.tracing:  # the first step includes building the graph: no speed to report
+            self.tracing = False
+            self._start_clock()
+            return
+        done = self.model.step
+        seconds = time.perf_counter() - self.started
+        rate = (done - self.start_step) * self.batch_size / seconds
+        self.progress.update(self.task, completed=done, speed=f"{rate:.1f} images/s")
+
+    def on_epoch_end(self, epoch, logs=None):
+        step, seconds = self.model.step, time.perf_counter() - self.started
+        images = (step - self.start_step) * self.batch_size
+        losses = {name: float((logs or {})[name]) for name in self.model.loss_names}
+        report = {
+            "step": step,
+            "images": step * self.batch_size,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 2),
+            "waiting_share": round((self.clock.waited_seconds - self.start_waited) / seconds, 4),
+            **losses,
+            **self.extra,
+        }
+        self.extra = {}
+        self.run.append_metrics(report)
+        text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self.progress.update(self.task, losses=text[:60])
+        log.info(
+            "step %d: %s (%.1f images/s, waiting for data %.1f %%)",
+            step,
+            text,
+            report["images_per_second"],
+            100 * report["waiting_share"],
+        )
+        if report["waiting_share"] > 0.1 and seconds > 10:
+            log.warning(
+                "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
+                "or shrink the pictures beforehand",
+                step,
+                100 * report["waiting_share"],
+            )
+        if self.writer is not None:
+            with self.writer.as_default(step=step):
+                for name, value in report.items():
+                    if name != "step":
+                        tf.summary.scalar(name, value)
+            self.writer.flush()
+
+    def picture(self, step: int, name: str, pixels: Pixels) -> None:
+        """Shows a picture in TensorBoard."""
+        if self.writer is not None:
+            with self.writer.as_default(step=step):
+                tf.summary.image(name, pixels[None])
