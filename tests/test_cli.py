@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i import config as configs
 from tfi2i.cli import main
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.official import weights
 from tfi2i.runs.run import Run
@@ -101,7 +102,8 @@ def test_help_answers_within_half_a_second_without_tensorflow():
 
 def test_importing_the_light_modules_does_not_load_tensorflow():
     done = python(
-        "import sys, tfi2i, tfi2i.cli, tfi2i.config, tfi2i.runs.run, tfi2i.settings\n"
+        "import sys, tfi2i, tfi2i.cli, tfi2i.runs.run\n"
+        "import tfi2i.config.config, tfi2i.config.signatures\n"
         "from tfi2i.verbs import evaluation, training, translation\n"
         "assert tfi2i.InputError and tfi2i.Config and tfi2i.Run\n"
         "print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
@@ -267,7 +269,7 @@ def test_train_needs_a_configuration_or_a_run(capsys, tmp_path):
 def begun(tmp_path: Path, *overrides: str, checkpoint: bool = True) -> Run:
     """A smoke run that was stopped at step 2 of 4."""
     config = configs.load("nice_gan/scenes", overrides).smoke()
-    system = configs.build_system(config)
+    system = building.build_system(config)
     run = Run.create(tmp_path, "NICEGAN", "scenes", config.resolved().as_dict(), {})
     system.step_counter.assign(2)
     if checkpoint:
@@ -303,7 +305,7 @@ def test_resume_without_a_checkpoint_begins_again_with_the_same_weights(tmp_path
     run = begun(tmp_path, checkpoint=False)
     assert main(["train", "--resume", str(run.path)]) == 0
     [(system, *_)] = fitted
-    first = configs.build_system(configs.load(run.config_path))
+    first = building.build_system(configs.load(run.config_path))
     assert system.step == 0
     for a, b in zip(system.gen_ab.get_weights(), first.gen_ab.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tfi2i import config as configs
 from tfi2i import yaml_text
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
 
@@ -86,7 +87,7 @@ def test_the_smoke_version_is_valid_small_and_of_the_same_kind(name):
 @pytest.mark.parametrize("name", ["nice_gan/scenes", "nice_gan/official"])
 def test_the_smoke_version_can_be_built(name):
     smoke = configs.load(name).smoke()
-    assert configs.build_system(smoke).total_steps == smoke.compile["total_steps"]
+    assert building.build_system(smoke).total_steps == smoke.compile["total_steps"]
 
 
 def test_a_schedule_keeps_its_shape_in_the_smoke_version():
@@ -301,17 +302,17 @@ def test_values_that_the_constructor_refuses_name_file_and_section(tmp_path):
     path = written(tmp_path, configs.dump(configs.load("nice_gan/scenes").smoke()))
     config = configs.load(path, ["model.image_size=50"])
     with pytest.raises(InputError, match=r"my\.yaml: section `model`: .*50"):
-        configs.build_system(config)
+        building.build_system(config)
     config = configs.load(path, ["compile.decay_start=5000"])
     with pytest.raises(InputError, match=r"my\.yaml: section `compile`: .*5000"):
-        configs.build_system(config)
+        building.build_system(config)
 
 
 def test_a_configuration_without_data_can_be_read_but_not_trained():
     config = configs.load({"system": "NICEGAN"})
     assert "data" not in config.resolved().as_dict()
     with pytest.raises(InputError, match="has no section `data`; add --set data.source"):
-        configs.build_data(config)
+        building.build_data(config)
 
 
 # building
@@ -319,22 +320,22 @@ def test_a_configuration_without_data_can_be_read_but_not_trained():
 
 def test_the_seed_decides_the_first_weights():
     config = configs.load("nice_gan/scenes").smoke()
-    first, same = configs.build_system(config), configs.build_system(config)
-    other = configs.build_system(configs.load(config.as_dict(), ["fit.seed=1"]))
+    first, same = building.build_system(config), building.build_system(config)
+    other = building.build_system(configs.load(config.as_dict(), ["fit.seed=1"]))
     kernels = [system.gen_ab.trainable_variables[0].numpy() for system in (first, same, other)]
     assert (kernels[0] == kernels[1]).all() and (kernels[0] != kernels[2]).any()
 
 
 def test_recompiling_keeps_the_state_of_optimizers_and_averages():
     config = configs.load("nice_gan/scenes", ["compile.ema_decay=0.9"]).smoke()
-    system = configs.build_system(config)
+    system = building.build_system(config)
     optimizer = system.optimizers["generator"]
     for variable in optimizer.variables:
         variable.assign(variable + 3)
     system.averages["gen_ab"].set_weights([w + 3 for w in system.averages["gen_ab"].get_weights()])
     before = [variable.numpy() for variable in optimizer.variables]
     average = system.averages["gen_ab"].get_weights()
-    configs.recompile(system, configs.load(config.as_dict(), ["compile.total_steps=50"]))
+    building.recompile(system, configs.load(config.as_dict(), ["compile.total_steps=50"]))
     assert system.total_steps == 50
     after = [variable.numpy() for variable in system.optimizers["generator"].variables]
     assert all((a == b).all() for a, b in zip(before, after, strict=True))

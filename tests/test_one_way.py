@@ -11,9 +11,10 @@ from rich.progress import Progress
 from tfi2i_export import sidecar
 from tfi2i_export.bench import plain_export
 
-from tfi2i import config as configs
 from tfi2i import models
 from tfi2i.cli import main
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.data.sources import scene_drawing as scenes
 from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.errors import InputError
@@ -190,7 +191,7 @@ def test_a_configuration_swaps_and_its_run_says_so(tmp_path):
     settings = ["data.source=folders", f"data.root={tmp_path / 'day2night'}"]
     for swap in (False, True):
         config = configs.load({"system": "OneWay"}, [*settings, f"data.swap={str(swap).lower()}"])
-        data = configs.build_data(config)
+        data = building.build_data(config)
         assert data.train["a"].read(0).mean() == (200 if swap else 0)
         assert data.name == config.data_name == "day2night" + ("-swapped" if swap else "")
 
@@ -198,4 +199,4 @@ def test_a_configuration_swaps_and_its_run_says_so(tmp_path):
 def test_a_run_from_before_there_was_swapping_is_read():
     config = configs.load({"system": "OneWay", "data": {"source": "scenes"}})
     assert config.resolved().data["swap"] is False
-    assert configs.build_data(config).name == "scenes"
+    assert building.build_data(config).name == "scenes"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import tfi2i
-from tfi2i import config as configs
 from tfi2i.cli import main
+from tfi2i.config import config as configs
 
 CHECKOUT = Path(__file__).parent.parent
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")

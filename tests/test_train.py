@@ -17,7 +17,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfi2i import config as configs
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
@@ -43,7 +44,7 @@ def tiny(*overrides):
 
 def start(parent, config):
     """A run, its system and its data, as the command line makes them."""
-    system, data = configs.build_system(config), configs.build_data(config)
+    system, data = building.build_system(config), building.build_data(config)
     run = Run.create(parent, config.system, config.data_name, config.resolved().as_dict(), {})
     return system, data, run
 
@@ -71,7 +72,7 @@ def test_a_run_reports_every_loss_and_the_waiting_and_the_error(trained):
 
 def test_the_validation_figures_are_those_of_the_saved_translators(trained):
     system, run = trained
-    data = configs.build_data(tiny())
+    data = building.build_data(tiny())
     real = {
         key: next(data.pictures("validation", key, system.image_size, limit=3))[0] for key in "ab"
     }
@@ -128,7 +129,7 @@ def events_of(path):
 def test_a_finished_run_says_how_to_go_on(trained):
     system, run = trained
     with pytest.raises(InputError, match=r"step 5 already; raise compile.total_steps \(now 5\)"):
-        train.fit(system, configs.build_data(tiny()), run, {})
+        train.fit(system, building.build_data(tiny()), run, {})
 
 
 def test_steps_that_do_not_fit_are_refused(trained):
@@ -227,7 +228,7 @@ def test_the_advised_weights_are_those_of_systems():
 @pytest.fixture(scope="module")
 def mixtures():
     """Reports of translators a -> b that keep a share of the input, by that share; the KID of 1."""
-    data = configs.build_data(configs.load("nice_gan/scenes", []))
+    data = building.build_data(configs.load("nice_gan/scenes", []))
     pixels = {key: data.gathered("validation", key, 48, limit=24)[0] for key in "ab"}
     features = backbones.load().features
     real = {key: features(rows) for key, rows in pixels.items()}

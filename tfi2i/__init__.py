@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfi2i import data as data
     from tfi2i import evaluate as evaluate
-    from tfi2i.config import Config as Config
+    from tfi2i.config.config import Config as Config
     from tfi2i.errors import InputError as InputError
     from tfi2i.models import CUT as CUT
     from tfi2i.models import NICEGAN as NICEGAN
@@ -28,7 +28,7 @@ except metadata.PackageNotFoundError:  # a checkout on the path, not installed
 
 # Public name -> (module, attribute); an empty attribute means the module itself.
 _PUBLIC = {
-    "Config": ("tfi2i.config", "Config"),
+    "Config": ("tfi2i.config.config", "Config"),
     "InputError": ("tfi2i.errors", "InputError"),
     "Run": ("tfi2i.runs.run", "Run"),
     "data": ("tfi2i.data", ""),

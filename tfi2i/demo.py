@@ -11,7 +11,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from tfi2i import config as configs
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
@@ -57,7 +58,7 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
     )
     if smoke:
         config = config.smoke()
-    system, data = configs.build_system(config), configs.build_data(config)
+    system, data = building.build_system(config), building.build_data(config)
     record = environment.describe() | {"data": data.description()}
     made = Run.create(out, config.system, "demo", config.resolved().as_dict(), record)
     console.print(

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 from squares import Squares
 
-from tfi2i import config as configs
 from tfi2i.arguments import parser
 from tfi2i.cli import main
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, evaluation
 from tfi2i.runs.run import Run
@@ -20,7 +21,7 @@ SMALL = ["data.train_size=6", "data.test_size=4", "fit.show=false", "fit.tensorb
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     config = configs.load("nice_gan/scenes", []).smoke(SMALL)
-    system, data = configs.build_system(config), configs.build_data(config)
+    system, data = building.build_system(config), building.build_data(config)
     made = Run.create(
         tmp_path_factory.mktemp("runs"), config.system, "scenes", config.resolved().as_dict(), {}
     )
@@ -77,7 +78,7 @@ def test_the_same_evaluation_gives_the_same_figures(quick, run):
 
 def test_the_identity_has_the_error_of_the_pictures_themselves(quick, run):
     found = evaluated(run)
-    data = configs.build_data(configs.load(run.config_path))
+    data = building.build_data(configs.load(run.config_path))
     side = found["protocol"]["image_size"]
     real, truth = (data.test_pixels(key, side)[0] for key in "ab")
     error = abs(real.astype(float) - truth).mean() / 255
@@ -135,11 +136,11 @@ def test_a_run_without_pictures_says_how_to_name_some(run, tmp_path, capsys):
 def test_a_run_without_a_checkpoint_says_so(run, tmp_path):
     made = Run.create(tmp_path, "NICEGAN", "x", run.config, {})
     with pytest.raises(InputError, match="has no checkpoint"):
-        evaluation.evaluate(made, configs.build_data(configs.load(made.config_path)))
+        evaluation.evaluate(made, building.build_data(configs.load(made.config_path)))
 
 
 def test_a_study_of_a_run_and_a_folder_is_made_and_counted(run, tmp_path, capsys):
-    data = configs.build_data(configs.load(run.config_path))
+    data = building.build_data(configs.load(run.config_path))
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for name, pixels in zip(data.test["a"].names, data.test_pixels("b", 64)[0], strict=True):

@@ -23,7 +23,8 @@ from tfi2i_export.exporting import export
 from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened, quiet
 from tfi2i_export.quantization import FORMATS
 
-from tfi2i import config as configs
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.files import to_json, write_text
 from tfi2i.runs.run import Run
@@ -52,7 +53,7 @@ def choices() -> list[Choice]:
 def trained(folder: Path) -> tuple[Run, UnpairedData]:
     """A run of a few steps; the same weights each time."""
     config = configs.load("nice_gan/scenes", []).smoke(SMALL)
-    system, data = configs.build_system(config), configs.build_data(config)
+    system, data = building.build_system(config), building.build_data(config)
     run = Run.create(folder, config.system, "scenes", config.resolved().as_dict(), {})
     with run.lock(), run.logged():
         fit(system, data, run, config.batches, **config.fit)

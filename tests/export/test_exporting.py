@@ -11,8 +11,9 @@ from tfi2i_export.exporting import Choice, export
 from tfi2i_export.interpreter import TFLiteTranslator
 from tfi2i_export.metadata import read_metadata
 
-from tfi2i import config as configs
 from tfi2i.cli import main
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.pictures.pixels import run_over
@@ -26,7 +27,7 @@ FEW = ["data.train_size=4", "data.test_size=4"]
 def run(tmp_path_factory):
     """A run whose system is not trained, with weights that are not the first ones either."""
     config = configs.load("nice_gan/scenes", []).smoke(FEW)
-    system = configs.build_system(config)
+    system = building.build_system(config)
     random = np.random.default_rng(0)
     for name in system.inference_networks:
         for variable in system.inference_network(name).trainable_variables:
@@ -42,7 +43,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(run):
-    return configs.build_data(configs.load(run.config_path))
+    return building.build_data(configs.load(run.config_path))
 
 
 def exported(run, data, folder, accept=True, **choice):

@@ -16,8 +16,9 @@ from tfi2i_export.graph import called
 from tfi2i_export.interpreter import TFLiteTranslator
 from tfi2i_export.metadata import read_metadata
 
-from tfi2i import config as configs
 from tfi2i.cli import main
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
 
@@ -38,7 +39,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(run):
-    return configs.build_data(configs.load(run.config_path))
+    return building.build_data(configs.load(run.config_path))
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tfi2i import config as configs
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
@@ -79,7 +80,7 @@ def size(path: Path) -> dict[str, Any]:
     config = configs.load(path)
     # Averages would stand in the translators' place, and they are not trained.
     plain = dataclasses.replace(config, compile=config.compile | {"ema_decay": None})
-    system, data = configs.build_system(plain), configs.build_data(config)
+    system, data = building.build_system(plain), building.build_data(config)
     translators = [system.translator(direction) for direction in system.directions]
     groups = system.optimizer_variables().values()
     return {
@@ -120,13 +121,13 @@ def cost(path: Path) -> dict[str, Any]:
         tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"remapping": False})
     batches = iter(
-        configs.build_data(config).batches(
+        building.build_data(config).batches(
             image_size=full.model["image_size"], seed=full.fit["seed"], **config.batches
         )
     )
     next(batches)
     before = _memory_mb(peak=False)
-    step = tf.function(configs.build_system(config).train_step, autograph=False)
+    step = tf.function(building.build_system(config).train_step, autograph=False)
     for _ in range(WARM_UP):
         step(next(batches))
     took: list[float] = []
@@ -166,10 +167,10 @@ def training(path: Path) -> dict[str, Any]:
 
     run = Run(path)
     config = configs.load(run.config_path)
-    full, data = config.resolved(), configs.build_data(config)
+    full, data = config.resolved(), building.build_data(config)
     with run.lock(), run.logged():
         began = run.checkpoint_path().is_file()
-        system = run.load_system() if began else configs.build_system(config)
+        system = run.load_system() if began else building.build_system(config)
         if system.step < system.total_steps:
             fit(system, data, run, config.batches, **config.fit)
     aspect = full.batches["aspect"]

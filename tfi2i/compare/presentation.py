@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
-from tfi2i import config as configs
 from tfi2i.compare.measuring import COMMON_SIDE
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over
@@ -162,7 +163,7 @@ def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
 def _test_pictures(values: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
     """The first test pixels (N, S, S, 3) of a, and of b where they belong together."""
     config = configs.load(values)
-    data, aspect = configs.build_data(config), values["batches"]["aspect"]
+    data, aspect = building.build_data(config), values["batches"]["aspect"]
     side = values["model"]["image_size"]
     return {
         key: data.test_pixels(key, side, aspect=aspect, limit=COLUMNS)[0]

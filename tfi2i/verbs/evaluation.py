@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i import config as configs
+from tfi2i.config import building
+from tfi2i.config import config as configs
 from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths, read_picture
@@ -63,7 +64,7 @@ def pictures_of(run: Run, overrides: list[str]) -> tuple[Any, str]:
             f"{run.path}: was not trained here and knows no pictures; name some with "
             "--set data.source=folders --set data.root=FOLDER (see `tfi2i list`)."
         )
-    return configs.build_data(config), config.resolved().batches["aspect"]
+    return building.build_data(config), config.resolved().batches["aspect"]
 
 
 def study_verb(arguments: argparse.Namespace) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfi2i import config as configs
-from tfi2i.config import Config
+from tfi2i.config import building
+from tfi2i.config import config as configs
+from tfi2i.config.config import Config
+from tfi2i.config.signatures import Setting, closest, shown, wanted
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run, planned_name
-from tfi2i.settings import Setting, closest, shown, wanted
 
 log = logging.getLogger("tfi2i")
 
@@ -125,13 +126,13 @@ def train_verb(arguments: argparse.Namespace) -> int:
     config = configs.load(arguments.config, arguments.overrides)
     if arguments.smoke:
         config = config.smoke(arguments.overrides)
-    system = configs.build_system(config)
+    system = building.build_system(config)
     if arguments.dry_run:
         _print_plan(config, system, arguments.runs)
         return 0
     from tfi2i.runs import environment
 
-    data = configs.build_data(config)
+    data = building.build_data(config)
     # What batches refuse, and pictures that cannot be read, show before there is a run.
     data.batches(image_size=system.image_size, **config.batches)
     record = environment.describe() | {"data": data.description()}
@@ -179,7 +180,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
 def _go_on(run: Run, begun: Config, config: Config) -> int:
     # A run that was killed before its first checkpoint begins again, with the same first weights.
     began = run.checkpoint_path().is_file()
-    system = run.load_system() if began else configs.build_system(config)
+    system = run.load_system() if began else building.build_system(config)
     total = config.resolved().compile["total_steps"]
     if system.step >= total:
         raise InputError(
@@ -187,8 +188,8 @@ def _go_on(run: Run, begun: Config, config: Config) -> int:
             f" to go on, add --set compile.total_steps={2 * total}."
         )
     if total != system.total_steps:
-        configs.recompile(system, config)
-    data = configs.build_data(config)
+        building.recompile(system, config)
+    data = building.build_data(config)
     recorded = run.environment.get("data")
     if recorded and recorded != data.description():
         log.warning("The pictures are not those that the run began with; it goes on with these.")
@@ -219,7 +220,7 @@ def check_data_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i check-data CONFIG_OR_FOLDER`."""
     from tfi2i.data.check import check
 
-    report = check(configs.build_data(_data_config(arguments.source, arguments.overrides)))
+    report = check(building.build_data(_data_config(arguments.source, arguments.overrides)))
     print(report.text())
     return 1 if report.problems else 0
 

@@ -1,0 +1,1 @@
+"""Configurations: arguments of public callables, from YAML, checked against their signatures."""
