@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfi2i.benchmark import comparison
+from tfi2i.benchmark.comparison import compare, for_steps
+from tfi2i.benchmark.macs import translation_macs
+from tfi2i.benchmark.measuring import in_own_process
 from tfi2i.cli import main
-from tfi2i.compare import comparison
-from tfi2i.compare.comparison import compare, for_steps
-from tfi2i.compare.macs import translation_macs
-from tfi2i.compare.measuring import in_own_process
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.models import ALL, ugatit

@@ -9,8 +9,8 @@ from rich.console import Console
 
 def compare_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i compare CONFIG…`."""
-    from tfi2i.compare.comparison import compare
-    from tfi2i.compare.presentation import tables
+    from tfi2i.benchmark.comparison import compare
+    from tfi2i.benchmark.presentation import tables
 
     try:
         comparison = compare(

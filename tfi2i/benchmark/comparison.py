@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tfi2i import yaml_text
-from tfi2i.compare.measuring import in_own_process
-from tfi2i.compare.presentation import markdown, picture
+from tfi2i.benchmark.measuring import in_own_process
+from tfi2i.benchmark.presentation import markdown, picture
 from tfi2i.config import config as configs
 from tfi2i.config.config import Config
 from tfi2i.errors import InputError

@@ -1,6 +1,6 @@
 """What is measured of a system, in a process of its own: nothing of another system is in memory.
 
-`python -m tfi2i.compare.measuring TASK PATH` is that process. It prints what it found as JSON, or
+`python -m tfi2i.benchmark.measuring TASK PATH` is that process. It prints what it found as JSON, or
 `{"error": sentence}`.
 """
 
@@ -74,7 +74,7 @@ def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None
 
 def size(path: Path) -> dict[str, Any]:
     """Parameters, multiplications and data of a configuration's system."""
-    from tfi2i.compare.macs import translation_macs
+    from tfi2i.benchmark.macs import translation_macs
     from tfi2i.runs import environment
 
     config = configs.load(path)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
-from tfi2i.compare.measuring import COMMON_SIDE
+from tfi2i.benchmark.measuring import COMMON_SIDE
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.files import to_json

@@ -1,0 +1,1 @@
+"""Systems side by side: what they cost and what they reach in equal time."""
