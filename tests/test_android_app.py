@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
 ROOT = Path(__file__).parent.parent / "android_demo"
 MAIN = ROOT / "app" / "src" / "main"

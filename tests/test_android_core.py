@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
-from tfi2i_export import sidecar, tflite_pictures
+from tfi2i_export import sidecar
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor
+from tfi2i_export.tflite import pictures as tflite_pictures
 
 from tfi2i.files import write_text
 from tfi2i.pictures.tiles import tile_starts, tile_weights

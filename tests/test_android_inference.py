@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.quantization import FORMATS
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.quantization import FORMATS
 
 from tests.export import android_models, small_files
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 from rich.progress import Progress
 from tfi2i_export import sidecar
-from tfi2i_export.bench import plain_export
+from tfi2i_export.tflite.bench import plain_export
 
 from tfi2i import models
 from tfi2i.cli import main

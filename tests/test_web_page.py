@@ -51,9 +51,9 @@ def write_models(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).with_name("export"))
         import small_files as files
-    from tfi2i_export.conversion import convert, convolutions
-    from tfi2i_export.fold import fold
-    from tfi2i_export.quantization import quantize
+    from tfi2i_export.graph.fold import fold
+    from tfi2i_export.tflite.conversion import convert, convolutions
+    from tfi2i_export.tflite.quantization import quantize
 
     folded = fold(files.network(), side=64)
     plain = convert(folded)
@@ -241,7 +241,7 @@ def assert_same(made, expected):
 
 @pytest.mark.parametrize("fit", ["whole", "crop", "tiles"])
 def test_int8_at_the_size_of_the_model_is_python_s(visit, site, fit):
-    from tfi2i_export.interpreter import TFLiteTranslator
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
     pixels = noise(64, 64)
     expected = TFLiteTranslator(file_of(site, "int8"))(pixels[None])[0]
@@ -251,7 +251,7 @@ def test_int8_at_the_size_of_the_model_is_python_s(visit, site, fit):
 
 @pytest.mark.parametrize("direction", ["a to b", "b to a"])
 def test_float_at_the_size_of_the_model_is_python_s(visit, site, direction):
-    from tfi2i_export.interpreter import TFLiteTranslator
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
     pixels = noise(64, 64)
     expected = TFLiteTranslator(file_of(site, "float"))(pixels[None])[0]
@@ -265,7 +265,7 @@ def test_float_at_the_size_of_the_model_is_python_s(visit, site, direction):
     + [("sizes", 30, 20), ("sizes", 60, 40), ("sizes", 65, 97)],
 )
 def test_tiles_and_padding_of_any_size_are_python_s(visit, site, run, height, width):
-    from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+    from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
     pixels = noise(height, width)
     expected = TFLitePictureTranslator(file_of(site, run))(pixels)
@@ -289,7 +289,7 @@ def scaled(pixels, height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(100, 90), (11, 40), (64, 200)])
 def test_whole_photos_are_scaled_undistorted_and_back(visit, site, height, width):
-    from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+    from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
     pixels = noise(height, width)
     scale = min(32 / height, 48 / width)
@@ -299,7 +299,7 @@ def test_whole_photos_are_scaled_undistorted_and_back(visit, site, height, width
 
 
 def test_a_crop_translates_the_middle_and_leaves_the_rest(visit, site):
-    from tfi2i_export.interpreter import TFLiteTranslator
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
     pixels = noise(64, 200)
     middle = slice(52, 148)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tfi2i_export.sidecar import verify
-from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.pictures.files import write_picture

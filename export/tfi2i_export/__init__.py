@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfi2i_export.choice import Choice as Choice
     from tfi2i_export.exporting import export as export
-    from tfi2i_export.interpreter import TFLiteTranslator as TFLiteTranslator
-    from tfi2i_export.serving_client import ServerTranslator as ServerTranslator
+    from tfi2i_export.serving.client import ServerTranslator as ServerTranslator
     from tfi2i_export.sidecar import Sidecar as Sidecar
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator as TFLiteTranslator
 
 _PUBLIC = {
     "Choice": "choice",

@@ -8,9 +8,9 @@ from typing import Literal
 
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Which
-from tfi2i_export.conversion import Io
-from tfi2i_export.interpreter import STRIDE
-from tfi2i_export.quantization import FORCED, FORMATS
+from tfi2i_export.tflite.conversion import Io
+from tfi2i_export.tflite.interpreter import STRIDE
+from tfi2i_export.tflite.quantization import FORCED, FORMATS
 
 Direction = Literal["a2b", "b2a"]
 

@@ -27,17 +27,17 @@ from tfi2i.runs.run import Run
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.choice import STATIC, Choice, check
-from tfi2i_export.conversion import convert, convolutions
-from tfi2i_export.equalise import equalise
-from tfi2i_export.extra_inputs import Array, drawn, read_all, row, shapes_of
-from tfi2i_export.fold import fold, in_float32, parity_db
-from tfi2i_export.graph import called
-from tfi2i_export.interpreter import STRIDE, TFLiteTranslator
-from tfi2i_export.metadata import with_metadata
-from tfi2i_export.quantization import auto, quantize
-from tfi2i_export.saved_model import SavedTranslator, save
+from tfi2i_export.graph.equalise import equalise
+from tfi2i_export.graph.fold import fold, in_float32, parity_db
+from tfi2i_export.graph.keras_graph import called
+from tfi2i_export.inputs import Array, drawn, read_all, row, shapes_of
+from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_saved_model
+from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.interpreter import STRIDE, TFLiteTranslator
+from tfi2i_export.tflite.metadata import with_metadata
+from tfi2i_export.tflite.quantization import auto, quantize
 
 log = logging.getLogger("tfi2i")
 

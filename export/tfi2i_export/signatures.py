@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from tfi2i_export.conversion import Tensors, TensorType, inspect
-from tfi2i_export.encoded_pictures import KINDS, LARGEST
-from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT
-from tfi2i_export.saved_model import FILES, TENSOR
+from tfi2i_export.saved_model.picture_files import KINDS, LARGEST
+from tfi2i_export.saved_model.writing import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
+from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect
+from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 
 def of_file(model: bytes, domains: Mapping[str, str]) -> tuple[Signature, ...]:

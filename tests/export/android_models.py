@@ -18,10 +18,10 @@ import ai_edge_litert  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 from tfi2i_export.choice import Choice
-from tfi2i_export.conversion import Io
 from tfi2i_export.exporting import export
-from tfi2i_export.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened, quiet
-from tfi2i_export.quantization import FORMATS
+from tfi2i_export.tflite.conversion import Io
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.tflite.quantization import FORMATS
 
 from tfi2i.config import building
 from tfi2i.config import config as configs

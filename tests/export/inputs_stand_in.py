@@ -7,7 +7,7 @@ StarGAN does.
 import keras
 import numpy as np
 from keras import layers, ops
-from tfi2i_export.extra_inputs import drawn
+from tfi2i_export.inputs import drawn
 
 from tfi2i.layers.convolution import ReflectionPad2D
 from tfi2i.layers.normalization import AdaLIN, InstanceNormalization

@@ -1,7 +1,7 @@
 """A stand-in for TensorFlow Serving, for tests alone; it listens on 127.0.0.1.
 
 It speaks the server's gRPC protocol, through the official stubs, and its REST protocol. Models run
-in the C++ session that the server loads them into (`tfi2i_export.cpp_session`); folders, labels,
+in the C++ session that the server loads them into (`server_session`); folders, labels,
 warm-up, rules and error codes are those of the server's source. It is not the server: it has no
 batching, monitoring, TLS, gzip, request time limit, Classify, Regress or MultiInference, it does
 not try again to load what failed, nor tell of versions that are being loaded or were unloaded;
@@ -43,9 +43,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
-from tfi2i_export.cpp_session import Session, SessionError
-from tfi2i_export.model_server import Running
-from tfi2i_export.saved_model_files import signatures, versions
+from tfi2i_export.saved_model.files import signatures, versions
+from tfi2i_export.saved_model.server_session import Session, SessionError
+from tfi2i_export.serving.server import Running
 
 from tfi2i.errors import InputError
 

@@ -3,9 +3,9 @@
 import functools
 
 import keras
-from tfi2i_export.conversion import convert
-from tfi2i_export.fold import fold
+from tfi2i_export.graph.fold import fold
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor, fingerprint, write
+from tfi2i_export.tflite.conversion import convert
 
 from tfi2i.layers.convolution import PixelShuffle, ReflectionPad2D
 from tfi2i.layers.normalization import LIN

@@ -10,10 +10,10 @@ from small_files import free_file, network, point_file, written
 
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install 'tfi2i[beam]'")
 
-from tfi2i_export import beam_pipeline
-from tfi2i_export.beam import main
-from tfi2i_export.beam_pipeline import PictureHandler, planned
-from tfi2i_export.saved_model import save
+from tfi2i_export.saved_model.writing import save
+from tfi2i_export.serving import beam_pipeline
+from tfi2i_export.serving.beam import main
+from tfi2i_export.serving.beam_pipeline import PictureHandler, planned
 
 from tfi2i.cli import main as tfi2i
 from tfi2i.errors import InputError

@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 from small_files import file_of_two_sizes, free_file, network, point_file, written
-from tfi2i_export import bench as bench_module
-from tfi2i_export import comparison
-from tfi2i_export.bench import PLAIN, Latency, Result, bench, plain_export, run_of, tflite_files
-from tfi2i_export.conversion import convert, inspect
-from tfi2i_export.fold import fold
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.peak_memory import peak_memory_mb
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.tflite import bench as bench_module
+from tfi2i_export.tflite import bench_report as comparison
+from tfi2i_export.tflite.bench import (
+    PLAIN,
+    Latency,
+    Result,
+    bench,
+    plain_export,
+    run_of,
+    tflite_files,
+)
+from tfi2i_export.tflite.conversion import convert
+from tfi2i_export.tflite.inspection import inspect
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.peak_memory import peak_memory_mb
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError

@@ -5,17 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from tfi2i_export.conversion import (
-    SIGNATURE,
-    convert,
-    convolutions,
-    inspect,
-    operations,
-    require_plain,
-    with_pixels,
-)
-from tfi2i_export.fold import fold
-from tfi2i_export.interpreter import LARGEST, TFLiteTranslator, quiet
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.tflite.conversion import SIGNATURE, convert, convolutions, with_pixels
+from tfi2i_export.tflite.inspection import inspect, operations, require_plain
+from tfi2i_export.tflite.interpreter import LARGEST, TFLiteTranslator, quiet
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN

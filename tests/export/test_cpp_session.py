@@ -7,8 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfi2i_export import cpp_runtime
-from tfi2i_export.cpp_session import Request, Session, SessionError, answers_in_fresh_process
+from tfi2i_export.saved_model import cpp_runtime
+from tfi2i_export.saved_model.server_session import (
+    Request,
+    Session,
+    SessionError,
+    answers_in_fresh_process,
+)
 
 from tfi2i.errors import InputError
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfi2i_export import encoded_pictures
-from tfi2i_export.encoded_pictures import GIF_BLOCKS, at_own_size, decoded, encoded
+from tfi2i_export.saved_model import picture_files as encoded_pictures
+from tfi2i_export.saved_model.picture_files import GIF_BLOCKS, at_own_size, decoded, encoded
 
 HEIGHT, WIDTH = 37, 53
 

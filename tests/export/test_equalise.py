@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
-from tfi2i_export.equalise import equalise
-from tfi2i_export.fold import fold, parity_db
+from tfi2i_export.graph.equalise import equalise
+from tfi2i_export.graph.fold import fold, parity_db
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN

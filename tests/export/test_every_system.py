@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfi2i_export.conversion import convert, convolutions, inspect
-from tfi2i_export.equalise import equalise
 from tfi2i_export.exporting import EXACT_DB, EXACT_LEVELS
-from tfi2i_export.fold import fold, parity_db
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.quantization import quantize
+from tfi2i_export.graph.equalise import equalise
+from tfi2i_export.graph.fold import fold, parity_db
+from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.inspection import inspect
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.quantization import quantize
 
 from tfi2i.models import ALL
 from tfi2i.models.cyclegan import CycleGAN

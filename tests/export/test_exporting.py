@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 from tfi2i_export import agreement, sidecar
 from tfi2i_export.exporting import Choice, export
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.metadata import read_metadata
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.metadata import read_metadata
 
 from tfi2i.cli import main
 from tfi2i.config import building

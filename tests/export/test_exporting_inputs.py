@@ -9,12 +9,12 @@ import tensorflow as tf
 from inputs_stand_in import LABEL, SHAPES, SIDE, StandIn, values
 from PIL import Image
 from tfi2i_export import sidecar
-from tfi2i_export.conversion import inspect
 from tfi2i_export.exporting import Choice, export
-from tfi2i_export.extra_inputs import row
-from tfi2i_export.graph import called
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.metadata import read_metadata
+from tfi2i_export.graph.keras_graph import called
+from tfi2i_export.inputs import row
+from tfi2i_export.tflite.inspection import inspect
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.metadata import read_metadata
 
 from tfi2i.cli import main
 from tfi2i.config import building

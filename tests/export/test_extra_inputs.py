@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from inputs_stand_in import SHAPES, SIDE, StandIn, images, stand_in, values
 from keras import layers, ops
-from tfi2i_export.conversion import convert, convolutions, inspect
-from tfi2i_export.equalise import equalise
-from tfi2i_export.extra_inputs import LARGEST, drawn, files_by_name, fitted, read, shapes_of
-from tfi2i_export.fold import fold, parity_db
-from tfi2i_export.graph import called
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.quantization import quantize
-from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+from tfi2i_export.graph.equalise import equalise
+from tfi2i_export.graph.fold import fold, parity_db
+from tfi2i_export.graph.keras_graph import called
+from tfi2i_export.inputs import LARGEST, drawn, files_by_name, fitted, read, shapes_of
+from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.inspection import inspect
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.pictures import TFLitePictureTranslator
+from tfi2i_export.tflite.quantization import quantize
 
 from tfi2i.errors import InputError
 from tfi2i.models.model import ImageTranslator

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
-from tfi2i_export.fold import FoldError, fold, in_float32, parity_db
-from tfi2i_export.rules import CONCATENATED, rules
+from tfi2i_export.graph.fold import FoldError, fold, in_float32, parity_db
+from tfi2i_export.graph.rules.layers import CONCATENATED, rules
 
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import (

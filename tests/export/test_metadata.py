@@ -12,8 +12,8 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter
 from test_sidecar import picture, sidecar
-from tfi2i_export.metadata import CUSTOM_NAME, read_metadata, with_metadata
 from tfi2i_export.sidecar import Signature
+from tfi2i_export.tflite.metadata import CUSTOM_NAME, read_metadata, with_metadata
 
 from tfi2i.errors import InputError
 

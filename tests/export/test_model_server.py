@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from tfi2i_export import model_server
-from tfi2i_export.model_server import IMAGE, Server, find, models_config, start, why_none
+from tfi2i_export.serving import server as model_server
+from tfi2i_export.serving.server import IMAGE, Server, find, models_config, start, why_none
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from tfi2i_export.agreement import agreement
-from tfi2i_export.conversion import convert, convolutions, inspect, operations
-from tfi2i_export.fold import fold
-from tfi2i_export.interpreter import TFLiteTranslator
-from tfi2i_export.quantization import ENOUGH, QUANTISED, arithmetic, auto, quantize
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.inspection import inspect, operations
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.quantization import ENOUGH, QUANTISED, arithmetic, auto, quantize
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN

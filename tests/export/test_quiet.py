@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from tfi2i_export.interpreter import quiet
+from tfi2i_export.tflite.interpreter import quiet
 
 
 def test_what_is_printed_inside_is_dropped_and_the_log_goes_on(capfd):

@@ -8,11 +8,11 @@ import pytest
 from keras import layers
 from PIL import Image
 from small_files import network
-from tfi2i_export import saved_model
-from tfi2i_export.cpp_session import Request, answers_in_fresh_process
-from tfi2i_export.saved_model import TENSOR, SavedTranslator, refuse_unservable, save
-from tfi2i_export.saved_model_files import signatures
-from tfi2i_export.saved_model_lint import lint
+from tfi2i_export.saved_model import writing as saved_model
+from tfi2i_export.saved_model.files import signatures
+from tfi2i_export.saved_model.lint import lint
+from tfi2i_export.saved_model.server_session import Request, answers_in_fresh_process
+from tfi2i_export.saved_model.writing import TENSOR, SavedTranslator, refuse_unservable, save
 
 from tfi2i.errors import InputError
 

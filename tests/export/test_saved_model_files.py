@@ -3,7 +3,7 @@ import os
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tfi2i_export.saved_model_files import LARGEST, read, signatures, versions
+from tfi2i_export.saved_model.files import LARGEST, read, signatures, versions
 
 from tfi2i.errors import InputError
 

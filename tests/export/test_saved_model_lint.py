@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfi2i_export import warmup
-from tfi2i_export.saved_model_files import read
-from tfi2i_export.saved_model_lint import lint
+from tfi2i_export.saved_model import warmup
+from tfi2i_export.saved_model.files import read
+from tfi2i_export.saved_model.lint import lint
 
 from tfi2i.errors import InputError
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small_files import network, point_file, point_network, written
-from tfi2i_export import saved_model_pictures, sidecar
-from tfi2i_export.saved_model_pictures import saved_picture_translator
+from tfi2i_export import sidecar
+from tfi2i_export.saved_model import pictures as saved_model_pictures
+from tfi2i_export.saved_model.pictures import saved_picture_translator
 
 from tfi2i.errors import InputError
 from tfi2i.pictures import tiles

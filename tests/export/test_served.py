@@ -29,10 +29,11 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from tfi2i_export import model_server, warmup
-from tfi2i_export.fold import fold
-from tfi2i_export.saved_model import save
-from tfi2i_export.serving_client import ServerTranslator
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.saved_model import warmup
+from tfi2i_export.saved_model.writing import save
+from tfi2i_export.serving import server as model_server
+from tfi2i_export.serving.client import ServerTranslator
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError

@@ -32,9 +32,9 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from tfi2i_export import serving_client
-from tfi2i_export.serving_client import ServerTranslator
-from tfi2i_export.serving_wire import parsed
+from tfi2i_export.serving import client as serving_client
+from tfi2i_export.serving.client import ServerTranslator
+from tfi2i_export.serving.wire import parsed
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
@@ -794,7 +794,7 @@ def test_certificates_are_verified(tmp_path, monkeypatch):
 
 
 def test_without_the_package_grpc_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "tfi2i_export.serving_grpc", raising=False)
+    monkeypatch.delitem(sys.modules, "tfi2i_export.serving.grpc", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     message = refusal(ServerTranslator, "grpc://127.0.0.1:8500/m")
     assert "pip install 'tfi2i[serving]'" in message

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf import wrappers_pb2 as wrappers
-from tfi2i_export.model_server import BATCHING, IMAGE
+from tfi2i_export.serving.server import BATCHING, IMAGE
 
 from tfi2i.arguments import parser
 

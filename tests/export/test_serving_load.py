@@ -31,8 +31,8 @@ from PIL import Image
 from serving_stand_in import running
 from small_files import point_network
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-from tfi2i_export.fold import fold
-from tfi2i_export.saved_model import save
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.saved_model.writing import save
 
 from tfi2i.pictures.tiles import PictureTranslator
 

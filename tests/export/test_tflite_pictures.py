@@ -12,8 +12,8 @@ from small_files import (
     point_network,
     written,
 )
-from tfi2i_export import tflite_pictures
-from tfi2i_export.tflite_pictures import TFLitePictureTranslator, sidecar_of
+from tfi2i_export.tflite import pictures as tflite_pictures
+from tfi2i_export.tflite.pictures import TFLitePictureTranslator, sidecar_of
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
-from tfi2i_export import warmup
+from tfi2i_export.saved_model import warmup
 
 from tfi2i.errors import InputError
 

@@ -13,7 +13,8 @@ from tfi2i.runs.run import Run
 
 def bench_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i bench ARTEFACT…`."""
-    from tfi2i_export import bench, comparison
+    from tfi2i_export.tflite import bench
+    from tfi2i_export.tflite import bench_report as comparison
 
     files = bench.tflite_files(arguments.artefacts)
     run = Run(arguments.run) if arguments.run else bench.run_of(files[0])

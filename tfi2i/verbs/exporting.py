@@ -11,7 +11,7 @@ from tfi2i.verbs.evaluation import pictures_of
 def export_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i export RUN`."""
     from tfi2i_export.exporting import Choice, export
-    from tfi2i_export.extra_inputs import files_by_name
+    from tfi2i_export.inputs import files_by_name
 
     if arguments.check:
         return _check(arguments.run)
@@ -48,8 +48,8 @@ def export_verb(arguments: argparse.Namespace) -> int:
 
 def _check(path: Path) -> int:
     """`tfi2i export PATH --check`: of one SavedModel, of all versions of it, or all of a run."""
-    from tfi2i_export.saved_model import refuse_unservable
-    from tfi2i_export.saved_model_files import versions
+    from tfi2i_export.saved_model.files import versions
+    from tfi2i_export.saved_model.writing import refuse_unservable
 
     if (path / "saved_model.pb").is_file():
         folders = [path]

@@ -10,7 +10,7 @@ from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
 
 if TYPE_CHECKING:
-    from tfi2i_export.model_server import Running, Server
+    from tfi2i_export.serving.server import Running, Server
 
 log = logging.getLogger("tfi2i")
 
@@ -22,7 +22,7 @@ CURL = """\
 
 def serve_verb(arguments: argparse.Namespace) -> int:
     """`tfi2i serve RUN_OR_FOLDER`; returns 1 when the server ends by itself."""
-    from tfi2i_export import model_server
+    from tfi2i_export.serving import server as model_server
 
     models = _models(arguments.models, arguments.direction)
     takes_files = {name: _takes_files(path) for name, path in models.items()}
@@ -47,7 +47,7 @@ def serve_verb(arguments: argparse.Namespace) -> int:
 
 def _models(path: Path, direction: str | None) -> dict[str, Path]:
     """The base_path of each model by name: of a run's exports/, a folder of models, or one."""
-    from tfi2i_export.saved_model_files import versions
+    from tfi2i_export.saved_model.files import versions
 
     is_run = (path / "config.yaml").is_file()
     if direction is not None and not is_run:
@@ -82,7 +82,7 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
 
 def _takes_files(base_path: Path) -> bool:
     """Whether the version that will be served takes picture files, or else float tensors alone."""
-    from tfi2i_export.saved_model_files import signatures, versions
+    from tfi2i_export.saved_model.files import signatures, versions
 
     signature = signatures(versions(base_path)[-1]).get("serving_default")
     return signature is not None and set(signature.inputs) == {"image_bytes"}

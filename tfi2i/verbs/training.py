@@ -99,7 +99,7 @@ def demo_verb(arguments: argparse.Namespace) -> int:
 def _int8(run: Run, data: Any, direction: Any) -> tuple[Path, Any]:
     """The int8 file of a direction, and pixels -> pixels by it."""
     from tfi2i_export.exporting import Choice, export
-    from tfi2i_export.interpreter import TFLiteTranslator
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
     # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly, and
     # the picture and the table show the difference.

@@ -35,7 +35,7 @@ def translate_verb(arguments: argparse.Namespace) -> int:
 def _by_server(arguments: argparse.Namespace) -> int:
     # Its own log, on stderr, repeats what the error says.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from tfi2i_export.serving_client import ServerTranslator
+    from tfi2i_export.serving.client import ServerTranslator
 
     if arguments.input:
         raise InputError(_NOT_A_FILE)
@@ -76,8 +76,8 @@ def _picture_translator(
             f"--direction {direction}: {path} has one direction only; leave --direction out."
         )
     if path.is_file() and path.suffix == ".tflite":
-        from tfi2i_export.extra_inputs import files_by_name, read
-        from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+        from tfi2i_export.inputs import files_by_name, read
+        from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
         files = files_by_name(inputs, "--input")
         values = {name: read(file)[0] for name, file in files.items()}

@@ -29,7 +29,7 @@ export type Progress = (done: number, total: number) => void;
  *
  * - whole: scaled until it fits into the model, and its translation scaled back.
  * - crop: so the largest part in the middle that has the model's shape; the rest stays as it is.
- * - tiles: as it is, larger photos in overlapping tiles; as tfi2i_export.tflite_pictures.
+ * - tiles: as it is, larger photos in overlapping tiles; as tfi2i_export.tflite.pictures.
  *
  * What does not fill the model is padded by reflection. Of several sizes, the smallest that holds
  * the photo is taken.

@@ -96,7 +96,7 @@ object Geometry {
 
     /**
      * A picture reflected below and to the right, as often as it takes to be of [size], as
-     * `tfi2i_export.tflite_pictures` pads.
+     * `tfi2i_export.tflite.pictures` pads.
      */
     fun padded(pixels: Pixels, size: Size): Pixels {
         require(size.height >= pixels.height && size.width >= pixels.width) {

@@ -8,7 +8,7 @@ import kotlin.math.min
 /**
  * How a picture larger than a tile is cut into tiles that overlap, and how they are blended.
  *
- * The arithmetic is that of `tfi2i.pictures.tiles` and `tfi2i_export.tflite_pictures`, to the bit.
+ * The arithmetic is that of `tfi2i.pictures.tiles` and `tfi2i_export.tflite.pictures`, to the bit.
  *
  * @property tops the first rows of the tiles; [lefts] their first columns.
  * @property down the weights of a tile's rows, by its index in [tops]; [across] those of its

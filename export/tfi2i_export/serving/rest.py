@@ -15,7 +15,7 @@ import urllib3
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfi2i_export.serving_wire import Address, Failure, Image, reading
+from tfi2i_export.serving.wire import Address, Failure, Image, reading
 
 DESCRIPTION_LIMIT = 2**24
 """Bytes that a server may tell about a model."""

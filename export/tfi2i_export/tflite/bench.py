@@ -19,10 +19,10 @@ import numpy as np
 from tfi2i.errors import InputError, first_line
 from tfi2i.runs.run import Direction, Run
 from tfi2i_export.agreement import EQUAL_DB
-from tfi2i_export.interpreter import INPUT, TFLiteTranslator, opened, quiet
-from tfi2i_export.peak_memory import peak_memory_mb
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.tflite_pictures import sidecar_of
+from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.tflite.peak_memory import peak_memory_mb
+from tfi2i_export.tflite.pictures import sidecar_of
 
 THREADS = (1, 2, 4)
 WARM_UP = 3  # runs that are not counted
@@ -124,7 +124,7 @@ def bench(
 def _measured(
     files: list[_File], counts: list[int], runs: int, progress: Progress | None
 ) -> list[Result]:
-    from tfi2i_export.conversion import inspect
+    from tfi2i_export.tflite.inspection import inspect
 
     total, done = len(files) + len(counts) * runs, 0
 
@@ -198,8 +198,8 @@ def plain_export(run: Run, direction: Direction, size: tuple[int, int]) -> bytes
     """
     import keras
 
-    from tfi2i_export.conversion import convert
-    from tfi2i_export.fold import in_float32
+    from tfi2i_export.graph.fold import in_float32
+    from tfi2i_export.tflite.conversion import convert
 
     translator = in_float32(run.translator(direction))
     image = keras.Input((*size, 3), name=INPUT)

@@ -20,8 +20,8 @@ import flatbuffers  # type: ignore[import-untyped]
 
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
-from tfi2i_export.metadata_tables import SCALARS, TABLES, UNIONS
 from tfi2i_export.sidecar import Sidecar, Tensor
+from tfi2i_export.tflite.metadata_tables import SCALARS, TABLES, UNIONS
 
 MODEL_IDENTIFIER = b"TFL3"
 METADATA_IDENTIFIER = b"M001"

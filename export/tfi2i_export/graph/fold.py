@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import ReflectionPad2D
 from tfi2i.pictures.pixels import to_pixels
-from tfi2i_export.extra_inputs import fitted, row, shapes_of
-from tfi2i_export.graph import (
+from tfi2i_export.graph.keras_graph import (
     Array,
     Rule,
     convolution,
@@ -33,7 +32,8 @@ from tfi2i_export.graph import (
     run_through,
     sources_of,
 )
-from tfi2i_export.rules import Pad, nearest_convolution, passed_on, rules
+from tfi2i_export.graph.rules.layers import Pad, nearest_convolution, passed_on, rules
+from tfi2i_export.inputs import fitted, row, shapes_of
 
 WIDEST_RETILED = 4
 """Filters up to which an output convolution leaves most of a processor's vector unit idle."""
@@ -204,7 +204,7 @@ def _folding(
                 return copied(operation, *args, name=name, **kwargs)
             raise FoldError(
                 f"{operation.name} is a layer of class {type(operation).__name__}, which has no "
-                "export rule; add one to tfi2i_export.system_rules.RULES."
+                "export rule; add one to tfi2i_export.graph.rules.systems.RULES."
             )
 
         return call

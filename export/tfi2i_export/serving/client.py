@@ -27,8 +27,8 @@ from tensorflow.core.framework import types_pb2
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import MINIMUM
-from tfi2i_export.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
-from tfi2i_export.serving_wire import Address, Failure, Image, Wire, parsed
+from tfi2i_export.serving.wire import Address, Failure, Image, Wire, parsed
+from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
 
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
@@ -202,11 +202,11 @@ class ServerTranslator:
 
 def _connected(address: Address) -> Wire:
     if address.is_rest:
-        from tfi2i_export.serving_rest import RestWire
+        from tfi2i_export.serving.rest import RestWire
 
         return RestWire(address)
     try:
-        from tfi2i_export.serving_grpc import GrpcWire
+        from tfi2i_export.serving.grpc import GrpcWire
     except ModuleNotFoundError as error:
         raise InputError(
             f"{address.url}: gRPC needs the package tensorflow-serving-api; install it with "

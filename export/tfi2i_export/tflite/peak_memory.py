@@ -1,6 +1,7 @@
 """How much memory a .tflite file needs to translate one picture, in a process of its own.
 
-`python -m tfi2i_export.peak_memory FILE HEIGHT WIDTH` is that process; it prints MB, or null.
+`python -m tfi2i_export.tflite.peak_memory FILE HEIGHT WIDTH` is that process; it prints MB, or
+null.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i_export.interpreter import INPUT
+from tfi2i_export.tflite.interpreter import INPUT
 
 SECONDS = 600  # a picture takes seconds at most
 

@@ -24,7 +24,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i_export.cpp_session import Request, Value, answers_in_fresh_process
+from tfi2i_export.saved_model.server_session import Request, Value, answers_in_fresh_process
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 MOST = 1000

@@ -4,7 +4,8 @@ A server knows nothing of Python: it loads a graph with the C++ loader and asks 
 tensors. What `tf.saved_model.load` runs may fail there, such as Python functions and XLA, which a
 server turns off. The same loader is in TensorFlow's wheel, behind its C interface.
 
-`python -m tfi2i_export.cpp_session FOLDER EXCHANGE` is the process of `answers_in_fresh_process`:
+`python -m tfi2i_export.saved_model.server_session FOLDER EXCHANGE` is the process of
+`answers_in_fresh_process`:
 without TensorFlow's Python it runs the requests in EXCHANGE, and leaves the answers there.
 """
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing, to_json, write_text
-from tfi2i_export.cpp_runtime import (
+from tfi2i_export.saved_model.cpp_runtime import (
     INVALID_ARGUMENT,
     NAMES,
     NUMBERS,
@@ -34,7 +35,7 @@ from tfi2i_export.cpp_runtime import (
     SessionError,
     Value,
 )
-from tfi2i_export.saved_model_files import signatures
+from tfi2i_export.saved_model.files import signatures
 
 DEFAULT_SIGNATURE = "serving_default"  # what a server takes a request for that names none
 

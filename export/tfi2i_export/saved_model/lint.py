@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
-from tfi2i_export import warmup
-from tfi2i_export.checkpoint_index import index, part
-from tfi2i_export.cpp_session import DEFAULT_SIGNATURE
-from tfi2i_export.saved_model_files import TAG, read, signatures
+from tfi2i_export.saved_model import warmup
+from tfi2i_export.saved_model.checkpoint_index import index, part
+from tfi2i_export.saved_model.files import TAG, read, signatures
+from tfi2i_export.saved_model.server_session import DEFAULT_SIGNATURE
 
 SMALL = 1024
 """Bytes; smaller weights may be alike by chance, and doubling them costs nothing."""

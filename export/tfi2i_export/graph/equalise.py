@@ -24,8 +24,8 @@ import numpy as np
 from keras import layers
 
 from tfi2i.errors import InputError
-from tfi2i_export.extra_inputs import fitted, require_all, shapes_of
-from tfi2i_export.graph import Array, copied, inputs_like, packed, run_through
+from tfi2i_export.graph.keras_graph import Array, copied, inputs_like, packed, run_through
+from tfi2i_export.inputs import fitted, require_all, shapes_of
 
 PERCENTILE = 99.99
 """Of a channel's magnitudes: its range, without a single outlier."""

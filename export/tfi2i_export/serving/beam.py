@@ -1,6 +1,6 @@
-"""Translates many pictures by a Beam pipeline: `python -m tfi2i_export.beam --help`.
+"""Translates many pictures by a Beam pipeline: `python -m tfi2i_export.serving.beam --help`.
 
-    python -m tfi2i_export.beam --model a2b-int8.tflite --input 'photos/**' --out zebras
+    python -m tfi2i_export.serving.beam --model a2b-int8.tflite --input 'photos/**' --out zebras
 
 The model is on a path that every worker can read; Beam does not copy it there. Pictures may be
 wherever Beam's file systems reach. A run that was killed continues when it is started again.
@@ -24,8 +24,8 @@ already are skipped, so a run that was stopped can be started again. Pictures th
 in DIR/failed.jsonl.
 
 examples:
-  python -m tfi2i_export.beam --model a2b-int8.tflite --input photos --out zebras
-  python -m tfi2i_export.beam --model a2b-saved_model --input 'photos/**' --out zebras
+  python -m tfi2i_export.serving.beam --model a2b-int8.tflite --input photos --out zebras
+  python -m tfi2i_export.serving.beam --model a2b-saved_model --input 'photos/**' --out zebras
       --direct_num_workers 4 --direct_running_mode multi_processing
 """
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tfi2i_export.beam",
+        prog="python -m tfi2i_export.serving.beam",
         description="Translate a folder of pictures into another one by a Beam pipeline.",
         epilog=EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -88,7 +88,7 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
     options = _options(rest)
     from apache_beam.io.filesystems import FileSystems
 
-    from tfi2i_export import beam_pipeline
+    from tfi2i_export.serving import beam_pipeline
 
     FileSystems.set_options(options)  # which may hold the keys to where the pictures are
     beam_pipeline.picture_translator(arguments.model)  # before a worker finds it damaged

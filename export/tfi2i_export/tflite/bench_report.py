@@ -15,7 +15,7 @@ from rich.text import Text
 from tfi2i.evaluate.charts import BLUE, VIOLET
 from tfi2i.files import replacing, to_json, write_text
 from tfi2i.runs.environment import describe
-from tfi2i_export.bench import Result
+from tfi2i_export.tflite.bench import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

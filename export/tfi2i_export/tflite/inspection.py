@@ -1,32 +1,16 @@
-"""A folded translator as a .tflite file, in float, and what is inside such a file.
-
-The file takes and gives pixels 0..255: the way to the network's [-1, 1] and back is part of it.
-"""
+"""The operations, tensors and signatures of a .tflite file, and what XNNPACK takes of it."""
 
 import collections
-import tempfile
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-from keras import ops
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.pixels import from_levels, to_levels
-from tfi2i_export.graph import packed
-from tfi2i_export.interpreter import DAMAGE, INPUT, OUTPUT, opened, quiet
-
-Io = Literal["float", "uint8"]
-
-START = 64
-"""Pixels of the sides that a file of free size begins with."""
-
-SIGNATURE = "serving_default"
-"""The signature of a file for one size, or for any."""
+from tfi2i_export.tflite.interpreter import DAMAGE, opened, quiet
 
 UNINITIALISED = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 """Operations of a file that lacks its weights: it runs, on zeros or noise."""
+
 
 FREE_SIDE = 64  # pixels, at which `inspect` asks the delegate about files of free size
 
@@ -58,81 +42,6 @@ class Inspection(NamedTuple):
     signatures: dict[str, tuple[Tensors, Tensors]]
     partitions: int | None
     undelegated: dict[str, int]
-
-
-def convert(
-    folded: keras.Model | Mapping[tuple[int, int], keras.Model],
-    *,
-    io: Io = "float",
-    half: bool = False,
-) -> bytes:
-    """A .tflite file, image (1, H, W, 3) -> translation (1, H, W, 3), RGB 0..255.
-
-    The names of layers are part of the names of the tensors. A model of free size makes a file of
-    free size. Inputs besides the picture keep their names, and are float32 of one picture.
-
-    Args:
-        folded: What `fold` made, or one for each (H, W): they become signatures such as
-            translate_256x256 that share the weights.
-        io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
-            does it.
-        half: Stores the weights as float16.
-
-    Raises:
-        InputError: The converter has no way to express the model in LiteRT's own operations.
-    """
-    if io not in ("float", "uint8"):
-        raise InputError(f"io is {io!r}; choose float or uint8.")
-    models = {
-        name: with_pixels(model, "uint8" if io == "uint8" else "float32")
-        for name, model in _by_signature(folded).items()
-    }
-    try:
-        with quiet():
-            converted = _converted(models, half)
-    except _converter_errors() as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"The model does not convert to .tflite: {reason}") from error
-    require_plain(inspect(converted))
-    return _with_a_size_to_start_from(converted)
-
-
-def _with_a_size_to_start_from(model: bytes) -> bytes:
-    """A file of free size whose inputs are `START` pixels wide until they are resized.
-
-    The converter leaves them at 1, and Java's interpreter prepares a file as it is when it opens
-    it: nothing can be reflected there, so that it would refuse the file.
-    """
-    from ai_edge_litert.schema_py_generated import Model  # type: ignore[import-untyped]
-
-    changed = bytearray(model)
-    content = Model.GetRootAs(changed, 0)
-    for number in range(content.SubgraphsLength()):
-        graph = content.Subgraphs(number)
-        for tensor in map(graph.Tensors, graph.InputsAsNumpy()):
-            if tensor.ShapeSignatureLength():
-                free = tensor.ShapeSignatureAsNumpy() == -1
-                tensor.ShapeAsNumpy()[free] = START  # a view of the file's own bytes
-    return bytes(changed)
-
-
-def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
-    """The model for one picture of pixels 0..255, named as in the file; dtype float32 or uint8."""
-    given = keras.Input(folded.inputs[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
-    extra = [
-        keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
-        for one in folded.inputs[1:]
-    ]
-    image = from_levels(ops.cast(given, "float32"))
-    pixels = ops.clip(to_levels(folded(packed([image, *extra]))), 0, 255)
-    if dtype == "uint8":
-        pixels = ops.cast(ops.round(pixels), "uint8")
-    return keras.Model(packed([given, *extra]), {OUTPUT: pixels})
-
-
-def convolutions(folded: keras.Model) -> list[str]:
-    """The names of a folded model's convolutions, from the input to the output."""
-    return [layer.name for layer in folded.layers if type(layer) is keras.layers.Conv2D]
 
 
 def inspect(model: bytes) -> Inspection:
@@ -211,43 +120,6 @@ def operations(model: bytes) -> list[Operation]:
             kind, custom = kinds[operator.opcodeIndex]
             found.append(Operation(kind, custom, inputs, outputs))
     return found
-
-
-def _by_signature(folded: keras.Model | Mapping[tuple[int, int], keras.Model]) -> dict[str, Any]:
-    if isinstance(folded, keras.Model):
-        return {SIGNATURE: folded}
-    if not folded:
-        raise InputError("There is no model to convert; give one for each size.")
-    for size, model in folded.items():
-        taken = model.inputs[0].shape[1:3]
-        if taken != size:
-            raise InputError(f"The model for {size} takes {taken}; fold it anew.")
-    return {f"translate_{height}x{width}": model for (height, width), model in folded.items()}
-
-
-def _converted(models: dict[str, keras.Model], half: bool) -> bytes:
-    import tensorflow as tf
-
-    # Of the converter's other entrances one loses Keras 3's variables without a word.
-    archive = keras.export.ExportArchive()
-    for name, model in models.items():
-        given = [tf.TensorSpec(one.shape, one.dtype, one.name) for one in model.inputs]
-        archive.track(model)
-        archive.add_endpoint(name, model, [packed(given)])
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(models))
-        if half:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        return converter.convert()
-
-
-def _converter_errors() -> tuple[type[Exception], ...]:
-    import tensorflow as tf
-    from tensorflow.lite.python.convert_phase import ConverterError
-
-    return ConverterError, ValueError, RuntimeError, tf.errors.OpError
 
 
 def _kind(code: Any) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
-from tfi2i_export.extra_inputs import fitted, require_all, row
+from tfi2i_export.inputs import fitted, require_all, row
 
 INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""

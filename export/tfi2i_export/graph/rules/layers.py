@@ -25,8 +25,8 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
-from tfi2i_export import system_rules
-from tfi2i_export.graph import Array, Rule, array, convolution, copied, filtered, phases
+from tfi2i_export.graph.keras_graph import Array, Rule, array, convolution, copied, filtered, phases
+from tfi2i_export.graph.rules import systems as system_rules
 
 Pad = Literal["slice", "mirror"]
 

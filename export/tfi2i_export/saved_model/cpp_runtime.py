@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i_export.saved_model_files import TAG
+from tfi2i_export.saved_model.files import TAG
 
 Value = NDArray[Any] | list[bytes]
 """A tensor: an array of one of `NUMBERS`' types, or strings (N,)."""

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
     prediction_service_pb2_grpc,
 )
 
-from tfi2i_export.serving_wire import Address, Failure, Image, reading
+from tfi2i_export.serving.wire import Address, Failure, Image, reading
 
 
 class GrpcWire:

@@ -23,7 +23,7 @@ from tfi2i.layers.stylegan2 import (
 from tfi2i.models.nice_gan import ResidualAttention
 from tfi2i.models.ugatit import ClassActivationMap
 from tfi2i.networks.ends import SLOPE
-from tfi2i_export.graph import Array, Rule, array, convolution, filtered, phases
+from tfi2i_export.graph.keras_graph import Array, Rule, array, convolution, filtered, phases
 
 # NICE-GAN
 

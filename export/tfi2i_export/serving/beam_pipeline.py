@@ -1,4 +1,4 @@
-"""The Beam pipeline of `tfi2i_export.beam`, and a model handler for pipelines of your own.
+"""The Beam pipeline of `tfi2i_export.serving.beam`, and a model handler for pipelines of your own.
 
 Pictures are read, translated by RunInference and written; files are reached through Beam's
 FileSystems. What goes wrong with one picture is put on record, and the others are done.
@@ -102,11 +102,11 @@ def picture_translator(model: Path) -> Callable[[Pixels], Pixels]:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says.
     """
     if model.suffix == ".tflite":
-        from tfi2i_export.tflite_pictures import TFLitePictureTranslator
+        from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
         return TFLitePictureTranslator(model)
     if model.is_dir():
-        from tfi2i_export.saved_model_pictures import saved_picture_translator
+        from tfi2i_export.saved_model.pictures import saved_picture_translator
 
         return saved_picture_translator(model)
     raise InputError(f"There is no model {model}; give a .tflite file or a SavedModel's folder.")

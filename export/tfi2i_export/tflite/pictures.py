@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET, TILE, Progress, tile_starts, tile_weights
-from tfi2i_export.extra_inputs import require_all
-from tfi2i_export.interpreter import LARGEST_MULTIPLE, STRIDE, TFLiteTranslator, opened
+from tfi2i_export.inputs import require_all
 from tfi2i_export.sidecar import Sidecar, verify
+from tfi2i_export.tflite.interpreter import LARGEST_MULTIPLE, STRIDE, TFLiteTranslator, opened
 
 log = logging.getLogger("tfi2i")
 

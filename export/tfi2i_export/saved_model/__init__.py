@@ -1,0 +1,1 @@
+"""SavedModels for TF Serving: writing, checking and running them."""

@@ -1,0 +1,1 @@
+"""A client for TF Serving, the server itself, and Apache Beam."""

@@ -1,0 +1,1 @@
+"""TFLite files: conversion, quantization, metadata, running and timing them."""
