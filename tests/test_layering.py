@@ -8,19 +8,21 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 PACKAGE = CHECKOUT / "tfi2i"
+EXPORT = CHECKOUT / "export" / "tfi2i_export"
 FILES = sorted(
     path for folder in ("tfi2i", "export", "tests") for path in (CHECKOUT / folder).rglob("*.py")
 )
 
-# A module imports only what stands before it. A folder is one entry: its files may import one
-# another.
+# The floors, the lowest first: a module imports only what stands before it. A folder is one entry;
+# inside it no two files import each other, by whatever way round.
 ORDER = [
-    *("errors", "files", "yaml_text", "settings", "optimizers", "losses", "layers"),
-    *("networks", "patches", "pictures", "data"),
-    *("model", "models", "official", "torch_pickle", "torch_files", "weights"),
-    *("environment", "keras_files", "run_dir", "runs", "evaluate"),
-    *("callbacks", "train", "training", "config", "demo", "compare", "benchmark"),
+    *("errors", "files", "yaml_text", "optimizers", "losses", "layers", "networks", "pictures"),
+    *("data", "models", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
     *("verbs", "arguments", "cli"),
+]
+EXPORT_ORDER = [
+    *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "signatures"),
+    *("exporting", "serving"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}
@@ -58,35 +60,80 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{node.module}.{alias.name}"
 
 
-def entry(dotted: str) -> str:
-    """`tfi2i.data.dataset.UnpairedData` -> `data`."""
-    return dotted.split(".")[1]
+def entry(path: Path) -> str:
+    """`tfi2i/data/batches.py` -> `data`; of the package's own `__init__.py`, that name."""
+    return path.relative_to(home(path)).parts[0].removesuffix(".py")
 
 
-def test_every_module_has_its_place_in_the_order():
-    entries = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir()}
-    entries -= {"__init__", "__pycache__", "py"}
-    assert entries <= set(ORDER), "give the new module a place in ORDER"
+def home(path: Path) -> Path:
+    return PACKAGE if path.is_relative_to(PACKAGE) else EXPORT
+
+
+def file_of(dotted: str) -> Path | None:
+    """The file of ours that an import loads: that of a module, or of the module with a name."""
+    top, *rest = dotted.split(".")
+    folder = {"tfi2i": PACKAGE, "tfi2i_export": EXPORT}.get(top)
+    if folder is None:
+        return None
+    for end in (len(rest), len(rest) - 1):
+        place = folder.joinpath(*rest[:end])
+        for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+            if end >= 0 and file.is_file():
+                return file
+    return None
+
+
+@pytest.mark.parametrize(("package", "order"), [(PACKAGE, ORDER), (EXPORT, EXPORT_ORDER)])
+def test_every_module_has_its_place_in_the_order(package, order):
+    entries = {entry(file) for file in package.rglob("*.py")}
+    assert entries - {"__init__"} == set(order), "give each module and folder a place in ORDER"
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.is_relative_to(PACKAGE)], ids=name)
 def test_imports_go_in_one_direction(path):
-    relative = path.relative_to(PACKAGE)
-    own = relative.parts[0].removesuffix(".py")
+    own = entry(path)
     if own == "__init__":
         return  # the public names, loaded on first use: test_cli.py holds that
     for line, dotted in imported(path):
         where = f"{name(path)}:{line} imports {dotted}"
-        if dotted.split(".")[0] == "tfi2i_export":
-            assert own in ("verbs", "cli"), f"{where}; only the command line may"
-        if not dotted.startswith("tfi2i.") or entry(dotted) not in ORDER:
+        file = file_of(dotted)
+        if file is None or file == PACKAGE / "__init__.py":
             continue
-        assert own in ORDER, f"give {own} a place in ORDER"
-        other = entry(dotted)
-        if own == "models" and relative.name != "__init__.py":
-            contract = dotted.startswith("tfi2i.models.model.")
+        if file.is_relative_to(EXPORT):
+            assert own in ("verbs", "cli"), f"{where}; only the command line may"
+            continue
+        other = entry(file)
+        if own == "models" and path.name != "__init__.py":
+            contract = file.name == "model.py"
             assert contract or other != "models", f"{where}; a system imports no other system"
         assert ORDER.index(other) <= ORDER.index(own), f"{where}, which stands after it"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.is_relative_to(EXPORT)], ids=name)
+def test_imports_of_the_export_go_in_one_direction(path):
+    own = entry(path)
+    if own == "__init__":
+        return
+    for line, dotted in imported(path):
+        file = file_of(dotted)
+        if file is None or not file.is_relative_to(EXPORT) or file == EXPORT / "__init__.py":
+            continue
+        where = f"{name(path)}:{line} imports {dotted}"
+        assert EXPORT_ORDER.index(entry(file)) <= EXPORT_ORDER.index(own), f"{where}, after it"
+
+
+@pytest.mark.parametrize("package", [PACKAGE, EXPORT], ids=name)
+def test_no_two_files_import_each_other(package):
+    """Also not in a circle of several; a package's `__init__.py` may gather what is in it."""
+    files = [file for file in package.rglob("*.py") if file.name != "__init__.py"]
+    needs = {
+        file: {other for _, dotted in imported(file) if (other := file_of(dotted)) in files}
+        for file in files
+    }
+    while free := [file for file, others in needs.items() if not others & set(needs)]:
+        for file in free:
+            del needs[file]
+    assert sorted(map(name, needs)) == []
 
 
 def test_nothing_imports_the_command_line():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import torch_writer as writer
+from tests.official import torch_writer as writer
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, efficientnet, inception
 from tfi2i.evaluate.backbones import Tensors, bicubic, bilinear, load

@@ -4,16 +4,14 @@ Nothing here imports TensorFlow before it is needed.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import Domain, DrawnDomain, Pixels
+from tfi2i.data.domains import Domain
 from tfi2i.data.sources.folders import folders
-from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
+from tfi2i.data.sources.scenes import scenes
 from tfi2i.data.sources.single_image import single_image
 from tfi2i.data.sources.tfds import tfds
-from tfi2i.errors import InputError
 
 __all__ = [
     "SOURCES",
@@ -25,49 +23,6 @@ __all__ = [
     "tfds",
     "timed",
 ]
-
-VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
-
-
-def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> UnpairedData:
-    """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
-
-    The training scenes of a and b are different ones; test scenes are the same in both, so a
-    translation can be compared with the truth.
-
-    Args:
-        train_size: Scenes in each domain.
-        test_size: Pairs of scenes.
-        seed: Another seed, other scenes.
-
-    Raises:
-        InputError: A size below 1 or a negative seed.
-    """
-    for name, value, least in (
-        ("train_size", train_size, 1),
-        ("test_size", test_size, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise InputError(f"{name} of scenes is {value}; choose {least} or more.")
-    return UnpairedData(
-        "scenes",
-        train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},
-        test={key: _drawn(seed, "test", key, 0, test_size) for key in "ab"},
-        paired=True,
-        validation={key: _drawn(seed, "test", key, test_size, VALIDATION_SIZE) for key in "ab"},
-    )
-
-
-def _drawn(seed: int, split: str, key: str, first: int, count: int) -> Domain:
-    names = [f"{first + index:05d}.png" for index in range(count)]
-    paint = partial(_scene, seed, split, "ab".index(key), first)
-    return DrawnDomain(names, paint, f"scenes {split} (seed {seed})", (SMALLEST, LARGEST))
-
-
-def _scene(seed: int, split: str, style: int, first: int, index: int, side: int) -> Pixels:
-    return draw(seed, split, first + index, side)[style]
-
 
 SOURCES: dict[str, Callable[..., UnpairedData]] = {
     "scenes": scenes,

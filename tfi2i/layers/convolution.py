@@ -8,8 +8,6 @@ stands in `normalization`.
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
-
 
 def kernel_initializer() -> keras.initializers.Initializer:
     """PyTorch's default kernel initialisation, U(-r, r) with r = 1 / sqrt(fan_in)."""
@@ -207,7 +205,5 @@ for _layer in (
     TransposedConv2D,
     BlurDown,
     BilinearUp,
-    SpectralConv2D,
-    SpectralDense,
 ):
     keras.saving.register_keras_serializable("tfi2i")(_layer)

@@ -63,6 +63,7 @@ def _unit_vector(shape, dtype=None):
     return _normalized(keras.initializers.RandomNormal(stddev=1.0)(shape, dtype=dtype))
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class SpectralConv2D(_SpectralLayer):
     """A valid convolution (N, H, W, C) -> (N, H', W', filters) under spectral normalisation.
 
@@ -100,6 +101,7 @@ class SpectralConv2D(_SpectralLayer):
         }
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class SpectralDense(_SpectralLayer):
     """A dense layer (N, C) -> (N, units) under spectral normalisation; see SpectralConv2D."""
 

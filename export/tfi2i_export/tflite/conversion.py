@@ -68,7 +68,7 @@ def _with_a_size_to_start_from(model: bytes) -> bytes:
     The converter leaves them at 1, and Java's interpreter prepares a file as it is when it opens
     it: nothing can be reflected there, so that it would refuse the file.
     """
-    from ai_edge_litert.schema_py_generated import Model  # type: ignore[import-untyped]
+    from ai_edge_litert.schema_py_generated import Model
 
     changed = bytearray(model)
     content = Model.GetRootAs(changed, 0)

@@ -104,7 +104,7 @@ class Operation(NamedTuple):
 
 def operations(model: bytes) -> list[Operation]:
     """The operations of a .tflite file that LiteRT has opened, in order, of all subgraphs."""
-    from ai_edge_litert import schema_py_generated as schema  # type: ignore[import-untyped]
+    from ai_edge_litert import schema_py_generated as schema
 
     content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     kinds = [_kind(code) for code in content.operatorCodes]

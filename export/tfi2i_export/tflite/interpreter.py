@@ -216,7 +216,7 @@ def opened(model: bytes, threads: int | None = None, name: str = "The model") ->
         InputError: It is not a .tflite file, or LiteRT is not installed.
         ValueError: LiteRT cannot read it.
     """
-    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+    from ai_edge_litert.interpreter import Interpreter
 
     if model[4:8] != IDENTIFIER:
         raise InputError(f"{name} is not a .tflite file; give one made by tfi2i export.")

@@ -44,7 +44,7 @@ def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
 
 def _added(path: Path, size: tuple[int, int]) -> float | None:
     """In this process: the peak after a translation less the one before the file was loaded."""
-    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+    from ai_edge_litert.interpreter import Interpreter
 
     before = _peak_mb()
     interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it

@@ -5,7 +5,7 @@ import java.util.Base64
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** What tests/test_android_core.py writes. */
+/** What tests/android_demo/test_android_core.py writes. */
 internal val vectors: JSONObject by lazy {
     JSONObject(Pixels::class.java.getResource("/vectors.json").readText())
 }
@@ -68,7 +68,7 @@ internal class StandIn(
 
 internal fun copying(height: Int, width: Int) = StandIn(height, width) { it.copyOf() }
 
-/** Its answers depend on where in its tile a pixel is, as in tests/test_android_core.py. */
+/** Its answers depend on where in its tile a pixel is, as in tests/android_demo/test_android_core.py. */
 internal fun placing(height: Int, width: Int, multiple: Int) = StandIn(height, width, multiple) {
     FloatArray(it.size) { at ->
         val y = at / CHANNELS / width

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-WEB = Path(__file__).parents[1] / "android_demo" / "web"
+WEB = Path(__file__).parents[2] / "android_demo" / "web"
 MODELS = os.environ.get("TFI2I_ANDROID_MODELS")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
@@ -49,7 +49,7 @@ def signature(name, height, width, dtype="float32", **changes):
 def write_models(folder):
     """Models that run in the browser; the run of each is called as its file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).with_name("export"))
+        patch.syspath_prepend(Path(__file__).parents[1].joinpath("export"))
         import small_files as files
     from tfi2i_export.graph.fold import fold
     from tfi2i_export.tflite.conversion import convert, convolutions

@@ -17,7 +17,7 @@ from tfi2i_export.serving.server import BATCHING, IMAGE
 
 from tfi2i.arguments import parser
 
-SERVING = Path(__file__).parents[2] / "export" / "serving"
+SERVING = Path(__file__).parents[3] / "export" / "serving"
 README = (SERVING / "README.md").read_text(encoding="utf-8")
 # As the server's main.cc has them; a typing error in a flag ends the server.
 FLAGS = {

@@ -286,7 +286,7 @@ def test_translating_files_needs_no_tensorflow():
         "import sys, tfi2i.pictures.folders;"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )

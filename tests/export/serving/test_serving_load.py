@@ -2,7 +2,7 @@
 
 By hand, against the stand-in in a process of its own, it prints the figures:
 
-    python tests/export/test_serving_load.py --requests 2000 --connections 16 --seed 0
+    python tests/export/serving/test_serving_load.py --requests 2000 --connections 16 --seed 0
 """
 
 import argparse

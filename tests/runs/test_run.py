@@ -21,7 +21,7 @@ from tfi2i.runs.keras_files import load_translator
 from tfi2i.runs.run import Run
 
 CONFIG = {"system": "NICEGAN", "compile": {"learning_rate": 1e-5, "total_steps": 10}}
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 
 
 def new_run(parent: Path, data: str = "scenes") -> Run:

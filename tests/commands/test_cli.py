@@ -19,7 +19,7 @@ from tfi2i.runs.run import Run
 from tfi2i.training import fit as train
 from tfi2i.verbs import training
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 VERBS = (
     *("list", "demo", "train", "translate", "check-data", "import"),
     *("evaluate", "study", "study-results", "export", "bench", "serve", "compare"),

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfi2i import losses
 from tfi2i.networks import patch_features
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 @pytest.mark.parametrize("shape", ["B1_P16", "B3_P10"])

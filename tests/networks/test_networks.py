@@ -12,7 +12,7 @@ from tfi2i.networks.generators import resnet_generator
 from tfi2i.official.cyclegan import layers, patch_names, resnet_names
 from tfi2i.official.weights import from_official
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def fixture(name):

@@ -14,7 +14,7 @@ from tfi2i_export.tflite.quantization import FORMATS
 
 from tests.export import android_models, small_files
 
-INFERENCE = Path(__file__).parents[1] / "android_demo" / "inference"
+INFERENCE = Path(__file__).parents[2] / "android_demo" / "inference"
 
 
 def sources(kind):

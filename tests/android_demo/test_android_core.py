@@ -1,6 +1,6 @@
 """What android_demo/core has to agree with: vectors that its tests read, written from Python.
 
-`python tests/test_android_core.py` writes them anew.
+`python tests/android_demo/test_android_core.py` writes them anew.
 """
 
 import base64
@@ -24,7 +24,7 @@ from tfi2i_export.tflite import pictures as tflite_pictures
 from tfi2i.files import write_text
 from tfi2i.pictures.tiles import tile_starts, tile_weights
 
-DEMO = Path(__file__).parents[1] / "android_demo"
+DEMO = Path(__file__).parents[2] / "android_demo"
 VECTORS = DEMO / "core/src/test/resources/vectors.json"
 
 AXES = [  # length, tile, overlap, grid

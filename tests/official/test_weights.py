@@ -23,7 +23,7 @@ from tfi2i.official.weights import (
     to_official,
 )
 
-FIXTURE = Path(__file__).parent / "fixtures" / "nice_s64_ch8_light_ndis6.npz"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "nice_s64_ch8_light_ndis6.npz"
 OFFICIAL = {"image_size": 64, "width": 8, "blocks": 2, "discriminator_depth": 6}
 
 
@@ -215,7 +215,7 @@ def test_what_old_instance_norms_kept_is_ignored(official, system):
 
 
 class Normalised:
-    """A system with a network that has a batch normalisation, whose statistics count, and a blur."""
+    """A system with a batch normalisation, whose statistics count, and a blur."""
 
     def __init__(self):
         self.mean = tf.Variable([0.0, 0.0])

@@ -31,7 +31,7 @@ from tfi2i.training import reports as callbacks
 from tfi2i.training.diagnosis import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
 from tfi2i.training.fit import Segment, segments
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 TINY = [
     *("model.image_size=48", "data.train_size=6", "data.test_size=3", "batches.load_size=50"),
     *("fit.sample_images=2", "fit.evaluate_images=3", "fit.show=false"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SCRIPT = Path(__file__).parent.parent / "configs" / "nice_gan" / "prepare_cifar10.py"
+SCRIPT = Path(__file__).parents[2] / "configs" / "nice_gan" / "prepare_cifar10.py"
 
 
 def prepare(package, out):

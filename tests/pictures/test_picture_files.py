@@ -411,5 +411,5 @@ def test_what_cannot_be_written_is_refused_by_name(tmp_path, name, pixels, alpha
 
 
 def test_pictures_need_no_tensorflow():
-    source = Path(__file__).parents[1] / "tfi2i" / "pictures.py"
+    source = Path(__file__).parents[2] / "tfi2i" / "pictures" / "files.py"
     assert "tensorflow" not in source.read_text().replace("TensorFlow", "")

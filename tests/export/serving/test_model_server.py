@@ -26,7 +26,7 @@ from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 FREE_PORTS = ("--port", "0", "--grpc-port", "0")
 
 # What it does is said by the FAKE variable. Its log is like the real one's: on stderr.

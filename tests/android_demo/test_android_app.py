@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
-ROOT = Path(__file__).parent.parent / "android_demo"
+ROOT = Path(__file__).parents[2] / "android_demo"
 MAIN = ROOT / "app" / "src" / "main"
 RES = MAIN / "res"
 ANDROID = "{http://schemas.android.com/apk/res/android}"
@@ -224,7 +224,7 @@ def test_files_and_lines_are_short():
 
 
 def test_golden_pictures_are_what_python_makes_of_the_first_model(tmp_path, monkeypatch):
-    for folder in (ROOT / "ci", Path(__file__).parent / "export"):
+    for folder in (ROOT / "ci", Path(__file__).parents[1] / "export"):
         monkeypatch.syspath_prepend(folder)
     golden = importlib.import_module("golden")
     small_files = importlib.import_module("small_files")

@@ -10,7 +10,7 @@ from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
 
-ROOT = Path(__file__).parent.parent / "configs"
+ROOT = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*.yaml"))
 
 GOOD = """\

@@ -10,7 +10,7 @@ hold in TensorFlow's runtime, not in a server's build of it.
 
 By hand, until its standard input ends; the ports are written as a line of JSON:
 
-    python tests/export/serving_stand_in.py --base a2b=RUN/exports/a2b-saved_model
+    python tests/export/serving/serving_stand_in.py --base a2b=RUN/exports/a2b-saved_model
 """
 
 import argparse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "android_demo" / "ci" / "check_apk.py"
+SCRIPT = Path(__file__).parents[2] / "android_demo" / "ci" / "check_apk.py"
 
 
 @pytest.fixture(scope="module")
