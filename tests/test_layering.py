@@ -16,7 +16,17 @@ FILES = sorted(
 # The floors, the lowest first: a module imports only what stands before it. A folder is one entry;
 # inside it no two files import each other, by whatever way round.
 ORDER = [
-    *("errors", "files", "yaml_text", "optimizers", "losses", "layers", "networks", "pictures"),
+    *(
+        "errors",
+        "files",
+        "yaml_text",
+        "conditions",
+        "optimizers",
+        "losses",
+        "layers",
+        "networks",
+        "pictures",
+    ),
     *("data", "models", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
     *("verbs", "arguments", "cli"),
 ]

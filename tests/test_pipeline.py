@@ -68,7 +68,7 @@ def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo
         "from tfi2i.pictures.files import read_picture\n"
         "from tfi2i.pictures.tiles import translate_pixels\n"
         "run = tfi2i.Run(sys.argv[1])\n"
-        "pixels = translate_pixels(run.translator('a2b'), read_picture(sys.argv[2]).pixels)\n"
+        "pixels = translate_pixels(run.network('a2b'), read_picture(sys.argv[2]).pixels)\n"
         "numpy.save(sys.argv[3], pixels)\n"
     )
     paths = (str(out / RUN), str(tmp_path / "scene.png"), str(tmp_path / "pixels.npy"))

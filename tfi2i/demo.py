@@ -88,7 +88,7 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
     evaluation = evaluate(made, data, seed=seed)
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
     small = {}
-    for direction in system.directions:
+    for direction in map(str, system.directions):
         source, target = direction.split("2")
         path, answer = export(made, data, direction)
         small[direction] = answer(pixels[source])
@@ -110,7 +110,7 @@ def _compared(
         for key, domain in data.train.items()
     }
     fakes, errors = {}, {}
-    for direction in system.directions:
+    for direction in map(str, system.directions):
         source, target = direction.split("2")
         fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
         trivial = trivial_answers(pixels[source], pixels[target], train[source], train[target])

@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
+def to_json(values: Any, indent: int | None = None) -> str:
     """JSON of plain, NumPy and tensor values; nan and inf, which JSON lacks, become null."""
     return json.dumps(_plain(values), indent=indent, allow_nan=False, ensure_ascii=False)
 

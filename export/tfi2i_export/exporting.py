@@ -89,12 +89,14 @@ def export(
     if taken and not saved_model and not overwrite:
         raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
     system = run.load_system(choice.checkpoint)
-    translator = in_float32(system.translator(choice.direction))
+    translator = in_float32(system.network(choice.direction))
     shapes = shapes_of(translator)
     baked, record = read_all(choice.bake, shapes, type(system).__name__)
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
-    pictures = _Pictures(data, choice, aspect, functools.partial(drawn, system, free))
+    pictures = _Pictures(
+        data, choice, aspect, functools.partial(drawn, system, choice.direction, free)
+    )
     sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, baked, choice, sizes, pictures)
     made = _made(folded, choice, sizes, pictures, reference)

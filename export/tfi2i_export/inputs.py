@@ -34,18 +34,20 @@ def shapes_of(model: Any) -> dict[str, Shape]:
     return {one.name: (1, *one.shape[1:]) for one in model.inputs[1:]}
 
 
-def drawn(system: Any, shapes: Mapping[str, Shape], count: int, seed: int) -> dict[str, Array]:
-    """Typical values (count, ...) of those of a system's extra inputs that `shapes` has.
+def drawn(
+    system: Any, direction: str, shapes: Mapping[str, Shape], count: int, seed: int
+) -> dict[str, Array]:
+    """Typical values (count, ...) of those of a direction's conditions that `shapes` has.
 
     Raises:
-        InputError: the system draws none for one of them, or of another shape.
+        InputError: the system declares no condition for one of them, or of another shape.
     """
-    values = system.extra_inputs(count, seed) if shapes else {}
+    values = system.values_of(direction, count, seed) if shapes else {}
     missing = [name for name in shapes if name not in values]
     if missing:
         raise InputError(
-            f"{type(system).__name__} draws no values for its input {missing[0]!r}; its "
-            "extra_inputs() has to give some."
+            f"{type(system).__name__} draws no values for its input {missing[0]!r}; declare it "
+            "among its conditions."
         )
     chosen = {name: values[name] for name in shapes}  # not those that are baked
     return fitted(chosen, shapes, type(system).__name__, count)

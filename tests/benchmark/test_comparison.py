@@ -57,16 +57,16 @@ def test_the_generator_of_ugatit_takes_what_is_published_less_its_two_cam_logits
 )
 def test_the_generators_of_cut_and_sincut_take_what_is_published_less_their_blurs(system, billions):
     # Published are 64.128 and 53.341, which count the fixed filters; here most of those are means.
-    assert translation_macs(system().translator(), 256) == pytest.approx(billions * 1e9, rel=1e-3)
+    assert translation_macs(system().network(), 256) == pytest.approx(billions * 1e9, rel=1e-3)
 
 
 def test_the_norms_of_kernels_and_what_a_translation_does_not_use_are_not_counted():
     # The CAM logit and the power iterations are in the graph.
-    assert translation_macs(ALL["NICEGAN"](image_size=96).translator(), 256) == 34_490_023_936
+    assert translation_macs(ALL["NICEGAN"](image_size=96).network(), 256) == 34_490_023_936
 
 
 def test_a_translator_of_one_size_has_no_count_at_another():
-    translator = ALL["NICEGAN"](**ALL["NICEGAN"].smoke, light=False).translator()
+    translator = ALL["NICEGAN"](**ALL["NICEGAN"].smoke, light=False).network()
     assert translation_macs(translator, 256) is None
     assert translation_macs(translator, 64) > 0
 

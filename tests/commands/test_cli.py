@@ -397,11 +397,11 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
     assert main([*command, "--set", "model.blocks=2"]) == 0
     run = Run(tmp_path / "00001-nicegan-h2z-params")
     assert run.config["model"]["blocks"] == 2 and run.config["model"]["width"] == 4
-    assert run.translator("b2a").count_params() > 0
+    assert run.network("b2a").count_params() > 0
     capsys.readouterr()
     mine = tmp_path / "runs" / "mine"
     assert main(["import", "NICEGAN", "h2z_params.pt", str(mine)]) == 0
-    assert Run(mine).translator("a2b").count_params() > 0
+    assert Run(mine).network("a2b").count_params() > 0
     capsys.readouterr()
     assert "exists already" in failure(capsys, "import", "NICEGAN", "h2z_params.pt", str(mine))
     resume = ("train", "--resume", run.path)
@@ -422,14 +422,14 @@ def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
         write_zip(folder / f"100_net_{network}.pth", state_dict(tensors))
     size = ("--set", f"model.image_size={CycleGAN.smoke['image_size']}")
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
-    wanted = np.asarray(system.translator("a2b")(image))
+    wanted = np.asarray(system.network("a2b")(image))
     for path, name in (
         (folder, "00001-cyclegan-horse2zebra"),
         (folder / "100_net_D_B.pth", "00002-cyclegan-horse2zebra-100"),
     ):
         runs = tmp_path / "runs"
         assert main(["import", "CycleGAN", str(path), "--runs", str(runs), *size]) == 0
-        np.testing.assert_array_equal(Run(runs / name).translator("a2b")(image), wanted)
+        np.testing.assert_array_equal(Run(runs / name).network("a2b")(image), wanted)
 
 
 def test_a_folder_without_networks_is_no_import(capsys, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 from tfi2i_export.inputs import drawn
 
+from tfi2i.conditions import Condition
 from tfi2i.layers.convolution import ReflectionPad2D
 from tfi2i.layers.normalization import AdaLIN, InstanceNormalization
 from tfi2i.models.model import ImageTranslator
@@ -63,18 +64,14 @@ class StandIn(ImageTranslator):
     """A system with nothing but that translator."""
 
     image_size = SIDE
+    conditions = (Condition("style", "style", (STYLE,)), Condition("label", "label", (LABEL,)))
 
-    def translator(self, direction="a2b"):
+    def network(self, direction=None):
         return stand_in()
-
-    def extra_inputs(self, count, seed):
-        rng = np.random.default_rng(seed)
-        label = np.eye(LABEL, dtype=np.float32)[rng.integers(LABEL, size=count)]
-        return {"label": label, "style": rng.normal(size=(count, STYLE)).astype(np.float32)}
 
 
 def values(count, seed=1):
-    return drawn(StandIn(), SHAPES, count, seed)
+    return drawn(StandIn(), "a2b", SHAPES, count, seed)
 
 
 def images(count, side=SIDE):

@@ -33,7 +33,7 @@ def translator(name):
     """The translator with all its weights moved away from where they start, unequally."""
     keras.utils.set_random_seed(1)
     system, settings = SYSTEMS[name]
-    model = system(**settings).translator("a2b")
+    model = system(**settings).network("a2b")
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         value = np.asarray(variable, np.float32)

@@ -51,7 +51,7 @@ def exported(run, data, folder, accept=True, **choice):
 
 
 def expected(run, pixels, direction="a2b"):
-    return run_over(tf.function(run.translator(direction)), pixels)
+    return run_over(tf.function(run.network(direction)), pixels)
 
 
 def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_path):

@@ -57,7 +57,7 @@ def exported(run, data, folder, format="float32", **options):
 
 
 def expected(pixels, given):
-    return to_pixels(np.asarray(called(StandIn().translator())(to_image(pixels), **given)))
+    return to_pixels(np.asarray(called(StandIn().network())(to_image(pixels), **given)))
 
 
 @pytest.mark.parametrize("format", ["float32", "int8-npu"])
@@ -171,7 +171,7 @@ def test_what_cannot_be_baked_is_refused_in_one_sentence(
 
 def test_a_system_that_takes_pictures_alone_has_nothing_to_bake(run, baked, capsys, monkeypatch):
     class Plain(StandIn):
-        def translator(self, direction="a2b"):
+        def network(self, direction=None):
             image = keras.Input((None, None, 3))
             return keras.Model(image, keras.layers.Conv2D(3, 1)(image))
 

@@ -20,7 +20,6 @@ from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 from tfi2i_export.tflite.quantization import quantize
 
 from tfi2i.errors import InputError
-from tfi2i.models.model import ImageTranslator
 from tfi2i.pictures.pixels import to_image, to_pixels
 
 pytest.importorskip("ai_edge_litert")
@@ -254,18 +253,17 @@ def test_static_ranges_are_those_of_the_values(folded, converted):
 
 def test_a_system_draws_its_values_by_seed():
     class Plain(StandIn):
-        def extra_inputs(self, count, seed):
-            return ImageTranslator.extra_inputs(self, count, seed)
+        conditions = ()
 
     first, again, other = values(4, 1), values(4, 1), values(4, 2)
     assert list(first) == ["style", "label"]
     assert {name: one.shape for name, one in first.items()} == {"style": (4, 8), "label": (4, 5)}
     np.testing.assert_array_equal(first["style"], again["style"])
     assert not np.allclose(first["style"], other["style"])
-    assert shapes_of(StandIn().translator()) == SHAPES
-    assert drawn(Plain(), {}, 4, 0) == {}
-    with pytest.raises(InputError, match="Plain draws no values for its input 'style'"):
-        drawn(Plain(), SHAPES, 4, 0)
+    assert shapes_of(StandIn().network()) == SHAPES
+    assert drawn(Plain(), "a2b", {}, 4, 0) == {}
+    with pytest.raises(InputError, match="Plain draws no values for its input 'style'; declare it"):
+        drawn(Plain(), "a2b", SHAPES, 4, 0)
 
 
 def test_files_are_named_or_name_themselves(tmp_path):

@@ -13,9 +13,8 @@ every_system = pytest.mark.parametrize("cls", ALL.values(), ids=ALL.keys())
 def batch_for(system, seed=0, size=1):
     rng = np.random.default_rng(seed)
     shape = (size, system.image_size, system.image_size, 3)
-    return {
-        key: tf.constant(rng.uniform(-1, 1, shape).astype("float32")) for key in system.batch_keys
-    }
+    assert system.batch.layout in ("unpaired", "paired")
+    return {key: tf.constant(rng.uniform(-1, 1, shape).astype("float32")) for key in "ab"}
 
 
 def stepped(system, steps=1):
@@ -88,9 +87,9 @@ def test_a_saved_system_continues_with_the_same_losses(trained, tmp_path):
 
 def test_translators_are_functional_and_in_range_and_can_be_saved(trained, tmp_path):
     system, *_ = trained
-    image = batch_for(system)[system.batch_keys[0]]
+    image = batch_for(system)["a"]
     for direction in system.directions:
-        translator = system.translator(direction)
+        translator = system.network(direction.name)
         assert type(translator) is keras.Model or isinstance(
             translator, keras.src.models.Functional
         )
@@ -105,18 +104,18 @@ def test_translators_are_functional_and_in_range_and_can_be_saved(trained, tmp_p
 
 def test_the_translator_is_the_average_where_one_is_kept(trained):
     system, *_ = trained
-    image = batch_for(system)[system.batch_keys[0]]
+    image = batch_for(system)["a"]
     averages, system.averages = system.averages, {}
     try:
-        live = np.asarray(system.translator()(image))
+        live = np.asarray(system.network()(image))
     finally:
         system.averages = averages
-    assert np.abs(np.asarray(system.translator()(image)) - live).max() > 1e-4
+    assert np.abs(np.asarray(system.network()(image)) - live).max() > 1e-4
 
 
 def test_the_predictor_follows_the_weights(trained):
     system, *_ = trained
-    image = batch_for(system)[system.batch_keys[0]]
+    image = batch_for(system)["a"]
     before = np.asarray(system.predictor("a2b")(image))
     stepped(system)
     assert not np.array_equal(np.asarray(system.predictor("a2b")(image)), before)
@@ -140,12 +139,12 @@ def test_half_precision_trains_and_can_be_saved(cls, policy, tmp_path):
     system.compile()
     assert all(np.isfinite(value) for value in stepped(system, 2).values()), policy
     assert all(v.dtype == "float32" for v in system.trainable_variables)
-    assert system.translator().output.dtype == "float32"
+    assert system.network().output.dtype == "float32"
     assert system.get_config()["dtype"] == policy
-    image = batch_for(system)[system.batch_keys[0]]
+    image = batch_for(system)["a"]
     for name in ("translator", "system"):
-        saved = system if name == "system" else system.translator()
+        saved = system if name == "system" else system.network()
         saved.save(tmp_path / f"{name}.keras")
         again = keras.saving.load_model(tmp_path / f"{name}.keras")
-        translator = again.translator() if name == "system" else again
-        np.testing.assert_array_equal(translator(image), system.translator()(image))
+        translator = again.network() if name == "system" else again
+        np.testing.assert_array_equal(translator(image), system.network()(image))

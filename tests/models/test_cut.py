@@ -64,7 +64,7 @@ GENERATOR = {
 def test_the_generator_and_its_activations_equal_the_official_ones():
     system, official = network_of("cut_generator", "G")
     image = channels_last(official["input"])
-    near(system.translator()(image), channels_last(official["output"]), 1e-4, "output")
+    near(system.network()(image), channels_last(official["output"]), 1e-4, "output")
     maps = {index: system.gen_ab.get_layer(name).output for index, name in GENERATOR.items()}
     for index, ours in keras.Model(system.gen_ab.input, maps)(image[:1]).items():
         (corner,) = (v for k, v in official.items() if k.startswith(f"act_corner/{index}_"))
@@ -75,7 +75,7 @@ def test_the_generator_and_its_activations_equal_the_official_ones():
 
 def test_the_generator_without_blurring_equals_the_official_one():
     system, official = network_of("cut_generator_noantialias", "G")
-    ours = system.translator()(channels_last(official["input"]))
+    ours = system.network()(channels_last(official["input"]))
     near(ours, channels_last(official["output"]), 1e-4, "output")
 
 

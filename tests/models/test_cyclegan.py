@@ -39,11 +39,11 @@ def trained(official):
     load_official(system, nested(official, "w0"))
     system.compile()
     batch = {key: tf.constant(channels_last(official[f"real_{key.upper()}"])) for key in "ab"}
-    fake_b = system.translator("a2b")(batch["a"])
+    fake_b = system.network("a2b")(batch["a"])
     images = {
         "fake_B": fake_b,
-        "rec_A": system.translator("b2a")(fake_b),
-        "idt_A": system.translator("a2b")(batch["b"]),
+        "rec_A": system.network("b2a")(fake_b),
+        "idt_A": system.network("a2b")(batch["b"]),
     }
     step, losses = tf.function(system.train_step, autograph=False), []
     gradients: dict[str, dict[str, np.ndarray]] = {}
@@ -333,8 +333,8 @@ def test_the_smallest_images_build(antialias):
 
 def test_a_unet_ties_its_translators_to_the_size():
     system = CycleGAN(**SMALL_UNET, **SMALL_PIXEL)
-    assert system.translator("b2a").input_shape == (None, 16, 16, 3)
-    assert CycleGAN(**CycleGAN.smoke).translator().input_shape == (None, None, None, 3)
+    assert system.network("b2a").input_shape == (None, 16, 16, 3)
+    assert CycleGAN(**CycleGAN.smoke).network().input_shape == (None, None, None, 3)
     pixels = np.random.default_rng(0).integers(0, 256, (21, 40, 3), np.uint8)
     assert system.translate(pixels).shape == pixels.shape
 

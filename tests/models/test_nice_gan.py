@@ -58,12 +58,12 @@ def test_forward_outputs_equal_the_official_ones(official):
         ):
             key = f"eval/dis{domain}/{name}"
             near(ours, channels_last(official[key]), 1e-4, key)
-    fake_b = system.translator("a2b")(real["A"])
+    fake_b = system.network("a2b")(real["A"])
     outputs = {
         "eval/gen2B/fake_A2B": fake_b,
-        "eval/gen2A/fake_B2A": system.translator("b2a")(real["B"]),
+        "eval/gen2A/fake_B2A": system.network("b2a")(real["B"]),
         "eval/gen2A/fake_A2A": system.gen_ba(codes["A"]),
-        "eval/gen2A/fake_A2B2A": system.translator("b2a")(fake_b),
+        "eval/gen2A/fake_A2B2A": system.network("b2a")(fake_b),
     }
     for key, ours in outputs.items():
         near(ours, channels_last(official[key]), 1e-4, key)
@@ -242,5 +242,5 @@ def test_the_smallest_images_build():
 
 def test_the_full_version_ties_its_translators_to_the_size():
     system = NICEGAN(image_size=48, width=4, blocks=1, discriminator_depth=6, light=False)
-    assert system.translator("b2a").input_shape == (None, 48, 48, 3)
-    assert NICEGAN(**NICEGAN.smoke).translator().input_shape == (None, None, None, 3)
+    assert system.network("b2a").input_shape == (None, 48, 48, 3)
+    assert NICEGAN(**NICEGAN.smoke).network().input_shape == (None, None, None, 3)

@@ -197,7 +197,7 @@ def test_a_translation_has_one_noise_for_all_images_and_is_clipped():
     system = SinCUT(**TINY)
     system.gen_ab.get_layer("up_noise").strength.assign(0.5)
     image = tf.random.stateless_uniform((1, 12, 10, 3), (0, 1), -1, 1)
-    translator = system.translator()
+    translator = system.network()
     alone = np.asarray(translator(image))
     twice = np.asarray(translator(tf.concat([image, image], 0)))
     np.testing.assert_array_equal(twice[0], twice[1])
@@ -239,7 +239,7 @@ def test_a_double_precision_system_trains_in_double_precision():
     losses = system.train_step({"a": image, "b": -image})
     assert all(np.isfinite(float(value)) for value in losses.values())
     assert all(v.dtype == "float64" for v in system.trainable_variables)
-    assert system.translator().output.dtype == "float64"
+    assert system.network().output.dtype == "float64"
 
 
 def test_one_tap_is_enough():

@@ -55,7 +55,7 @@ def test_translations_and_heat_maps_equal_the_official_ones(official, evaluated)
     ):
         gen = evaluated.gen_ab if direction == "a2b" else evaluated.gen_ba
         outputs = {
-            "": evaluated.translator(direction)(image),
+            "": evaluated.network(direction)(image),
             "_cam_logit": gen(image, training=False)[1],
             "_heatmap": evaluated.attention(image, direction)[..., None],
         }
@@ -240,8 +240,8 @@ def test_the_smallest_images_build(size, depth):
 
 def test_the_full_version_ties_its_translators_to_the_size():
     full = UGATIT(**{**UGATIT.smoke, "light": False})
-    assert full.translator("b2a").input_shape == (None, 32, 32, 3)
-    assert UGATIT(**UGATIT.smoke).translator().input_shape == (None, None, None, 3)
+    assert full.network("b2a").input_shape == (None, 32, 32, 3)
+    assert UGATIT(**UGATIT.smoke).network().input_shape == (None, None, None, 3)
 
 
 # the source's weights

@@ -351,7 +351,7 @@ def test_an_official_checkpoint_becomes_a_system(tmp_path, official, write, capl
     assert "not taken over: D_optim, G_optim, start_iter" in caplog.text
     with np.load(FIXTURE) as fixture:
         image, wanted = fixture["input/real_A"], fixture["eval/gen2B/fake_A2B"]
-    found = made.translator("a2b")(image.transpose(0, 2, 3, 1))
+    found = made.network("a2b")(image.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(np.array(found).transpose(0, 3, 1, 2), wanted, atol=1e-4)
 
 
@@ -507,8 +507,8 @@ def test_a_folder_of_networks_becomes_the_same_translators(tmp_path, cyclegan, w
     assert {key: getattr(made, key) for key in CycleGAN.smoke} == CycleGAN.smoke
     image = np.random.default_rng(0).uniform(-1, 1, (1, 40, 32, 3)).astype("float32")
     for direction in ("a2b", "b2a"):
-        wanted = cyclegan.translator(direction)(image)
-        np.testing.assert_array_equal(made.translator(direction)(image), wanted)
+        wanted = cyclegan.network(direction)(image)
+        np.testing.assert_array_equal(made.network(direction)(image), wanted)
 
 
 def test_the_tag_is_the_only_one_or_latest_or_chosen(experiment, tmp_path):

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfi2i.conditions import BOTH_WAYS
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.runs.keras_files import load_translator
@@ -263,11 +264,12 @@ def test_the_log_is_added_to_and_ends_with_what_went_wrong(tmp_path):
 
 
 class Switch:
-    """What `save_translators` needs of a system."""
+    """A system as far as `save_translators` asks."""
 
-    directions = ("a2b", "b2a")
+    directions = BOTH_WAYS
+    conditions = ()
 
-    def translator(self, direction: str) -> keras.Model:
+    def network(self, direction: str) -> keras.Model:
         model = translator()
         model.get_layer("paint").bias.assign([float(direction == "b2a")] * 3)
         return model
@@ -276,12 +278,12 @@ class Switch:
 def test_translators_are_saved_by_direction_and_read_back(tmp_path):
     run = new_run(tmp_path)
     with pytest.raises(InputError, match=r"has no translator a2b \(none yet"):
-        run.translator()
+        run.network()
     run.save_translators(Switch())
-    assert run.translator("b2a").get_layer("paint").bias.numpy().tolist() == [1.0, 1.0, 1.0]
+    assert run.network("b2a").get_layer("paint").bias.numpy().tolist() == [1.0, 1.0, 1.0]
     run.translator_path("b2a").unlink()
     with pytest.raises(InputError, match=r"has no translator b2a \(only a2b\)"):
-        run.translator("b2a")
+        run.network("b2a")
 
 
 def test_a_run_without_checkpoint_says_so(tmp_path):
@@ -309,13 +311,13 @@ def test_a_fresh_process_loads_what_was_saved(tmp_path):
     loader = python(
         "import sys\nfrom tfi2i.runs.run import Run\n"
         "run = Run(sys.argv[1])\n"
-        "print(run.translator('b2a').count_params())\n"
+        "print(run.network('b2a').count_params())\n"
         "best = run.load_system('best')\n"
         "print(best.step, best.total_steps, best.ema_decay)\n",
         run.path,
     )
     out, _ = loader.communicate(timeout=120)
-    assert out.split() == [str(system.translator("b2a").count_params()), "5", "77", "0.9"]
+    assert out.split() == [str(system.network("b2a").count_params()), "5", "77", "0.9"]
 
 
 def test_a_lambda_layer_is_refused_and_not_run(tmp_path):

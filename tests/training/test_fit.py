@@ -76,7 +76,7 @@ def test_the_validation_figures_are_those_of_the_saved_translators(trained):
     real = {
         key: next(data.pictures("validation", key, system.image_size, limit=3))[0] for key in "ab"
     }
-    fake = to_pixels(np.asarray(run.translator("a2b")(to_image(real["a"]))))
+    fake = to_pixels(np.asarray(run.network("a2b")(to_image(real["a"]))))
     last = run.read_metrics()[-1]
     assert last["val_l1_a2b"] == pytest.approx(l1(fake, real["b"]), abs=2e-4)
     features = backbones.load().features
@@ -92,7 +92,7 @@ def test_without_held_out_pictures_the_best_is_chosen_on_training_pictures(tmp_p
     assert "val_kid" in report
     assert "val_l1" not in report
     real = {key: next(data.pictures("train", key, system.image_size, limit=3))[0] for key in "ab"}
-    fake = to_pixels(np.asarray(run.translator("b2a")(to_image(real["b"]))))
+    fake = to_pixels(np.asarray(run.network("b2a")(to_image(real["b"]))))
     features = backbones.load().features
     assert report["val_kid_b2a"] == pytest.approx(
         kid(features(fake), features(real["a"])), rel=1e-2

@@ -149,7 +149,7 @@ def test_who_has_swapped_is_told_to_swap_back(tmp_path):
     settings = {"system": "OneWay", "data": {"source": "scenes", "swap": True}}
     made = Run.create(tmp_path, "OneWay", "scenes-swapped", settings, {})
     with pytest.raises(InputError, match=r"by --set data\.swap=false\.$"):
-        made.translator("b2a")
+        made.network("b2a")
 
 
 def test_a_comparison_with_the_run_refuses_the_way_back_too(run):

@@ -81,10 +81,10 @@ def size(path: Path) -> dict[str, Any]:
     # Averages would stand in the translators' place, and they are not trained.
     plain = dataclasses.replace(config, compile=config.compile | {"ema_decay": None})
     system, data = building.build_system(plain), building.build_data(config)
-    translators = [system.translator(direction) for direction in system.directions]
+    translators = [system.network(way.name) for way in system.directions]
     groups = system.optimizer_variables().values()
     return {
-        "directions": system.directions,
+        "directions": list(map(str, system.directions)),
         "image_size": system.image_size,
         "parameters": {
             "translators": _count(v for one in translators for v in one.trainable_variables),

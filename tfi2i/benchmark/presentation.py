@@ -151,7 +151,7 @@ def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
         pixels = _test_pictures(comparison["options"]["systems"][entries[0]["name"]])
         drawn.append(("input", pixels["a"]))
         for entry in entries:
-            translator = Run(out / "runs" / entry["folder"]).translator("a2b")
+            translator = Run(out / "runs" / entry["folder"]).network("a2b")
             one_of_two = systems.count(entry["system"]) > 1
             label = textwrap.fill(entry["name" if one_of_two else "system"], LABEL_LETTERS)
             drawn.append((label, run_over(translator, pixels["a"])))

@@ -1,10 +1,12 @@
 """Computation of the batch of any step, from seed and step alone."""
 
 import atexit
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,18 @@ from tfi2i.data.domains import KEYS, Domain, Pixels
 from tfi2i.data.resize import scaled_for_crop
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import to_image
+
+Layout = Literal["unpaired", "paired", "labelled", "single"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Layout of the batches that a system trains on."""
+
+    layout: Layout
+    references: int = 0
+    updates: int = 1
+
 
 ASPECTS = ("squash", "crop")
 

@@ -156,7 +156,7 @@ def _best(run: Run, last_step: int) -> dict[str, Any]:
 def _measured(
     measure: Measure, systems: dict[str, Any], progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Gallery]]:
-    directions = systems["last"].directions
+    directions = list(map(str, systems["last"].directions))
     trivial = 2
     total = 0
     for source, target in (direction.split("2") for direction in directions):

@@ -26,7 +26,8 @@ import keras
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.models.model import ImageTranslator
+from tfi2i.conditions import A_TO_B
+from tfi2i.models.model import ImageTranslator, with_defaults
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import full_input
 from tfi2i.networks.generators import resnet_generator
@@ -58,7 +59,7 @@ class CUT(ImageTranslator):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
-    directions = ("a2b",)
+    directions = A_TO_B
     inference_networks = ("gen_ab",)
     smoke = {
         "image_size": 32,
@@ -88,14 +89,6 @@ class CUT(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_size = image_size
-        self.width = width
-        self.blocks = blocks
-        self.discriminator_width = discriminator_width
-        self.discriminator_depth = discriminator_depth
-        self.antialias = antialias
-        self.taps = taps = tuple(taps)
-        self.features = features
         self._check_architecture()
         with self.precision():
             gen = resnet_generator(width, blocks, "gen_ab", initializer, antialias=antialias)
@@ -151,18 +144,6 @@ class CUT(ImageTranslator):
             ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
         """
         _check_training(gan_loss, patches, temperature)
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.epoch_steps = epoch_steps
-        self.gan_loss = gan_loss
-        self.gan_weight = gan_weight
-        self.nce_weight = nce_weight
-        self.flip_equivariance = flip_equivariance
-        self.patches = patches
-        self.temperature = temperature
-        self.negatives_from_batch = negatives_from_batch
-        self.ema_decay = ema_decay
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
@@ -251,19 +232,17 @@ class CUT(ImageTranslator):
             return tf.reshape(features, (1, -1, features.shape[-1]))
         return features
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
+    def network(self, direction: str | None = None) -> keras.Model:
         """The generator: image (N, H, W, 3) -> image, H and W multiples of 4."""
-        self._check_direction(direction)
+        way = self.direction(direction)
         gen = self.inference_network("gen_ab")
         with self.precision():
             image = full_input(gen.input_shape[1:], "image")
-        return keras.Model(image, gen(image, training=False), name=direction)
+        return keras.Model(image, gen(image, training=False), name=way.name)
 
     def _check_architecture(self) -> None:
-        for name in ("width", "blocks", "discriminator_width", "discriminator_depth", "features"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, received {name}={value}.")
+        sizes = ("width", "blocks", "discriminator_width", "discriminator_depth", "features")
+        self.require_at_least(1, *sizes)
         smallest = 3 * 2**self.discriminator_depth  # its last two layers take a pixel each
         if self.image_size % 4 or self.image_size < smallest:
             raise ValueError(
@@ -291,37 +270,9 @@ class FastCUT(CUT):
     loss_names = ("d_real", "d_fake", "g_gan", "g_nce")
     identity = False
     full_rate_share = 3 / 4
-
-    def compile(
-        self,
-        *,
-        learning_rate: float = 2e-4,
-        total_steps: int = 266_800,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
-        gan_loss: losses.GanLoss = "least_squares",
-        gan_weight: float = 1.0,
-        nce_weight: float = 10.0,
-        flip_equivariance: bool = True,
-        patches: int = 256,
-        temperature: float = 0.07,
-        negatives_from_batch: bool = False,
-        ema_decay: float | None = None,
-    ):
-        super().compile(
-            learning_rate=learning_rate,
-            total_steps=total_steps,
-            decay_start=decay_start,
-            epoch_steps=epoch_steps,
-            gan_loss=gan_loss,
-            gan_weight=gan_weight,
-            nce_weight=nce_weight,
-            flip_equivariance=flip_equivariance,
-            patches=patches,
-            temperature=temperature,
-            negatives_from_batch=negatives_from_batch,
-            ema_decay=ema_decay,
-        )
+    compile = with_defaults(
+        CUT.compile, total_steps=266_800, nce_weight=10.0, flip_equivariance=True
+    )
 
 
 def _mirrored(images, flip):

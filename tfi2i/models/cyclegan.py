@@ -188,15 +188,6 @@ class CycleGAN(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_size = image_size
-        self.width = width
-        self.blocks = blocks
-        self.generator = generator
-        self.unet_levels = unet_levels
-        self.discriminator = discriminator
-        self.discriminator_width = discriminator_width
-        self.discriminator_depth = discriminator_depth
-        self.antialias = antialias
         self.pools: dict[str, ImagePool] = {}
         _check_architecture(self)
         with self.precision():
@@ -252,19 +243,8 @@ class CycleGAN(ImageTranslator):
             clip_weights: the largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
             ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
         """
-        losses.check_gan_loss(gan_loss)
-        _check_training(gan_loss, pool_size, gradient_penalty, clip_weights)
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.epoch_steps = epoch_steps
-        self.gan_loss = gan_loss
-        self.cycle_weight = cycle_weight
-        self.identity_weight = identity_weight
-        self.pool_size = pool_size
-        self.gradient_penalty = gradient_penalty
-        self.clip_weights = clip_weights
-        self.ema_decay = ema_decay
+        self.require_at_least(0, "pool_size")
+        _check_training(gan_loss, gradient_penalty, clip_weights)
         self._make_pools()
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
@@ -353,33 +333,23 @@ class CycleGAN(ImageTranslator):
                 )
         return terms
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
+    def network(self, direction: str | None = None) -> keras.Model:
         """The generator: image (N, H, W, 3) -> image, H, W by 4; of a U-Net (N, S, S, 3)."""
-        self._check_direction(direction)
-        source, target = direction.split("2")
-        gen = self.inference_network(f"gen_{source}{target}")
+        way = self.direction(direction)
+        gen = self.inference_network(f"gen_{way.source}{way.target}")
         image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
-        return keras.Model(image, gen(image, training=False), name=direction)
+        return keras.Model(image, gen(image, training=False), name=way.name)
 
 
 def _check_architecture(system: CycleGAN) -> None:
     size, levels, depth = system.image_size, system.unet_levels, system.discriminator_depth
-    if system.generator not in ("resnet", "unet"):
-        raise ValueError(f"generator must be resnet or unet, received {system.generator!r}.")
-    if system.discriminator not in ("patch", "pixel"):
-        raise ValueError(
-            f"discriminator must be patch or pixel, received {system.discriminator!r}."
-        )
     if system.antialias and (system.generator, system.discriminator) != ("resnet", "patch"):
         raise ValueError(
             "antialias=True needs generator=resnet and discriminator=patch, received "
             f"generator={system.generator}, discriminator={system.discriminator}."
         )
-    for name in ("width", "blocks", "discriminator_width", "discriminator_depth"):
-        if getattr(system, name) < 1:
-            raise ValueError(f"{name} must be at least 1, received {name}={getattr(system, name)}.")
-    if levels < 2:
-        raise ValueError(f"unet_levels must be at least 2, received unet_levels={levels}.")
+    system.require_at_least(1, "width", "blocks", "discriminator_width", "discriminator_depth")
+    system.require_at_least(2, "unet_levels")
     divisor = 4 if system.generator == "resnet" else 2**levels
     if size % divisor:
         raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
@@ -388,11 +358,7 @@ def _check_architecture(system: CycleGAN) -> None:
         raise ValueError(f"image_size must be at least {smallest}, received image_size={size}.")
 
 
-def _check_training(
-    gan_loss: str, pool_size: int, gradient_penalty: float, clip_weights: float | None
-) -> None:
-    if pool_size < 0:
-        raise ValueError(f"pool_size must be at least 0, received pool_size={pool_size}.")
+def _check_training(gan_loss: str, gradient_penalty: float, clip_weights: float | None) -> None:
     if gradient_penalty < 0 or (clip_weights is not None and clip_weights <= 0):
         raise ValueError(
             "gradient_penalty must not be negative and clip_weights must be above 0, received "

@@ -1,14 +1,18 @@
-"""What every system is: a keras.Model with named losses, its own optimizers and translators."""
+"""The contract of a system: a keras.Model with named losses, its own optimizers and networks."""
 
 import contextlib
+import functools
 import inspect
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
 
+from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
+from tfi2i.data.batches import Batch
 from tfi2i.pictures import tiles
 
 
@@ -23,36 +27,94 @@ def _precision(policy: Any) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _keywords(function: Any) -> list[str]:
-    """The keyword-only arguments of a function: those a user configures."""
+def _keywords(function: Any) -> dict[str, inspect.Parameter]:
+    """Keyword-only arguments of a function: those that a user configures."""
     parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-class ImageTranslator(keras.Model):
-    """The contract of a system; the order of its updates stands in its own `train_step`.
+def _keeping(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes `__init__` or `compile` keep its keywords under their names, and check choices."""
+    keywords = _keywords(method)
+    defaults = {name: parameter.default for name, parameter in keywords.items()}
+    choices = {
+        name: get_args(parameter.annotation)
+        for name, parameter in keywords.items()
+        if get_origin(parameter.annotation) is Literal
+    }
 
-    A subclass keeps each keyword of `__init__` and `compile` as the attribute of the same name, so
-    that saving and loading record the arguments that were passed. It builds its networks inside
-    `with self.precision():`, and names those which make up its translators.
+    @functools.wraps(method)
+    def kept(self, **kwargs):  # Keras looks at these names
+        passed = defaults | {name: kwargs[name] for name in defaults if name in kwargs}
+        for name, known in choices.items():
+            if passed[name] not in known:
+                wanted = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
+                raise ValueError(f"{name} must be {wanted}, received {passed[name]!r}.")
+        if method.__name__ == "__init__":  # Keras takes no attributes before its own `__init__`
+            # Those of a subclass win: it is the subclass that is saved and built again.
+            self.__dict__["_passed"] = passed | self.__dict__.get("_passed", {})
+        else:
+            self._keep(passed)
+        return method(self, **kwargs)
+
+    return kept
+
+
+def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
+    """The same method with other defaults, which its signature shows."""
+    signature = inspect.signature(method)
+    parameters = [
+        parameter.replace(default=defaults.get(parameter.name, parameter.default))
+        for parameter in signature.parameters.values()
+    ]
+
+    @functools.wraps(method)
+    def preset(self, **kwargs):
+        return method(self, **defaults | kwargs)
+
+    preset.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return preset
+
+
+def summed(terms: Mapping[str, Any], name: str) -> Any:
+    """The sum of the terms whose names begin with `name` and an underscore."""
+    return tf.add_n([value for key, value in terms.items() if key.startswith(f"{name}_")])
+
+
+class GenerativeModel(keras.Model):
+    """The training half of a system; the order of its updates stands in its own `train_step`.
+
+    Each keyword of `__init__` and `compile` is kept as the attribute of its name, so that saving
+    and loading record the arguments that were passed. A subclass builds its networks inside
+    `with self.precision():`, and names those which make up the networks it hands out.
 
     Attributes:
-        loss_names: what `train_step` reports, in order; the prefix names the optimizer.
-        batch_keys: the keys of a batch, each (N, H, W, 3) float32 in [-1, 1].
-        directions: what `translator` takes.
-        inference_networks: the attributes that translators are made of, for `ema_decay`.
-        smoke: constructor arguments of the smallest sensible system, for tests.
+        loss_names: Names that `train_step` reports, in order; the prefix names the optimizer.
+        batch: Layout of a batch; its images are (N, H, W, 3) float32 in [-1, 1].
+        directions: Ways from domain to domain that `network` takes.
+        conditions: Inputs of its networks besides the picture.
+        inference_networks: Attributes that networks are made of, for `ema_decay`.
+        smoke: Constructor arguments of the smallest sensible system, for tests.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
-    batch_keys: ClassVar[tuple[str, ...]] = ("a", "b")
-    directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
+    batch: ClassVar[Batch] = Batch("unpaired")
+    directions: Any = BOTH_WAYS  # a tuple, or a property where the domains are an argument
+    conditions: Any = ()
     inference_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
     total_steps: int
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in ("__init__", "compile"):
+            if name in cls.__dict__:
+                setattr(cls, name, _keeping(cls.__dict__[name]))
+
     def __init__(self, **kwargs):
+        passed = self.__dict__.pop("_passed", {})
         super().__init__(**kwargs)
+        self._keep(passed)
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages: dict[str, keras.Model] = {}
         self._predictors: dict[str, Any] = {}
@@ -65,6 +127,18 @@ class ImageTranslator(keras.Model):
             name="seed", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
         self.seed.assign(np.random.randint(2**31 - 1))  # follows keras.utils.set_random_seed
+
+    def require_at_least(self, least: int, *names: str) -> None:
+        """Raises ValueError for a kept argument that is smaller."""
+        for name in names:
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"{name} must be at least {least}, received {name}={getattr(self, name)}."
+                )
+
+    def _keep(self, passed: Mapping[str, Any]) -> None:
+        for name, value in passed.items():
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
 
     def precision(self) -> contextlib.AbstractContextManager[None]:
         """The scope in which a system builds its networks: its own dtype policy."""
@@ -107,8 +181,8 @@ class ImageTranslator(keras.Model):
         """Gives every group of variables an optimizer and its slots, and makes the averages.
 
         Args:
-            make_optimizer: a new optimizer for the name of a group of variables.
-            ema_decay: 0..1, the decay of the average of the translators' weights; None: no average.
+            make_optimizer: Maker of a new optimizer for the name of a group of variables.
+            ema_decay: Decay, 0..1, of the average of the networks' weights; None: no average.
         """
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, received ema_decay={ema_decay}.")
@@ -157,15 +231,35 @@ class ImageTranslator(keras.Model):
         return tf.stack([tf.cast(self.seed, tf.int64), step])
 
     def finish_step(self, losses: dict[str, Any]) -> dict[str, Any]:
-        """Ends a step: counts it, updates the averages, and returns the means to report."""
-        if tuple(losses) != self.loss_names:
-            raise ValueError(f"Expected the losses {self.loss_names}, received {tuple(losses)}.")
+        """Ends a step: counts it, updates the averages, and returns the means to report.
+
+        Args:
+            losses: Terms by name; those that begin with a name of `loss_names` and `_` are summed
+                under it.
+        """
+        losses = self._summed(losses)
         self.step_counter.assign_add(1)
         for name, average in self.averages.items():
             self._update_average(average, getattr(self, name))
         for name, value in losses.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _summed(self, terms: dict[str, Any]) -> dict[str, Any]:
+        sums: dict[str, list[Any]] = {name: [] for name in self.loss_names}
+        unknown = []
+        for term, value in terms.items():
+            homes = [name for name in sums if term == name or term.startswith(f"{name}_")]
+            if homes:
+                sums[max(homes, key=len)].append(value)
+            else:
+                unknown.append(term)
+        if unknown or not all(sums.values()):
+            raise ValueError(f"Expected the losses {self.loss_names}, received {tuple(terms)}.")
+        return {
+            name: values[0] if len(values) == 1 else tf.add_n(values)
+            for name, values in sums.items()
+        }
 
     def _update_average(self, average: keras.Model, network: keras.Model) -> None:
         # State that is not trained (spectral norm's vectors) is copied: its average means nothing.
@@ -188,60 +282,110 @@ class ImageTranslator(keras.Model):
 
     # Use
 
+    @classmethod
+    def directions_of(cls, arguments: Mapping[str, Any]) -> tuple[Direction, ...]:
+        """The directions of a system with these constructor arguments, before it is built."""
+        if isinstance(cls.directions, tuple):
+            return cls.directions
+        default = _keywords(cls.__init__)["domains"].default
+        return between(tuple(arguments.get("domains", default)))
+
+    def direction(self, name: str | None = None) -> Direction:
+        """The direction of a name; None: the first.
+
+        Raises:
+            ValueError: The system has none of that name.
+        """
+        for direction in self.directions:
+            if name in (None, direction.name):
+                return direction
+        raise ValueError(
+            f"direction must be one of {', '.join(map(str, self.directions))}, received {name!r}."
+        )
+
     def inference_network(self, name: str) -> keras.Model:
         """A network as it is used after training: its average where one is kept."""
         return self.averages.get(name, getattr(self, name))
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
-        """A functional model, image (N, H, W, 3) in [-1, 1] -> image, without training's parts.
+    def network(self, direction: str | None = None) -> keras.Model:
+        """A functional model of a direction, without training's parts: all that leaves the system.
 
-        It shares its variables with this system: save or clone it to keep it.
+        Inputs: `image` (N, H, W, 3) in [-1, 1], absent in a direction without a source, then the
+        conditions by name. Output: an image. It shares its variables with this system: save or
+        clone it to keep it.
         """
         raise NotImplementedError
 
-    def extra_inputs(self, count: int, seed: int) -> dict[str, np.ndarray]:
-        """Typical values (count, ...) of what translators take besides the picture, by name.
+    def conditions_of(self, direction: str | None = None) -> tuple[Condition, ...]:
+        """The conditions that are open in a direction's network, in the order of its inputs."""
+        known = {condition.name: condition for condition in self.conditions}
+        inputs = [tensor.name for tensor in self.network(direction).inputs]
+        return tuple(known[name] for name in inputs if name in known)
 
-        Such as styles of N(0, 1) or one-hot labels, float32; an export is measured with them. A
-        translator takes them as a list, the picture first, by `keras.Input`s of those names.
+    def values_of(self, direction: str | None, count: int, seed: int, **chosen: Any):
+        """Values (count, ...) of a direction's conditions by name; see `conditions.values_of`."""
+        way = self.direction(direction)
+        conditions = self.conditions_of(way.name) if self.conditions else ()
+        return values_of(conditions, count, seed=seed, target=way.target, **chosen)
 
-        Args:
-            count: how many of each.
-            seed: the same seed draws the same values.
-        """
-        return {}
-
-    def predictor(self, direction: str = "a2b"):
-        """The translator as a compiled function, kept; it follows the weights as they train."""
-        if direction not in self._predictors:
-            translator = self.translator(direction)
+    def predictor(self, direction: str | None = None) -> Callable[..., Any]:
+        """The network as a compiled function of its inputs, kept; it follows the weights."""
+        name = self.direction(direction).name
+        if name not in self._predictors:
+            network = self.network(name)
             # One graph for any number of images: with one of its own for the number that comes
             # first, a resumed training would round differently.
-            image = tf.TensorSpec(translator.input_shape, translator.input.dtype)
-            self._predictors[direction] = tf.function(translator, input_signature=[image])
-        return self._predictors[direction]
+            signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in network.inputs]
 
-    def attention(self, image, direction: str = "a2b"):
+            @tf.function(input_signature=signature)
+            def predict(*inputs):
+                return network(list(inputs) if len(inputs) > 1 else inputs[0])
+
+            self._predictors[name] = predict
+        return self._predictors[name]
+
+
+class ImageTranslator(GenerativeModel):
+    """A system whose directions have a source: a picture goes in and a picture comes out."""
+
+    def attention(self, image, direction: str | None = None):
         """Where the system looks: (N, H, W, 3) -> (N, h, w), unscaled; None without attention."""
-        self._check_direction(direction)
+        self.direction(direction)
 
-    def translate(self, pixels: np.ndarray, direction: str = "a2b") -> np.ndarray:
+    def translate(
+        self,
+        pixels: NDArray[np.uint8],
+        direction: str | None = None,
+        *,
+        seed: int = 0,
+        labels: str | None = None,
+        given: Mapping[str, ArrayLike] | None = None,
+    ) -> NDArray[np.uint8]:
         """Translates one picture (H, W, 3) or several of one size (N, H, W, 3), uint8 0..255.
 
         Any size; a big picture is done in overlapping tiles. Returns the same shape, uint8.
+
+        Args:
+            pixels: Pictures.
+            direction: Name of a direction; None: the first.
+            seed: Seed of the conditions that are not given.
+            labels: Labels by name, such as "winter" or "black_hair,young".
+            given: Values of conditions by name, one for all pictures or one for each.
+
+        Raises:
+            ValueError: No such direction, pixels or values.
         """
         if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
             raise ValueError(
                 "Expected uint8 pixels of shape (H, W, 3) or (N, H, W, 3), "
                 f"received {pixels.dtype} of shape {pixels.shape}."
             )
-        translate = tiles.PictureTranslator(self.translator(direction))
-        if pixels.ndim == 3:
-            return translate(pixels)
-        return np.stack([translate(one) for one in pixels])
-
-    def _check_direction(self, direction: str) -> None:
-        if direction not in self.directions:
-            raise ValueError(
-                f"direction must be one of {', '.join(self.directions)}, received {direction!r}."
-            )
+        several = pixels if pixels.ndim == 4 else pixels[None]
+        name = self.direction(direction).name
+        values = self.values_of(name, len(several), seed, labels=labels, given=given)
+        translate = tiles.PictureTranslator(self.network(name))
+        translated = [
+            translate(one, **{key: value[i : i + 1] for key, value in values.items()})
+            for i, one in enumerate(several)
+        ]
+        return np.stack(translated) if pixels.ndim == 4 else translated[0]

@@ -32,7 +32,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator, summed
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
 from tfi2i.optimizers import CoupledAdam, LinearDecay
@@ -180,12 +180,9 @@ class NICEGAN(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_size = image_size
-        self.width = width
-        self.blocks = blocks
-        self.light = light
-        self.discriminator_depth = depth = discriminator_depth
-        _check_architecture(image_size, width, blocks, depth)
+        depth = discriminator_depth
+        self.require_at_least(1, "width", "blocks")
+        _check_architecture(image_size, depth)
         side = None if light else image_size
         with self.precision():
             self.enc_a = encoder(side, width, "enc_a")
@@ -226,17 +223,6 @@ class NICEGAN(ImageTranslator):
                 another rate than the generator's (not in the paper); null: `learning_rate`.
             ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
         """
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        losses.check_gan_loss(gan_loss)
-        self.l2 = l2
-        self.gan_loss = gan_loss
-        self.adv_weight = adv_weight
-        self.cycle_weight = cycle_weight
-        self.recon_weight = recon_weight
-        self.discriminator_learning_rate = discriminator_learning_rate
-        self.ema_decay = ema_decay
         rates = {"generator": learning_rate, "discriminator": learning_rate}
         if discriminator_learning_rate is not None:
             rates["discriminator"] = discriminator_learning_rate
@@ -263,12 +249,9 @@ class NICEGAN(ImageTranslator):
         return {"local": local_logits, "global": global_logits, "cam": cam_logit}, code
 
     def train_step(self, batch):
-        d = self.discriminator_step(batch["a"], batch["b"])
-        g = self.generator_step(batch["a"], batch["b"])
-        summed = {f"d_{head}": _sum(d, f"d_{head}_") for head in HEADS}
-        summed |= {f"g_{head}": _sum(g, f"g_{head}_") for head in HEADS}
-        summed |= {"g_cycle": _sum(g, "g_cycle_"), "g_recon": _sum(g, "g_recon_")}
-        return self.finish_step(summed)
+        terms = self.discriminator_step(batch["a"], batch["b"])
+        terms |= self.generator_step(batch["a"], batch["b"])
+        return self.finish_step(terms)
 
     def discriminator_step(self, real_a, real_b) -> dict[str, Any]:
         """Updates encoders and heads; returns 12 unweighted terms, `d_local_a_real` and so on."""
@@ -316,38 +299,29 @@ class NICEGAN(ImageTranslator):
                     terms[f"g_{head}_{domain}"] = losses.for_generator(self.gan_loss, fake[head])
                 terms[f"g_cycle_{domain}"] = losses.l1(reco, real)
                 terms[f"g_recon_{domain}"] = losses.l1(own, real)
-            loss = self.adv_weight * tf.add_n([_sum(terms, f"g_{head}_") for head in HEADS])
-            loss += self.cycle_weight * _sum(terms, "g_cycle_")
-            loss += self.recon_weight * _sum(terms, "g_recon_")
+            loss = self.adv_weight * tf.add_n([summed(terms, f"g_{head}") for head in HEADS])
+            loss += self.cycle_weight * summed(terms, "g_cycle")
+            loss += self.recon_weight * summed(terms, "g_recon")
         self.minimize("generator", loss, tape)
         return terms
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
+    def network(self, direction: str | None = None) -> keras.Model:
         """The source domain's encoder and the generator: image (N, H, W, 3) -> image, H, W by 4."""
-        self._check_direction(direction)
-        source, target = direction.split("2")
-        enc = self.inference_network(f"enc_{source}")
-        gen = self.inference_network(f"gen_{source}{target}")
+        way = self.direction(direction)
+        enc = self.inference_network(f"enc_{way.source}")
+        gen = self.inference_network(f"gen_{way.source}{way.target}")
         image = keras.Input(enc.input_shape[1:], name="image", dtype=enc.input.dtype)
         code, _ = enc(image, training=False)
-        return keras.Model(image, gen(code, training=False), name=direction)
+        return keras.Model(image, gen(code, training=False), name=way.name)
 
-    def attention(self, image, direction: str = "a2b"):
+    def attention(self, image, direction: str | None = None):
         """The paper's heat map, the sum of the code over channels: (N, H, W, 3) -> (N, h, w)."""
-        self._check_direction(direction)
-        code, _ = self.inference_network(f"enc_{direction[0]}")(image, training=False)
+        way = self.direction(direction)
+        code, _ = self.inference_network(f"enc_{way.source}")(image, training=False)
         return tf.reduce_sum(tf.cast(code, tf.float32), -1)
 
 
-def _sum(terms: dict[str, Any], prefix: str):
-    return tf.add_n([value for name, value in terms.items() if name.startswith(prefix)])
-
-
-def _check_architecture(image_size: int, width: int, blocks: int, depth: int) -> None:
-    if width < 1 or blocks < 1:
-        raise ValueError(
-            f"width and blocks must be at least 1, received width={width}, blocks={blocks}."
-        )
+def _check_architecture(image_size: int, depth: int) -> None:
     if depth < 6:
         raise ValueError(
             f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "

@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from tfi2i import losses
+from tfi2i.conditions import A_TO_B
 from tfi2i.layers.stylegan2 import (
     Blur,
     DemodulatedUpConv2D,
@@ -147,7 +148,7 @@ class SinCUT(ImageTranslator):
     """
 
     loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
-    directions = ("a2b",)
+    directions = A_TO_B
     inference_networks = ("gen_ab",)
     smoke = {"image_size": 32, "width": 1, "discriminator_width": 1, "features": 16}
 
@@ -162,12 +163,8 @@ class SinCUT(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_size = image_size
-        self.width = width
-        self.discriminator_width = discriminator_width
-        self.taps = taps = tuple(taps)
-        self.features = features
-        _check_architecture(image_size, width, discriminator_width, taps, features)
+        self.require_at_least(1, "features")
+        _check_architecture(image_size, width, discriminator_width, self.taps)
         with self.precision():
             self.gen_ab = gen = generator(image_size, width, "gen_ab")
             image = gen.inputs[0]
@@ -219,25 +216,11 @@ class SinCUT(ImageTranslator):
                 only the positions of one crop.
             ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        losses.check_gan_loss(gan_loss)
         if patches < 1 or temperature <= 0:
             raise ValueError(
                 "patches must be at least 1 and temperature above 0, received "
                 f"patches={patches}, temperature={temperature}."
             )
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.epoch_steps = epoch_steps
-        self.gan_loss = gan_loss
-        self.gan_weight = gan_weight
-        self.nce_weight = nce_weight
-        self.identity_weight = identity_weight
-        self.r1_weight = r1_weight
-        self.patches = patches
-        self.temperature = temperature
-        self.negatives_from_batch = negatives_from_batch
-        self.ema_decay = ema_decay
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.0, beta_2=0.99), ema_decay)
@@ -330,27 +313,25 @@ class SinCUT(ImageTranslator):
             return tf.reshape(features, (1, -1, features.shape[-1]))
         return features
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
+    def network(self, direction: str | None = None) -> keras.Model:
         """Generator with fixed noise, clipped: image (N, H, W, 3) -> image, H and W even."""
-        self._check_direction(direction)
+        way = self.direction(direction)
         gen = self.inference_network("gen_ab")
         with self.precision():
             image = full_input((None, None, 3), "image")
             noise = FixedNoise(dtype=gen.inputs[1].dtype, name="noise")(image)
             translation = image_output(gen([image, noise], training=False), "hard_tanh")
-        return keras.Model(image, translation, name=direction)
+        return keras.Model(image, translation, name=way.name)
 
 
 def _check_architecture(
-    image_size: int, width: int, discriminator_width: int, taps: tuple[str, ...], features: int
+    image_size: int, width: int, discriminator_width: int, taps: tuple[str, ...]
 ) -> None:
     if image_size < 8 or image_size & (image_size - 1):
         raise ValueError(
             f"image_size must be a power of two from 8 on, received image_size={image_size}: the "
             "discriminator halves it down to 4."
         )
-    if features < 1:
-        raise ValueError(f"features must be at least 1, received features={features}.")
     for name, value, channels in (
         ("width", width, generator_channels(width, image_size)),
         (

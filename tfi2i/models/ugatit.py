@@ -36,7 +36,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator, summed
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, full_input, image_output, style_mlp
 from tfi2i.networks.generators import residual_block
@@ -207,12 +207,6 @@ class UGATIT(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.image_size = image_size
-        self.width = width
-        self.blocks = blocks
-        self.light = light
-        self.global_depth = global_depth
-        self.local_depth = local_depth
         _check_architecture(self)
         side = None if light else image_size
         with self.precision():
@@ -254,17 +248,6 @@ class UGATIT(ImageTranslator):
             cam_weight: of the cross-entropy of the generators' classifiers.
             ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
         """
-        losses.check_gan_loss(gan_loss)
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.l2 = l2
-        self.gan_loss = gan_loss
-        self.adv_weight = adv_weight
-        self.cycle_weight = cycle_weight
-        self.identity_weight = identity_weight
-        self.cam_weight = cam_weight
-        self.ema_decay = ema_decay
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5, l2=l2), ema_decay)
@@ -296,7 +279,7 @@ class UGATIT(ImageTranslator):
         real_a, real_b = tf.cast(batch["a"], full), tf.cast(batch["b"], full)
         terms = self.discriminator_step(real_a, real_b)
         terms |= self.generator_step(real_a, real_b)
-        return self.finish_step({name: _sum(terms, f"{name}_") for name in self.loss_names})
+        return self.finish_step(terms)
 
     def discriminator_step(self, real_a, real_b) -> dict[str, Any]:
         """Updates the discriminators; returns 16 unweighted terms, `d_local_a_real` and so on."""
@@ -338,10 +321,10 @@ class UGATIT(ImageTranslator):
                 terms[f"g_same_{domain}"] = losses.l1(same, real)
                 terms[f"g_aux_{domain}_source"] = losses.binary_cross_entropy(cam_source, 1.0)
                 terms[f"g_aux_{domain}_own"] = losses.binary_cross_entropy(cam_own, 0.0)
-            loss = self.adv_weight * tf.add_n([_sum(terms, f"g_{head}_") for head in HEADS])
-            loss += self.cycle_weight * _sum(terms, "g_cycle_")
-            loss += self.identity_weight * _sum(terms, "g_same_")
-            loss += self.cam_weight * _sum(terms, "g_aux_")
+            loss = self.adv_weight * tf.add_n([summed(terms, f"g_{head}") for head in HEADS])
+            loss += self.cycle_weight * summed(terms, "g_cycle")
+            loss += self.identity_weight * summed(terms, "g_same")
+            loss += self.cam_weight * summed(terms, "g_aux")
         self.minimize("generator", loss, tape)
         for rho in self._rhos():
             rho.assign(tf.clip_by_value(rho.value, 0, 1))
@@ -352,22 +335,20 @@ class UGATIT(ImageTranslator):
         layers = [*self.gen_ab.layers, *self.gen_ba.layers]
         return [layer.rho for layer in layers if isinstance(layer, LIN | AdaLIN)]
 
-    def translator(self, direction: str = "a2b") -> keras.Model:
+    def network(self, direction: str | None = None) -> keras.Model:
         """The generator's image: (N, H, W, 3) -> the same, H, W by 4; the full version's are S."""
-        gen = self._inference_generator(direction)
+        way = self.direction(direction)
+        gen = self.inference_network(f"gen_{way.source}{way.target}")
         image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
         translation, _ = gen(image, training=False)
-        return keras.Model(image, translation, name=direction)
+        return keras.Model(image, translation, name=way.name)
 
-    def attention(self, image, direction: str = "a2b"):
+    def attention(self, image, direction: str | None = None):
         """The paper's heat map, attended features summed: (N, H, W, 3) -> (N, h, w)."""
-        gen = self._inference_generator(direction)
+        way = self.direction(direction)
+        gen = self.inference_network(f"gen_{way.source}{way.target}")
         attended = keras.Model(gen.input, gen.get_layer("attention").output)
         return tf.reduce_sum(tf.cast(attended(image, training=False), tf.float32), -1)
-
-    def _inference_generator(self, direction: str) -> keras.Model:
-        self._check_direction(direction)
-        return self.inference_network(f"gen_{direction[0]}{direction[-1]}")
 
 
 def _each(network: keras.Model, *inputs) -> list[Any]:
@@ -376,17 +357,10 @@ def _each(network: keras.Model, *inputs) -> list[Any]:
     return [tf.split(output, len(inputs)) for output in outputs]
 
 
-def _sum(terms: dict[str, Any], prefix: str):
-    return tf.add_n([value for name, value in terms.items() if name.startswith(prefix)])
-
-
 def _check_architecture(system: UGATIT) -> None:
-    size, width, blocks = system.image_size, system.width, system.blocks
+    size = system.image_size
     depths = f"global_depth={system.global_depth}, local_depth={system.local_depth}"
-    if width < 1 or blocks < 1:
-        raise ValueError(
-            f"width and blocks must be at least 1, received width={width}, blocks={blocks}."
-        )
+    system.require_at_least(1, "width", "blocks")
     if min(system.global_depth, system.local_depth) < 3:
         raise ValueError(
             f"global_depth and local_depth must be at least 3, received {depths}: one layer of "

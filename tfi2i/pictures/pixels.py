@@ -3,7 +3,7 @@
 Levels are pixels that are not rounded: floats in 0..255.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,23 @@ def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def run_over(
-    function: Callable[[Any], Any], pixels: NDArray[np.uint8], batch: int = 8
+    function: Callable[..., Any],
+    pixels: NDArray[np.uint8] | None,
+    batch: int = 8,
+    values: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Pixels (N, S, S, 3) through a function image -> image, a few at a time."""
-    images = to_image(pixels)
-    chunks = [images[i : i + batch] for i in range(0, len(images), batch)]
-    return np.concatenate([to_pixels(np.asarray(function(chunk))) for chunk in chunks])
+    """Runs pixels (N, S, S, 3) and conditions through a network, a few at a time -> (N, S, S, 3).
+
+    Args:
+        function: Network of an image and of conditions in their order -> image.
+        pixels: Pictures; None for a network that takes none.
+        batch: Number of pictures at a time.
+        values: Conditions (N, ...) by name, in the order of the network's inputs.
+    """
+    inputs = [] if pixels is None else [to_image(pixels)]
+    inputs += (values or {}).values()
+    answers = [
+        to_pixels(np.asarray(function(*(one[i : i + batch] for one in inputs))))
+        for i in range(0, len(inputs[0]), batch)
+    ]
+    return np.concatenate(answers)

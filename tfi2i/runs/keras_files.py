@@ -1,16 +1,60 @@
 """`.keras` files of strangers: checked before Keras opens them, and never with code inside."""
 
+import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
+from tfi2i.files import to_json
 
 MAX_CONFIG_BYTES = 50_000_000
 
+CONDITIONS = "conditions.json"
+"""File in the archive that describes what a network takes besides the picture; Keras ignores it."""
+
+
+def save_network(
+    network: Any, path: Path, conditions: Sequence[Condition] = (), target: str | None = None
+) -> None:
+    """Writes a `.keras` file, in whose archive the conditions are described.
+
+    Args:
+        network: Functional model.
+        path: File to write.
+        conditions: Conditions that are open in the network.
+        target: Domain whose typical values are kept as presets.
+    """
+    network.save(path)
+    if conditions:
+        records = [condition.record(target) for condition in conditions]
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(CONDITIONS, to_json(records))
+
+
+def read_conditions(path: Path) -> tuple[Condition, ...]:
+    """The conditions that a network's `.keras` file describes; without any: none.
+
+    Raises:
+        InputError: The file is damaged, or describes them wrongly.
+    """
+    sizes = _check_archive(path)
+    if sizes.get(CONDITIONS, 0) > 1_000_000:
+        raise InputError(f"{path}: describes its conditions in {sizes[CONDITIONS]:,} bytes.")
+    if CONDITIONS not in sizes:
+        return ()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = json.loads(archive.read(CONDITIONS))
+        return tuple(Condition.of_record(record) for record in records)
+    except (ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: its {CONDITIONS} is damaged ({error}).") from error
+
 
 def load_translator(path: str | Path) -> Any:
-    """A translator from a `.keras` file of anyone's: image -> image, a plain `keras.Model`.
+    """A network from a `.keras` file of anyone's: image (and conditions) -> image, a `keras.Model`.
 
     Raises:
         InputError: if the file is no Keras model, carries code, or maps no images to images.
@@ -22,12 +66,19 @@ def load_translator(path: str | Path) -> Any:
     shapes = [
         tuple(getattr(end, "shape", ())) for end in map(_first, (model.inputs, model.outputs))
     ]
-    if any(len(shape) != 4 or shape[-1] != 3 for shape in shapes):
+    ends = shapes[1:] if _takes_no_picture(path, model) else shapes
+    if any(len(shape) != 4 or shape[-1] != 3 for shape in ends):
         raise InputError(
             f"{path}: maps {shapes[0]} to {shapes[1]}, but a translator maps images (N, H, W, 3)"
             " to images; give a file of a run's translators/ folder."
         )
     return model
+
+
+def _takes_no_picture(path: Path, model: Any) -> bool:
+    """Whether all inputs of a network are conditions, as a sampler's are."""
+    names = {condition.name for condition in read_conditions(path)}
+    return bool(names) and {tensor.name for tensor in model.inputs} == names
 
 
 def _first(ends: Any) -> Any:
@@ -61,8 +112,8 @@ def load_keras(path: Path, compile: bool) -> Any:
         ) from error
 
 
-def _check_archive(path: Path) -> None:
-    """Refuses what is no .keras file, or one that unpacks to far more than it is."""
+def _check_archive(path: Path) -> dict[str, int]:
+    """Unpacked sizes by name; refuses what is no .keras file, or unpacks to far more than it is."""
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
@@ -76,3 +127,4 @@ def _check_archive(path: Path) -> None:
         raise InputError(
             f"{path}: unpacks to {sum(sizes.values()):,} bytes, which no model of its size does."
         )
+    return sizes

@@ -35,13 +35,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfi2i import yaml_text
+from tfi2i.conditions import Condition, Direction
 from tfi2i.errors import InputError
 from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
-from tfi2i.runs.keras_files import load_keras, load_translator
+from tfi2i.runs.keras_files import load_keras, load_translator, read_conditions, save_network
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
-Direction = Literal["a2b", "b2a"]
 
 _NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")
 
@@ -154,7 +154,7 @@ class Run:
         """`checkpoints/last.keras`, whether it exists or not."""
         return self.path / "checkpoints" / f"{which}.keras"
 
-    def translator_path(self, direction: Direction = "a2b") -> Path:
+    def translator_path(self, direction: str = "a2b") -> Path:
         """`translators/a2b.keras`, whether it exists or not."""
         return self.path / "translators" / f"{direction}.keras"
 
@@ -263,16 +263,30 @@ class Run:
 
     def save_translators(self, system: Any) -> None:
         """One file a direction, each replaced in one go."""
-        for direction in system.directions:
-            with replacing(self.translator_path(direction)) as temporary:
-                system.translator(direction).save(temporary)
+        for way in system.directions:
+            conditions = system.conditions_of(way.name) if system.conditions else ()
+            with replacing(self.translator_path(way.name)) as temporary:
+                save_network(system.network(way.name), temporary, conditions, way.target)
 
-    def translator(self, direction: Direction = "a2b") -> Any:
-        """A plain `keras.Model`, image -> image, float32 (N, H, W, 3) in [-1, 1].
+    def network(self, direction: str | None = None) -> Any:
+        """A plain `keras.Model`, image and conditions -> image, float32 (N, H, W, 3) in [-1, 1].
+
+        Args:
+            direction: Name of a direction of the system; None: its first.
 
         Raises:
             InputError: if its system does not translate that way, or the run has none yet.
         """
+        return load_translator(self._network_file(direction))
+
+    def conditions(self, direction: str | None = None) -> tuple[Condition, ...]:
+        """The inputs besides the picture of a direction's network; raises as `network`."""
+        return read_conditions(self._network_file(direction))
+
+    def _network_file(self, direction: str | None) -> Path:
+        if direction is None:
+            directions = self.directions
+            direction = directions[0].name if directions else "a2b"
         path = self.translator_path(direction)
         if not path.is_file():
             self.check_direction(direction)
@@ -283,23 +297,34 @@ class Run:
                 else "none yet: it stopped before its first checkpoint"
             )
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
-        return load_translator(path)
+        return path
 
-    def check_direction(self, direction: Direction) -> None:
-        """Raises `InputError` if the run's system does not translate in that direction."""
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions of the run's system; none of a system that this version does not know."""
         from tfi2i.models import ALL
 
-        source, target = direction.split("2")
         config = self.config
-        system = str(config.get("system"))
-        directions = ALL[system].directions if system in ALL else ()
-        if direction not in directions and f"{target}2{source}" in directions:
+        system = ALL.get(str(config.get("system")))
+        return () if system is None else system.directions_of(config.get("model") or {})
+
+    def check_direction(self, direction: str) -> None:
+        """Raises `InputError` if the run's system does not translate in that direction."""
+        ways = {way.name: way for way in self.directions}
+        if direction in ways or not ways:
+            return
+        config = self.config
+        system, way = config["system"], next(iter(ways.values()))
+        if len(ways) == 1 and direction == f"{way.target}2{way.source}":
             swapped = (config.get("data") or {}).get("swap", False)
             raise InputError(
-                f"{self.path}: {system} translates {target} to {source} only; for the other way"
-                " train again with the domains exchanged, by --set"
+                f"{self.path}: {system} translates {way.source} to {way.target} only; for the"
+                " other way train again with the domains exchanged, by --set"
                 f" data.swap={str(not swapped).lower()}."
             )
+        raise InputError(
+            f"{self.path}: {system} has no direction {direction!r}; choose {', '.join(ways)}."
+        )
 
     # one process at a time
 

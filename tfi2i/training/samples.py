@@ -15,6 +15,8 @@ from tfi2i.training.checkpoints import is_due
 from tfi2i.training.diagnosis import collapse_note
 from tfi2i.training.reports import Pixels, Reports, log
 
+VALUES = 3  # of open conditions, for each picture of a sheet
+
 
 @dataclass
 class TestImages:
@@ -23,9 +25,21 @@ class TestImages:
     pixels: dict[str, Pixels]
     paired: bool
 
-    def translations(self, system: Any) -> dict[str, Pixels]:
-        """The outputs of every direction, by direction."""
-        return {d: run_over(system.predictor(d), self.pixels[d[0]]) for d in system.directions}
+    def of(self, domain: str | None) -> Pixels:
+        """The pixels of a domain; of `ANY`, or where a label chooses, those of all domains."""
+        if domain in self.pixels:
+            return self.pixels[domain]
+        return np.concatenate(list(self.pixels.values()))
+
+    def translations(self, system: Any, seed: int = 0) -> dict[str, Pixels]:
+        """The outputs of every direction by its name, with conditions of a fixed seed."""
+        outputs = {}
+        for way in system.directions:
+            pixels = None if way.source is None else self.of(way.source)
+            count = len(self.of(way.target) if pixels is None else pixels)
+            values = system.values_of(way.name, count, seed)
+            outputs[way.name] = run_over(system.predictor(way.name), pixels, values=values)
+        return outputs
 
 
 class Samples(keras.callbacks.Callback):
@@ -55,28 +69,41 @@ class Samples(keras.callbacks.Callback):
             Image.fromarray(sheet).save(temporary)
         self.reports.picture(step, "samples", sheet)
         if step:
-            for direction, fake in fakes.items():
+            for way in self.model.directions:
+                if way.source is None:
+                    continue
                 note = collapse_note(
-                    self.images.pixels[direction[0]], fake, self.model.get_compile_config()
+                    self.images.of(way.source), fakes[way.name], self.model.get_compile_config()
                 )
                 if note:
-                    log.warning("step %d, %s: %s", step, direction, note)
+                    log.warning("step %d, %s: %s", step, way, note)
 
 
 def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> Pixels:
-    """Rows real, attention, fake, cycle and (paired) truth, for every direction."""
+    """Rows real, attention, fake, cycle and (paired) truth, for every direction.
+
+    Where conditions are open, further rows show the same pictures under other values.
+    """
     rows: list[tuple[str, Pixels]] = []
-    for direction, fake in fakes.items():
-        source, target = direction.split("2")
-        real = images.pixels[source]
-        rows.append((f"real {source}", real))
-        attention = system.attention(to_image(real), direction)
-        if attention is not None:
-            rows.append(("attention", sheets.heat(np.asarray(attention), real.shape[1])))
-        rows.append((f"fake {target}", fake))
-        back = f"{target}2{source}"
-        if back in system.directions:
-            rows.append((f"cycle {source}", run_over(system.predictor(back), fake)))
-        if images.paired:
-            rows.append((f"truth {target}", images.pixels[target]))
+    more = [
+        images.translations(system, seed) for seed in range(1, VALUES if system.conditions else 1)
+    ]
+    for way in system.directions:
+        fake, name = fakes[way.name], way.target or "by label"
+        if way.source is not None:
+            real = images.of(way.source)
+            rows.append((f"real {way.source}", real))
+            attention = system.attention(to_image(real), way.name)
+            if attention is not None:
+                rows.append(("attention", sheets.heat(np.asarray(attention), real.shape[1])))
+        rows.append((f"fake {name}", fake))
+        if more and system.conditions_of(way.name):
+            rows += [(f"fake {name}, {i}", one[way.name]) for i, one in enumerate(more, 2)]
+        for back in system.directions:
+            if way.source is not None and (back.source, back.target) == (way.target, way.source):
+                values = system.values_of(back.name, len(fake), 0)
+                cycle = run_over(system.predictor(back.name), fake, values=values)
+                rows.append((f"cycle {way.source}", cycle))
+        if images.paired and way.target in images.pixels and way.source in images.pixels:
+            rows.append((f"truth {way.target}", images.pixels[way.target]))
     return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))

@@ -37,38 +37,55 @@ class Validation(keras.callbacks.Callback):
             self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
         fakes = self.images.translations(self.model)
         # Rounded: where arrays lie in memory decides the last bits of a matrix product.
+        images, ways = self.images, self.model.directions
         kids = {
-            d: round(kid(backbone.features(fake), self.real[d[2]]), 6) for d, fake in fakes.items()
+            way.name: round(kid(backbone.features(fakes[way.name]), self._real(way.target)), 6)
+            for way in ways
         }
         self._report("val_kid", kids)
-        self._report(
-            "val_change", {d: l1(fake, self.images.pixels[d[0]]) for d, fake in fakes.items()}
-        )
-        if self.images.paired:
-            self._report(
-                "val_l1", {d: l1(fake, self.images.pixels[d[2]]) for d, fake in fakes.items()}
-            )
+        changes = {
+            way.name: l1(fakes[way.name], images.of(way.source))
+            for way in ways
+            if way.source is not None
+        }
+        self._report("val_change", changes)
+        if images.paired:
+            errors = {
+                way.name: l1(fakes[way.name], images.pixels[way.target])
+                for way in ways
+                if way.source in images.pixels and way.target in images.pixels
+            }
+            self._report("val_l1", errors)
         self._warn_of_drift()
+
+    def _real(self, domain: str | None) -> Any:
+        """The features of a domain's pictures; where a label chooses, those of all domains."""
+        return self.real[domain] if domain in self.real else np.concatenate([*self.real.values()])
 
     def _warn_of_drift(self) -> None:
         reports = [*self.reports.run.read_metrics(), self.reports.extra]
         numbers = self.model.get_compile_config()
-        for d in self.model.directions:
-            inputs_kid = kid(self.real[d[0]], self.real[d[2]])
+        for way in self.model.directions:
+            if way.source not in self.real or way.target not in self.real:
+                continue  # of a mixture of domains an input may belong to the target already
+            inputs_kid = kid(self.real[way.source], self.real[way.target])
             change, kid_now = (
-                self.reports.extra[f"{name}_{d}"] for name in ("val_change", "val_kid")
+                self.reports.extra[f"{name}_{way}"] for name in ("val_change", "val_kid")
             )
-            note = drift_note(reports, d, inputs_kid, numbers)
-            note = note or near_note(change, kid_now, self._between(), inputs_kid, numbers)
+            note = drift_note(reports, way.name, inputs_kid, numbers)
+            between = self._between(way.source, way.target)
+            note = note or near_note(change, kid_now, between, inputs_kid, numbers)
             if note:
-                log.warning("step %d, %s: %s", self.model.step, d, note)
+                log.warning("step %d, %s: %s", self.model.step, way, note)
 
-    def _between(self) -> float:
-        """How far a picture of a is from one of b on average, the next one where they are pairs."""
-        a, b = self.images.pixels["a"], self.images.pixels["b"]
+    def _between(self, source: str, target: str) -> float:
+        """Mean distance of pictures of two domains, of the next one where they are pairs."""
+        a, b = self.images.pixels[source], self.images.pixels[target]
         count = min(len(a), len(b))
         return l1(a[:count], np.roll(b[:count], 1, axis=0))
 
     def _report(self, name: str, values: dict[str, float]) -> None:
+        if not values:
+            return
         self.reports.extra |= {f"{name}_{d}": value for d, value in values.items()}
         self.reports.extra[name] = sum(values.values()) / len(values)

@@ -121,7 +121,7 @@ def _translated(
     if (path / "config.yaml").is_file():
         import tensorflow as tf
 
-        return run_over(tf.function(Run(path).translator(direction)), inputs)
+        return run_over(tf.function(Run(path).network(direction)), inputs)
     there = {found.stem: found for found in picture_paths(path)}
     missing = [name for name in names if Path(name).stem not in there]
     if missing:

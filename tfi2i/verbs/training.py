@@ -209,7 +209,7 @@ def _print_plan(config: Config, system: Any, runs: Path) -> None:
             print(f"#   {network.name:12} {network.count_params():>13,}")
         counted |= own
     for direction in system.directions:
-        count = system.translator(direction).count_params()
+        count = system.network(direction.name).count_params()
         print(f"#   {direction:12} {count:>13,}  (the translator)")
 
 

@@ -86,6 +86,4 @@ def _picture_translator(
         raise InputError(_NOT_A_FILE)
     if path.is_file():
         return PictureTranslator(load_translator(path), tile=tile)
-    return PictureTranslator(
-        Run(path).translator("b2a" if direction == "b2a" else "a2b"), tile=tile
-    )
+    return PictureTranslator(Run(path).network("b2a" if direction == "b2a" else "a2b"), tile=tile)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.runs.run import Direction, Run
+from tfi2i.runs.run import Run
 from tfi2i_export.agreement import EQUAL_DB
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened, quiet
@@ -190,7 +190,7 @@ def run_of(path: Path) -> Run | None:
     return Run(folder)
 
 
-def plain_export(run: Run, direction: Direction, size: tuple[int, int]) -> bytes:
+def plain_export(run: Run, direction: str, size: tuple[int, int]) -> bytes:
     """A run's translator as a float32 .tflite for pictures (H, W), without the rewrites of `fold`.
 
     Raises:
@@ -201,7 +201,7 @@ def plain_export(run: Run, direction: Direction, size: tuple[int, int]) -> bytes
     from tfi2i_export.graph.fold import in_float32
     from tfi2i_export.tflite.conversion import convert
 
-    translator = in_float32(run.translator(direction))
+    translator = in_float32(run.network(direction))
     image = keras.Input((*size, 3), name=INPUT)
     return convert(keras.Model(image, translator(image)))
 
@@ -269,7 +269,7 @@ def _picture(path: Path, sidecar: Sidecar | None, size: int | None) -> tuple[int
     return picture
 
 
-def _direction(file: _File) -> Direction:
+def _direction(file: _File) -> str:
     return "b2a" if file.sidecar and file.sidecar.direction == "b2a" else "a2b"
 
 

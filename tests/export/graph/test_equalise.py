@@ -50,7 +50,7 @@ def spreads(model, given):
 @pytest.fixture(scope="module")
 def folded():
     keras.utils.set_random_seed(0)
-    return shaken(fold(NICEGAN(**NICEGAN.smoke).translator(), side=64))
+    return shaken(fold(NICEGAN(**NICEGAN.smoke).network(), side=64))
 
 
 @pytest.mark.parametrize("powers", [(1.0, 0.5), (0.0, 1.0), (0.7, 0.0)], ids=str)
@@ -67,7 +67,7 @@ def test_a_translator_stays_the_same_function(folded, powers):
 
 @pytest.mark.parametrize("light", [True, False])
 def test_free_sides_and_the_full_version_stay_the_same(light):
-    translator = NICEGAN(**NICEGAN.smoke, light=light).translator()
+    translator = NICEGAN(**NICEGAN.smoke, light=light).network()
     folded = shaken(fold(translator, side=None if light else 64))
     made = equalise(folded, images(2, 64, 64))
     assert made.input_shape == folded.input_shape

@@ -55,7 +55,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def translator(system):
-    return shaken(system.translator("a2b"))
+    return shaken(system.network("a2b"))
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_the_folded_translator_is_the_same_function(translator, side, pad):
 
 
 def test_the_full_version_folds_too():
-    translator = shaken(NICEGAN(**NICEGAN.smoke, light=False).translator("b2a"))
+    translator = shaken(NICEGAN(**NICEGAN.smoke, light=False).network("b2a"))
     decibels, _ = parity_db(translator, fold(translator, side=64), images(1, 64, 64))
     assert decibels > SAME_DB
     for side in (None, 96):
@@ -204,7 +204,7 @@ def test_the_full_version_folds_too():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_folds_to_float32(policy):
-    translator = shaken(NICEGAN(**NICEGAN.smoke, dtype=policy).translator())
+    translator = shaken(NICEGAN(**NICEGAN.smoke, dtype=policy).network())
     made = fold(translator, side=64)
     assert {layer.compute_dtype for layer in made.layers} == {"float32"}
     reference = in_float32(translator)
@@ -230,7 +230,7 @@ def test_a_saved_graph_needs_nothing_of_tfi2i(folded, tmp_path):
 
 def test_names_depend_on_nothing_but_the_architecture(system, folded):
     names = [layer.name for layer in folded.layers]
-    again = fold(NICEGAN(**NICEGAN.smoke).translator("b2a"), side=96)
+    again = fold(NICEGAN(**NICEGAN.smoke).network("b2a"), side=96)
     assert [layer.name for layer in again.layers] == names
     assert {
         *("enc_conv0", "enc_conv1", "enc_attention", "conv0", "block0_conv0", "block0_conv1"),
@@ -239,7 +239,7 @@ def test_names_depend_on_nothing_but_the_architecture(system, folded):
 
 
 def test_the_translator_keeps_its_weights_and_shares_none(system):
-    translator = system.translator("b2a")
+    translator = system.network("b2a")
     before = translator.get_weights()
     made = fold(translator, side=64)
     made.set_weights([np.zeros_like(w) for w in made.get_weights()])

@@ -43,7 +43,7 @@ def small(function=lambda x: x, side=16):
 
 @pytest.fixture(scope="module")
 def translator():
-    return shaken(NICEGAN(**NICEGAN.smoke).translator("a2b"))
+    return shaken(NICEGAN(**NICEGAN.smoke).network("a2b"))
 
 
 @pytest.fixture(scope="module")

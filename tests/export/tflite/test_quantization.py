@@ -21,7 +21,7 @@ def pixels(*shape, seed=1):
 
 @pytest.fixture(scope="module")
 def folded():
-    model = fold(NICEGAN(**NICEGAN.smoke).translator("a2b"), side=64)
+    model = fold(NICEGAN(**NICEGAN.smoke).network("a2b"), side=64)
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         size = 0.3 if len(variable.shape) < 3 else 0.05
@@ -130,7 +130,7 @@ def test_four_bits_are_smaller_than_eight(model, layers):
 
 
 def test_all_signatures_are_quantised_and_still_share(folded, layers):
-    translator = NICEGAN(**NICEGAN.smoke).translator("a2b")
+    translator = NICEGAN(**NICEGAN.smoke).network("a2b")
     both = convert({(64, 64): fold(translator, side=64), (80, 96): fold(translator, side=(80, 96))})
     one = convert(fold(translator, side=64))
     (small, _), (large, _) = (quantize(m, "int8", layers=layers) for m in (one, both))
