@@ -4,9 +4,10 @@ All errors are in units of the full range: 0 for equal pictures, 1 for black aga
 N pictures, H rows, W columns.
 """
 
-import math
+from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
@@ -27,15 +28,14 @@ def l1(x: ArrayLike, y: ArrayLike) -> float:
     return float(np.abs(first - second).mean() / 255)
 
 
-def psnr(x: ArrayLike, y: ArrayLike) -> float:
-    """Peak signal-to-noise ratio in dB of one pair of pixels (H, W, 3), 0..255; equal pixels: inf.
+def psnr(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
+    """Peak signal-to-noise ratio in dB (N,) of pixels (N, H, W, 3), 0..255; equal pictures: inf.
 
     Raises:
-        InputError: different shapes, or nothing to compare.
+        InputError: different shapes, or not (N, H, W, 3).
     """
-    first, second = _same_shape(x, y)
-    error = float(np.square(first - second).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    first, second = _pairs(x, y)
+    return _in_parts(lambda i: tf.image.psnr(first[i], second[i], 255), len(first))
 
 
 def ssim(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
@@ -49,21 +49,13 @@ def ssim(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
 
     Source: Wang et al. 2004, section III.B, per colour channel instead of on luminance.
     """
-    import tensorflow as tf
-
-    first, second = _same_shape(x, y)
-    if first.ndim != 4 or first.shape[-1] != 3:
-        raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
+    first, second = _pairs(x, y)
     if min(first.shape[1:3]) < WINDOW:
         raise InputError(
             f"Pictures to compare are {first.shape[1]} x {first.shape[2]} pixels; "
             f"SSIM takes {WINDOW} x {WINDOW} or more."
         )
-    parts = [slice(start, start + 16) for start in range(0, len(first), 16)]  # bounds the memory
-    found = [
-        tf.image.ssim(first[i], second[i], 255, filter_size=WINDOW, filter_sigma=1.5) for i in parts
-    ]
-    return np.concatenate(found)
+    return _in_parts(lambda i: tf.image.ssim(first[i], second[i], 255, WINDOW), len(first))
 
 
 def retrieval_top1(translations: ArrayLike, truths: ArrayLike) -> float:
@@ -210,3 +202,15 @@ def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArra
             f"Pictures to compare are {first.shape} and {second.shape}; give two of one shape."
         )
     return first, second
+
+
+def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    first, second = _same_shape(x, y)
+    if first.ndim != 4 or first.shape[-1] != 3:
+        raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
+    return first, second
+
+
+def _in_parts(measure: Callable[[slice], tf.Tensor], count: int) -> NDArray[np.float32]:
+    """A measure (N,) of pairs, 16 at a time: that bounds the memory."""
+    return np.concatenate([measure(slice(i, i + 16)) for i in range(0, count, 16)])
