@@ -30,6 +30,17 @@ def describe() -> dict[str, Any]:
     }
 
 
+def processor() -> str | None:
+    """The CPU's name, as Linux has it; elsewhere what Python knows, or None."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        lines = information.read_text(errors="replace").splitlines()
+        values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+        if name := values.get("model name") or values.get("Model"):
+            return name
+    return platform.processor() or None
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -29,7 +29,7 @@ STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
 LONGEST_SECONDS = 60.0
 COMMON_SIDE = 256  # of the pictures of most papers, at which systems are compared
 TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take their statistics
-STATUS, CPUINFO = Path("/proc/self/status"), Path("/proc/cpuinfo")
+STATUS = Path("/proc/self/status")
 
 
 def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None) -> dict[str, Any]:
@@ -94,19 +94,13 @@ def size(path: Path) -> dict[str, Any]:
             for side in (system.image_size, COMMON_SIDE)
         },
         "record": environment.describe() | {"data": data.description()},
-        "processor": _processor(),
+        "processor": environment.processor(),
     }
 
 
 def _count(variables: Iterable[Any]) -> int:
     """Of the numbers in variables; one that is shared counts once."""
     return sum({id(v): math.prod(v.shape) for v in variables}.values())
-
-
-def _processor() -> str | None:
-    """The CPU's name, where the system tells it."""
-    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), None)
 
 
 def cost(path: Path) -> dict[str, Any]:
