@@ -41,6 +41,17 @@ def processor() -> str | None:
     return platform.processor() or None
 
 
+def memory_mb(*, peak: bool) -> float | None:
+    """Memory of this process, now or at its peak; None where the system is not Linux.
+
+    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    value = dict(line.split(":", 1) for line in lines).get("VmHWM" if peak else "VmRSS")
+    return None if value is None else int(value.split()[0]) * 1024 / 1e6
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tfi2i.errors import InputError
 from tfi2i.evaluate.paired import psnr, ssim
+from tfi2i.pixels import require_pixels
 
 EQUAL_DB = 100.0
 """What the PSNR of equal pictures counts as; one level in one value of 256 x 256 pixels has 101."""
@@ -98,8 +98,7 @@ def agreement(
         InputError: They are not uint8 pictures of one shape.
     """
     for name, given in (("reference", reference), ("candidate", candidate)):
-        if given.dtype != np.uint8 or given.ndim != 4 or not given.size:
-            raise InputError(f"{name} is {given.dtype} {given.shape}; give uint8 (N, H, W, 3).")
+        require_pixels(name, given)
     similarity = float(ssim(candidate, reference).mean())  # checks that they have one shape
     decibels = np.minimum(psnr(candidate, reference), EQUAL_DB)
     difference = candidate.astype(np.int16) - reference

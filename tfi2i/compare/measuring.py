@@ -29,7 +29,6 @@ STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
 LONGEST_SECONDS = 60.0
 COMMON_SIDE = 256  # of the pictures of most papers, at which systems are compared
 TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take their statistics
-STATUS = Path("/proc/self/status")
 
 
 def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None) -> dict[str, Any]:
@@ -137,20 +136,15 @@ def cost(path: Path) -> dict[str, Any]:
 
 
 def _memory_mb(peak: bool) -> float | None:
-    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown.
-
-    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
-    """
+    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown."""
     import tensorflow as tf
+
+    from tfi2i import environment
 
     if tf.config.list_logical_devices("GPU"):
         used = tf.config.experimental.get_memory_info("GPU:0")
         return used["peak" if peak else "current"] / 1e6
-    if not STATUS.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    value = lines.get("VmHWM" if peak else "VmRSS")
-    return None if value is None else int(value.split()[0]) * 1024 / 1e6
+    return environment.memory_mb(peak=peak)
 
 
 def training(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import as_two_sets
 from tfi2i.evaluate.diversity import unit_rows
+from tfi2i.pixels import require_pixels
 
 WINDOW = 11  # pixels across the Gaussian window of SSIM
 BLOCK = 256  # rows whose similarities to all others are in memory at a time
@@ -104,7 +105,7 @@ def trivial_answers(
         ("train_inputs", train_inputs),
         ("train_targets", train_targets),
     ):
-        _require_pictures(name, given)
+        require_pixels(name, given)
     if train_targets.shape[1:] != targets.shape[1:]:
         raise InputError(
             f"train_targets are {train_targets.shape[1:]} and targets {targets.shape[1:]}; "
@@ -132,7 +133,7 @@ def recoloured(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, or statistics out of range.
     """
-    _require_pictures("pixels", pixels)
+    require_pixels("pixels", pixels)
     to = np.asarray(mean, np.float64), np.asarray(deviation, np.float64)
     for name, values in zip(("mean", "deviation"), to, strict=True):
         if values.shape != (3,) or not ((values >= 0) & (values <= 255)).all():
@@ -153,8 +154,8 @@ def oracle_recolouring(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, different shapes, or bad levels.
     """
-    _require_pictures("inputs", inputs)
-    _require_pictures("targets", targets)
+    require_pixels("inputs", inputs)
+    require_pixels("targets", targets)
     _same_shape(inputs, targets)
     if not 1 <= levels <= 256:
         raise InputError(f"levels is {levels}; choose from 1 to 256.")
@@ -186,13 +187,6 @@ def _channel_statistics(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     values = np.asarray(pixels, np.float64)
     return values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
-
-
-def _require_pictures(name: str, pixels: NDArray[np.uint8]) -> None:
-    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise InputError(
-            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
-        )
 
 
 def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError
 from tfi2i.files import sync, write_text
 from tfi2i.pictures import write_picture
+from tfi2i.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
 
@@ -253,10 +254,7 @@ def _check_study(
             )
     if repeated := _repeated(called):
         raise InputError(f"Two methods are called {repeated!r}; give each a name of its own.")
-    if inputs.ndim != 4 or inputs.shape[-1] != 3 or inputs.dtype != np.uint8 or not inputs.size:
-        raise InputError(
-            f"inputs is {inputs.dtype} {inputs.shape}; give uint8 pictures (N, H, W, 3)."
-        )
+    require_pixels("inputs", inputs)
     for name, pixels in methods:
         if pixels.shape != inputs.shape or pixels.dtype != np.uint8:
             raise InputError(

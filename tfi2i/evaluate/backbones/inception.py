@@ -54,6 +54,8 @@ _log = logging.getLogger("tfi2i")
 def fetched_weights() -> Path:
     """The weights' file in the user's cache, downloaded (96 MB) if it is not there yet.
 
+    Not by `keras.utils.get_file`, which waits for a silent server and takes a file of any size.
+
     Raises:
         InputError: the server cannot be reached or sends something else, or the disk is full.
     """
