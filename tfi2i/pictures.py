@@ -244,15 +244,11 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
     A profile that is broken, or for another kind of image (grey scans often carry an RGB one), says
     nothing about these values: the image then comes back as it is.
     """
-    modes = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if modes.get(source.profile.xcolor_space.strip()) != image.mode:
-            return image
         converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except ImageCms.PyCMSError:
         return image
     return image if converted is None else converted
 
