@@ -2,7 +2,8 @@
 
 Narrower than YAML 1.1 on purpose. A number is decimal (`1e-4` is one, `010` is not), only `true`
 and `false` are booleans, and what a settings file never needs is refused: duplicate keys, aliases,
-tags, nan and inf.
+tags, nan and inf. Not left to `yaml.safe_load` or jsonargparse: both take a key twice, and neither
+tells the line of a wrong value.
 """
 
 import math

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from tfi2i.errors import InputError
 from tfi2i.evaluate.paired import psnr, ssim
+from tfi2i.pictures.pixels import require_pixels
 
 EQUAL_DB = 100.0
 """What the PSNR of equal pictures counts as; one level in one value of 256 x 256 pixels has 101."""
@@ -98,19 +98,16 @@ def agreement(
         InputError: They are not uint8 pictures of one shape.
     """
     for name, given in (("reference", reference), ("candidate", candidate)):
-        if given.dtype != np.uint8 or given.ndim != 4 or not given.size:
-            raise InputError(f"{name} is {given.dtype} {given.shape}; give uint8 (N, H, W, 3).")
+        require_pixels(name, given)
     similarity = float(ssim(candidate, reference).mean())  # checks that they have one shape
-    decibels = [
-        min(psnr(one, other), EQUAL_DB) for one, other in zip(candidate, reference, strict=True)
-    ]
+    decibels = np.minimum(psnr(candidate, reference), EQUAL_DB)
     difference = candidate.astype(np.int16) - reference
     red, green, blue = (float(channel) for channel in difference.mean((0, 1, 2)))
     return Agreement(
         reference=made_by,
         pictures=len(reference),
-        psnr_db_mean=float(np.mean(decibels)),
-        psnr_db_worst=min(decibels),
+        psnr_db_mean=float(decibels.mean()),
+        psnr_db_worst=float(decibels.min()),
         ssim=similarity,
         bias=(red, green, blue),
         max_level=int(np.abs(difference).max()),

@@ -10,9 +10,10 @@ from PIL import Image
 
 from tests.official import torch_writer as writer
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones, efficientnet, inception
-from tfi2i.evaluate.backbones import Tensors, bicubic, bilinear, load
-from tfi2i.evaluate.inception import Download
+from tfi2i.evaluate.backbones import efficientnet, inception, load
+from tfi2i.evaluate.backbones.backbone import _load, _runner, bicubic, bilinear
+from tfi2i.evaluate.backbones.inception import Download
+from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
 
 random = np.random.default_rng(7)
@@ -315,12 +316,12 @@ def published(monkeypatch, narrow):
         known = Download(url, len(content), hashlib.sha256(content).hexdigest())
         monkeypatch.setattr(inception, "WEIGHTS", known)
 
-    backbones._load.cache_clear()
-    backbones._runner.cache_clear()
+    _load.cache_clear()
+    _runner.cache_clear()
     publish()
     yield publish
-    backbones._load.cache_clear()
-    backbones._runner.cache_clear()
+    _load.cache_clear()
+    _runner.cache_clear()
 
 
 def test_the_inception_network_equals_a_plain_one(narrow, published):
@@ -383,8 +384,8 @@ def test_the_weights_are_fetched_once_and_kept(narrow, published, served, tmp_pa
     published(url)
     first = load("inception-2015").features(narrow[0])
     np.testing.assert_allclose(first, narrow[1], rtol=1e-4, atol=1e-5)
-    backbones._load.cache_clear()
-    backbones._runner.cache_clear()
+    _load.cache_clear()
+    _runner.cache_clear()
     load("inception-2015")
     assert requests == ["/inception.pth"]
     assert [path.name for path in (tmp_path / "cache/tfi2i").iterdir()] == ["inception.pth"]

@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 from base64 import b64decode
+from itertools import accumulate
+from statistics import NormalDist
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate import study
@@ -269,15 +270,20 @@ def test_votes_of_two_studies_are_not_mixed(tmp_path):
 @pytest.mark.parametrize(
     ("wins", "losses"), [(0, 1), (1, 0), (5, 5), (31, 9), (0, 40), (613, 700), (2900, 3000)]
 )
-def test_intervals_and_p_values_are_those_of_scipy(wins, losses):
-    votes = votes_of(x=wins, y=losses)
+def test_intervals_end_where_the_score_test_does_and_p_values_are_exact(wins, losses):
+    votes, n = votes_of(x=wins, y=losses), wins + losses
+    ways = list(accumulate(range(n), lambda ways, k: ways * (n - k) // (k + 1), initial=1))
+    as_uneven = sum(ways[k] for k in range(n + 1) if abs(2 * k - n) >= abs(wins - losses))
     for level in (0.5, 0.95, 0.999):
+        z = NormalDist().inv_cdf((1 + level) / 2)
         for one in preferences(votes, level=level):
-            truth = binomtest(one.wins, wins + losses)
-            interval = truth.proportion_ci(level, method="wilson")
-            assert (one.low, one.high) == pytest.approx(tuple(interval), abs=1e-12)
-            assert one.p_value == pytest.approx(truth.pvalue, rel=1e-9)
-            assert one.share == one.wins / (wins + losses)
+            assert one.share == one.wins / n
+            for end in (one.low, one.high):
+                deviation = z * math.sqrt(end * (1 - end) / n)
+                assert abs(one.share - end) == pytest.approx(deviation, abs=1e-12)
+            assert one.low <= one.share <= one.high
+            assert one.low < one.high
+            assert one.p_value == pytest.approx(as_uneven / 2**n, rel=1e-9)
 
 
 def test_a_p_value_too_small_for_a_number_is_zero():

@@ -30,7 +30,6 @@ STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
 LONGEST_SECONDS = 60.0
 COMMON_SIDE = 256  # of the pictures of most papers, at which systems are compared
 TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take their statistics
-STATUS, CPUINFO = Path("/proc/self/status"), Path("/proc/cpuinfo")
 
 
 def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None) -> dict[str, Any]:
@@ -95,19 +94,13 @@ def size(path: Path) -> dict[str, Any]:
             for side in (system.image_size, COMMON_SIDE)
         },
         "record": environment.describe() | {"data": data.description()},
-        "processor": _processor(),
+        "processor": environment.processor(),
     }
 
 
 def _count(variables: Iterable[Any]) -> int:
     """Of the numbers in variables; one that is shared counts once."""
     return sum({id(v): math.prod(v.shape) for v in variables}.values())
-
-
-def _processor() -> str | None:
-    """The CPU's name, where the system tells it."""
-    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), None)
 
 
 def cost(path: Path) -> dict[str, Any]:
@@ -144,20 +137,15 @@ def cost(path: Path) -> dict[str, Any]:
 
 
 def _memory_mb(peak: bool) -> float | None:
-    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown.
-
-    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
-    """
+    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown."""
     import tensorflow as tf
+
+    from tfi2i.runs import environment
 
     if tf.config.list_logical_devices("GPU"):
         used = tf.config.experimental.get_memory_info("GPU:0")
         return used["peak" if peak else "current"] / 1e6
-    if not STATUS.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    value = lines.get("VmHWM" if peak else "VmRSS")
-    return None if value is None else int(value.split()[0]) * 1024 / 1e6
+    return environment.memory_mb(peak=peak)
 
 
 def training(path: Path) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """The signature of a public callable as a table of settings.
 
 Configurations are checked against it and `tfi2i list` prints it, so a setting is declared once: as
-an argument with a type, a default and a line in the docstring.
+an argument with a type, a default and a line in the docstring. Checking values is not left to
+jsonargparse, which names no line of the file, suggests no name and takes a key twice.
 """
 
 import difflib
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from docstring_parser import google
 
 from tfi2i.yaml_text import brief
 
@@ -48,9 +50,7 @@ def settings(
         without: those that code passes, not a user.
     """
     body = function.__init__ if inspect.isclass(function) else function
-    docs = argument_docs(inspect.getdoc(function) or "")
-    if inspect.isclass(function):
-        docs = _constructor_docs(function)
+    docs = _argument_docs(function)
     kinds = {"KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"} if positional else {"KEYWORD_ONLY"}
     return {
         p.name: Setting(p.name, _hint(body, p.annotation), p.default, docs.get(p.name, ""))
@@ -59,14 +59,17 @@ def settings(
     }
 
 
-def _constructor_docs(of: type) -> dict[str, str]:
-    """What a class, or the nearest of its bases, says about each argument of its constructor."""
-    docs: dict[str, str] = {}
-    for one in reversed(of.__mro__):
-        docs |= argument_docs(inspect.cleandoc(one.__doc__ or ""))
-        constructor = vars(one).get("__init__")
-        docs |= argument_docs(inspect.cleandoc(getattr(constructor, "__doc__", None) or ""))
-    return docs
+def _argument_docs(function: Callable) -> dict[str, str]:
+    """Documentation of each argument as one line; of a class, its own or its nearest base's."""
+    docs = [inspect.getdoc(function)]
+    if inspect.isclass(function):
+        pairs = ((one, vars(one).get("__init__", one)) for one in reversed(function.__mro__))
+        docs = [part.__doc__ for pair in pairs for part in pair]
+    return {
+        entry.arg_name: " ".join((entry.description or "").split())
+        for doc in docs
+        for entry in google.parse(doc or "").params
+    }
 
 
 def _hint(function: Callable, annotation: Any) -> Any:
@@ -76,26 +79,6 @@ def _hint(function: Callable, annotation: Any) -> Any:
     # Alone, because the return type may be a name that only type checkers import.
     alone = types.SimpleNamespace(__annotations__={"it": annotation})
     return typing.get_type_hints(alone, inspect.unwrap(function).__globals__)["it"]
-
-
-def argument_docs(docstring: str) -> dict[str, str]:
-    """The entries of a Google docstring's Args section, each as one line of text."""
-    match = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring + "\n", re.MULTILINE)
-    if not match:
-        return {}
-    lines = match[1].splitlines()
-    indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
-    docs: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        entry = re.match(r"(\w+)(?: \([^)]*\))?:\s*(.*)", line[indent:])
-        if entry:
-            name, text = entry[1], entry[2]
-        else:
-            text = line.strip()
-        if name:
-            docs[name] = f"{docs.get(name, '')} {text}".strip()
-    return docs
 
 
 def closest(word: str, words: Iterable[str]) -> str:

@@ -1,8 +1,7 @@
 """Curves of a training as SVG text for a page: one panel a call, same input, same text.
 
 Words and axes take the page's text colour (`currentColor`) and the curves are legible on light and
-dark grounds, so that a chart follows the page's theme. Nothing from outside stands in a chart: a
-name with a dollar sign would be read as a formula. Matplotlib is imported when a chart is drawn.
+dark grounds, so that a chart follows the page's theme. Drawing imports Matplotlib, nothing before.
 """
 
 import io
@@ -21,12 +20,17 @@ INK = "#010203"  # stands for the page's text colour until the SVG is written
 BLUE, ORANGE, GREEN, VIOLET = "#3d85d8", "#dd7a26", "#2f9e6e", "#9b6bd0"
 MOST_POINTS = 400
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, searchable and in the page's font
     "svg.hashsalt": "tfi2i",  # ids are random without it
+    "text.parse_math": False,  # a name may have dollar signs
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
+}
+"""The settings of Matplotlib for every chart of this project."""
+
+_IN_A_PAGE = STYLE | {
     "axes.linewidth": 0.6,
     "axes.axisbelow": True,
     "xtick.major.width": 0.6,
@@ -57,7 +61,7 @@ def kid_chart(
     import matplotlib
     from matplotlib.ticker import NullLocator, SymmetricalLogLocator
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_IN_A_PAGE):
         figure, axes = _panel(width=5.0, height=3.1)
         values = 1000 * np.asarray(kids, float)
         axes.plot(steps, values, "-o", color=BLUE, lw=1.6, ms=4, label="translations")
@@ -89,7 +93,7 @@ def loss_chart(name: str, steps: Sequence[int], losses: Sequence[float | None]) 
     """
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_IN_A_PAGE):
         figure, axes = _panel(width=2.3, height=1.4)
         values = np.array([np.nan if loss is None else loss for loss in losses], float)
         axes.plot(*_thinned(np.asarray(steps, float), values), color=BLUE, lw=1.3)
@@ -126,9 +130,7 @@ def _thinned(
 
 def _svg(figure: "Figure", name: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(INK, "currentColor")
-    # The style would hold for the whole page.
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue().replace(INK, "currentColor")
+    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg") :])

@@ -4,14 +4,16 @@ All errors are in units of the full range: 0 for equal pictures, 1 for black aga
 N pictures, H rows, W columns.
 """
 
-import math
+from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import as_two_sets
 from tfi2i.evaluate.diversity import unit_rows
+from tfi2i.pictures.pixels import require_pixels
 
 WINDOW = 11  # pixels across the Gaussian window of SSIM
 BLOCK = 256  # rows whose similarities to all others are in memory at a time
@@ -27,15 +29,14 @@ def l1(x: ArrayLike, y: ArrayLike) -> float:
     return float(np.abs(first - second).mean() / 255)
 
 
-def psnr(x: ArrayLike, y: ArrayLike) -> float:
-    """Peak signal-to-noise ratio in dB of one pair of pixels (H, W, 3), 0..255; equal pixels: inf.
+def psnr(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
+    """Peak signal-to-noise ratio in dB (N,) of pixels (N, H, W, 3), 0..255; equal pictures: inf.
 
     Raises:
-        InputError: different shapes, or nothing to compare.
+        InputError: different shapes, or not (N, H, W, 3).
     """
-    first, second = _same_shape(x, y)
-    error = float(np.square(first - second).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    first, second = _pairs(x, y)
+    return _in_parts(lambda i: tf.image.psnr(first[i], second[i], 255), len(first))
 
 
 def ssim(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
@@ -49,21 +50,13 @@ def ssim(x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
 
     Source: Wang et al. 2004, section III.B, per colour channel instead of on luminance.
     """
-    import tensorflow as tf
-
-    first, second = _same_shape(x, y)
-    if first.ndim != 4 or first.shape[-1] != 3:
-        raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
+    first, second = _pairs(x, y)
     if min(first.shape[1:3]) < WINDOW:
         raise InputError(
             f"Pictures to compare are {first.shape[1]} x {first.shape[2]} pixels; "
             f"SSIM takes {WINDOW} x {WINDOW} or more."
         )
-    parts = [slice(start, start + 16) for start in range(0, len(first), 16)]  # bounds the memory
-    found = [
-        tf.image.ssim(first[i], second[i], 255, filter_size=WINDOW, filter_sigma=1.5) for i in parts
-    ]
-    return np.concatenate(found)
+    return _in_parts(lambda i: tf.image.ssim(first[i], second[i], 255, WINDOW), len(first))
 
 
 def retrieval_top1(translations: ArrayLike, truths: ArrayLike) -> float:
@@ -112,7 +105,7 @@ def trivial_answers(
         ("train_inputs", train_inputs),
         ("train_targets", train_targets),
     ):
-        _require_pictures(name, given)
+        require_pixels(name, given)
     if train_targets.shape[1:] != targets.shape[1:]:
         raise InputError(
             f"train_targets are {train_targets.shape[1:]} and targets {targets.shape[1:]}; "
@@ -140,7 +133,7 @@ def recoloured(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, or statistics out of range.
     """
-    _require_pictures("pixels", pixels)
+    require_pixels("pixels", pixels)
     to = np.asarray(mean, np.float64), np.asarray(deviation, np.float64)
     for name, values in zip(("mean", "deviation"), to, strict=True):
         if values.shape != (3,) or not ((values >= 0) & (values <= 255)).all():
@@ -161,8 +154,8 @@ def oracle_recolouring(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, different shapes, or bad levels.
     """
-    _require_pictures("inputs", inputs)
-    _require_pictures("targets", targets)
+    require_pixels("inputs", inputs)
+    require_pixels("targets", targets)
     _same_shape(inputs, targets)
     if not 1 <= levels <= 256:
         raise InputError(f"levels is {levels}; choose from 1 to 256.")
@@ -196,13 +189,6 @@ def _channel_statistics(
     return values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
 
 
-def _require_pictures(name: str, pixels: NDArray[np.uint8]) -> None:
-    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise InputError(
-            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
-        )
-
-
 def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     first, second = np.asarray(x, np.float32), np.asarray(y, np.float32)
     if first.shape != second.shape or not first.size:
@@ -210,3 +196,15 @@ def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArra
             f"Pictures to compare are {first.shape} and {second.shape}; give two of one shape."
         )
     return first, second
+
+
+def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    first, second = _same_shape(x, y)
+    if first.ndim != 4 or first.shape[-1] != 3:
+        raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
+    return first, second
+
+
+def _in_parts(measure: Callable[[slice], tf.Tensor], count: int) -> NDArray[np.float32]:
+    """A measure (N,) of pairs, 16 at a time: that bounds the memory."""
+    return np.concatenate([measure(slice(i, i + 16)) for i in range(0, count, 16)])

@@ -8,7 +8,6 @@ N questions, H rows, W columns, k methods.
 import base64
 import hashlib
 import json
-import math
 import re
 import secrets
 import shutil
@@ -16,7 +15,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError
 from tfi2i.files import sync, write_text
 from tfi2i.pictures.files import write_picture
+from tfi2i.pictures.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
 
@@ -196,16 +195,21 @@ def preferences(votes: Votes, *, level: float = 0.95) -> list[Preference]:
     Raises:
         InputError: a level out of range.
     """
+    from scipy.stats import binomtest  # takes a second, and making a study needs none of it
+
     if not 0 < level < 1:
         raise InputError(f"level is {level}; choose one between 0 and 1, such as 0.95.")
     wins = Counter(method for one in votes.chosen.values() for method in one.values())
     n = wins.total()
-    p_value = _sign_test(wins[votes.methods[0]], n) if len(votes.methods) == 2 else None
     found = []
     for name in sorted(votes.methods, key=wins.__getitem__, reverse=True):
-        low, high = _wilson(wins[name], n, level)
+        test = binomtest(wins[name], n)
+        low, high = test.proportion_ci(level, "wilson")
+        p_value = float(test.pvalue) if len(votes.methods) == 2 else None
         share = wins[name] / n
-        found.append(Preference(name, wins[name], n, share, low, high, level, p_value))
+        found.append(
+            Preference(name, wins[name], n, share, float(low), float(high), level, p_value)
+        )
     return found
 
 
@@ -250,10 +254,7 @@ def _check_study(
             )
     if repeated := _repeated(called):
         raise InputError(f"Two methods are called {repeated!r}; give each a name of its own.")
-    if inputs.ndim != 4 or inputs.shape[-1] != 3 or inputs.dtype != np.uint8 or not inputs.size:
-        raise InputError(
-            f"inputs is {inputs.dtype} {inputs.shape}; give uint8 pictures (N, H, W, 3)."
-        )
+    require_pixels("inputs", inputs)
     for name, pixels in methods:
         if pixels.shape != inputs.shape or pixels.dtype != np.uint8:
             raise InputError(
@@ -394,22 +395,6 @@ def _is_moment(text: Any) -> bool:
         return datetime.fromisoformat(text).tzinfo is not None
     except (TypeError, ValueError):
         return False
-
-
-def _wilson(wins: int, n: int, level: float) -> tuple[float, float]:
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (wins + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * math.sqrt(wins * (n - wins) / n + z**2 / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _sign_test(wins: int, n: int) -> float:
-    """The chance of a split at least as uneven where both sides are equally likely, exactly."""
-    tail, ways = 0, 1  # ways is the binomial coefficient of n and i
-    for i in range(min(wins, n - wins) + 1):
-        tail += ways
-        ways = ways * (n - i) // (i + 1)
-    return min(1.0, 2 * tail / 2**n)
 
 
 def _verdict(preferences: Sequence[Preference]) -> str:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from tfi2i.errors import InputError
 
@@ -53,16 +53,6 @@ WRITABLE_SUFFIXES = frozenset(_WRITERS)
 """The lower-case suffixes that `write_picture` accepts."""
 ALPHA_SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff"})
 """Those of them whose files can carry an alpha channel."""
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +149,8 @@ def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
                 raise Image.DecompressionBombError
             mode, file_format = image.mode, image.format or "unknown"
             image.load()
-            pixels, alpha = _srgb(_upright(image), label)
+            _turn_upright(image)
+            pixels, alpha = _srgb(image, label)
     except InputError:
         raise
     except UnidentifiedImageError as error:
@@ -181,19 +172,13 @@ def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
     return Picture(pixels, alpha, mode, file_format)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its camera's orientation tag says; a broken tag counts as none."""
+def _turn_upright(image: Image.Image) -> None:
+    """Turns the image as its camera's orientation tag says; a broken tag counts as none."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         # Pillow has already turned a TIFF by now, and removed the tag.
-        method = _UPRIGHT.get(orientation)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # as many kinds as in _decoded; the pixels are good
-        method = None
-    if method is None:
-        return image
-    turned = image.transpose(method)
-    turned.info = image.info
-    return turned
+        return
 
 
 def _srgb(image: Image.Image, label: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -259,15 +244,11 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
     A profile that is broken, or for another kind of image (grey scans often carry an RGB one), says
     nothing about these values: the image then comes back as it is.
     """
-    modes = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if modes.get(source.profile.xcolor_space.strip()) != image.mode:
-            return image
         converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except ImageCms.PyCMSError:
         return image
     return image if converted is None else converted
 

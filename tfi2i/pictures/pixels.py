@@ -9,6 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfi2i.errors import InputError
+
+
+def require_pixels(name: str, pixels: NDArray[np.uint8]) -> None:
+    """Raises `InputError` unless these are uint8 pictures (N, H, W, 3), at least one."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
+        raise InputError(
+            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
+        )
+
 
 def from_levels(levels: Any) -> Any:
     """Levels to an image; arrays and tensors of any kind that computes with floats."""

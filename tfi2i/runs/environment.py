@@ -30,6 +30,28 @@ def describe() -> dict[str, Any]:
     }
 
 
+def processor() -> str | None:
+    """The CPU's name, as Linux has it; elsewhere what Python knows, or None."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        lines = information.read_text(errors="replace").splitlines()
+        values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+        if name := values.get("model name") or values.get("Model"):
+            return name
+    return platform.processor() or None
+
+
+def memory_mb(*, peak: bool) -> float | None:
+    """Memory of this process, now or at its peak; None where the system is not Linux.
+
+    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    value = dict(line.split(":", 1) for line in lines).get("VmHWM" if peak else "VmRSS")
+    return None if value is None else int(value.split()[0]) * 1024 / 1e6
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -2,34 +2,24 @@
 
 import dataclasses
 import datetime
-import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tfi2i.evaluate.charts import BLUE, VIOLET
+from tfi2i.evaluate.charts import BLUE, STYLE, VIOLET
 from tfi2i.files import replacing, to_json, write_text
-from tfi2i.runs.environment import describe
+from tfi2i.runs.environment import describe, processor
 from tfi2i_export.tflite.bench import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS_APART = 0.07  # of the chart's height
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "tfi2i",  # ids are random without it
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.parse_math": False,  # a file's name may have dollar signs
-}
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -69,7 +59,7 @@ def write(results: Sequence[Result], folder: Path, *, runs: int) -> list[Path]:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
     values = {
         "made": f"{now.isoformat()}Z",
-        "processor": _processor(),
+        "processor": processor(),
         "litert": metadata.version("ai-edge-litert"),
         "environment": describe(),
         "runs": runs,
@@ -88,7 +78,7 @@ def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
     fewest = next(iter(results[0].latency))
     times = [result.latency[fewest].median_ms for result in results]
     levels = [result.psnr_db for result in results if result.psnr_db is not None]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(alpha=0.25, lw=0.6)
@@ -152,14 +142,3 @@ def _heading(count: int) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else f"{value:{form}}"
-
-
-def _processor() -> str | None:
-    """The processor's name, as Linux has it; elsewhere what Python knows."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model"):
-                return value.strip()
-    return platform.processor() or None

@@ -6,7 +6,9 @@ forget the alignment of its weights. They go in front of it, with a new root tha
 
     header | root: Model | lists of buffers and metadata | the metadata | the old file
 
-The old file's own header, root and two lists are left behind in it, unused.
+The old file's own header, root and two lists are left behind in it, unused. LiteRT's
+schema_py_generated would pack the model anew and lose the alignment, and the package with the
+metadata's own schema, tflite-support, needs Python below 3.12.
 """
 
 import contextlib

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.runs.environment import memory_mb
 from tfi2i_export.tflite.interpreter import INPUT
 
 SECONDS = 600  # a picture takes seconds at most
-
-STATUS = Path("/proc/self/status")
 
 
 def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
@@ -46,24 +45,13 @@ def _added(path: Path, size: tuple[int, int]) -> float | None:
     """In this process: the peak after a translation less the one before the file was loaded."""
     from ai_edge_litert.interpreter import Interpreter
 
-    before = _peak_mb()
+    before = memory_mb(peak=True)
     interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     dtype = signature.get_input_details()[INPUT]["dtype"]
     signature(**{INPUT: np.zeros((1, *size, 3), dtype)})
-    after = _peak_mb()
+    after = memory_mb(peak=True)
     return None if before is None or after is None else after - before
-
-
-def _peak_mb() -> float | None:
-    """The most memory this process has had at once, in MB.
-
-    Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
-    """
-    if not STATUS.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) * 1024 / 1e6 if "VmHWM" in lines else None
 
 
 if __name__ == "__main__":

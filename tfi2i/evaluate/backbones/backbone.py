@@ -1,27 +1,26 @@
 """Networks whose features KID and FID compare: pictures of any size to vectors.
 
-The networks stand in efficientnet.py and inception.py; here are their weights' files, the bringing
-of pictures to the network's size, and the running. Batch normalisation is folded into the
-convolutions. Letters: N pictures, H rows, W columns, D dimensions.
+The networks stand in efficientnet.py and inception.py; here pictures are brought to a network's
+size and go through it. Letters: N pictures, H rows, W columns, D dimensions.
 """
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.errors import InputError
+from tfi2i.evaluate.backbones import efficientnet, inception
+from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
 from tfi2i.pictures.pixels import to_image
-
-if TYPE_CHECKING:
-    import keras
 
 NAMES = ("efficientnet-lite0", "inception-2015")
 PROTOCOLS = ("default", "nice-gan")
@@ -29,8 +28,6 @@ PROTOCOLS = ("default", "nice-gan")
 BATCH = 32
 
 _CENTRES = {"efficientnet-lite0": np.float32(127), "inception-2015": np.float32(128)}
-_EPSILON = 1e-3  # of all batch normalisations in both networks
-_COUNTER = ".num_batches_tracked"  # of training batches: the one kind of tensor without a use
 
 Pixels = NDArray[np.uint8]
 Images = NDArray[np.float32]
@@ -121,10 +118,6 @@ def _load(name: str, weights: Path | None, protocol: str) -> Backbone:
 @functools.cache
 def _runner(name: str, weights: Path | None) -> tuple[Callable[[Images], Images], int, int]:
     """The network as a function of images (BATCH, side, side, 3); its side; its D."""
-    import tensorflow as tf
-
-    from tfi2i.evaluate import efficientnet, inception
-
     if name == "efficientnet-lite0":
         path, sha256 = weights or efficientnet.packaged_weights(), efficientnet.SHA256
         network = efficientnet.network
@@ -183,87 +176,4 @@ def bilinear(images: Images, side: int) -> Images:
 
     Source: the official NICE-GAN's evaluation.
     """
-    import tensorflow as tf
-
     return tf.image.resize(images, (side, side), antialias=False).numpy()
-
-
-# a file's tensors as layers
-
-
-class Tensors:
-    """The tensors of a PyTorch file by name, each to be used once: they become layers of Keras.
-
-    Widths and kernel sizes are the file's.
-    """
-
-    def __init__(self, values: Any, path: Path):
-        if not isinstance(values, Mapping):
-            raise InputError(f"{path} holds no tensors by name.")
-        self._left = {k: v for k, v in values.items() if not str(k).endswith(_COUNTER)}
-        self._path = path
-
-    def convolution(
-        self,
-        x: "keras.KerasTensor",
-        convolution: str,
-        normalisation: str,
-        *,
-        stride: int = 1,
-        padding: str = "same",
-        activation: str | None = None,
-    ) -> "keras.KerasTensor":
-        """A convolution, or a depthwise one, with the batch normalisation after it folded in."""
-        from keras import layers
-
-        kernel = self._take(f"{convolution}.weight", 4).astype(np.float64)
-        gamma, beta, mean, variance = (
-            self._take(f"{normalisation}.{part}", 1).astype(np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        scale = gamma / np.sqrt(variance + _EPSILON)
-        folded = (kernel.T * scale).T
-        outputs, inputs, *size = kernel.shape
-        settings = {"strides": stride, "padding": padding, "activation": activation}
-        if inputs == 1 < x.shape[-1]:
-            layer = layers.DepthwiseConv2D(size, **settings)
-            folded = folded.transpose(2, 3, 0, 1)
-        else:
-            layer = layers.Conv2D(outputs, size, **settings)
-            folded = folded.transpose(2, 3, 1, 0)
-        return self._apply(layer, x, folded, beta - mean * scale)
-
-    def dense(self, x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
-        """A fully connected layer."""
-        from keras import layers
-
-        kernel = self._take(f"{name}.weight", 2)
-        return self._apply(layers.Dense(len(kernel)), x, kernel.T, self._take(f"{name}.bias", 1))
-
-    def require_all_used(self) -> None:
-        """Raises InputError if the file has tensors that the network has not."""
-        if self._left:
-            raise InputError(
-                f"{self._path} has {len(self._left)} tensors too many, such as "
-                f"{str(next(iter(self._left)))[:80]!r}; the weights of another network?"
-            )
-
-    def _take(self, name: str, rank: int) -> NDArray[np.floating]:
-        value = self._left.pop(name, None)
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != rank:
-            raise InputError(f"{self._path} lacks {name}, a tensor of {rank} dimensions.")
-        return value
-
-    def _apply(
-        self,
-        layer: "keras.Layer",
-        x: "keras.KerasTensor",
-        kernel: NDArray[np.floating],
-        bias: NDArray[np.floating],
-    ) -> "keras.KerasTensor":
-        try:
-            y = layer(x)
-            layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
-        except ValueError as error:  # what Keras says to shapes that do not fit
-            raise InputError(f"{self._path} does not fit the network: {error}") from error
-        return y

@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 from keras import layers
@@ -21,10 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tfi2i.errors import InputError
+from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.files import replacing
-
-if TYPE_CHECKING:
-    from tfi2i.evaluate.backbones import Tensors
 
 SIDE = 299
 
@@ -56,6 +53,8 @@ _log = logging.getLogger("tfi2i")
 
 def fetched_weights() -> Path:
     """The weights' file in the user's cache, downloaded (96 MB) if it is not there yet.
+
+    Not by `keras.utils.get_file`, which waits for a silent server and takes a file of any size.
 
     Raises:
         InputError: the server cannot be reached or sends something else, or the disk is full.
@@ -114,7 +113,7 @@ def _download(wanted: Download, path: Path) -> None:
 # the network
 
 
-def network(tensors: "Tensors") -> keras.Model:
+def network(tensors: Tensors) -> keras.Model:
     """Images (N, 299, 299, 3), (pixels - 128) / 128 -> features (N, 2048) and logits (N, 1008)."""
     image = keras.Input((SIDE, SIDE, 3))
     x = _chain(tensors, image, "Conv2d_1a_3x3", halve=True)
@@ -135,7 +134,7 @@ def network(tensors: "Tensors") -> keras.Model:
     return keras.Model(image, {"features": features, "logits": tensors.dense(features, "fc")})
 
 
-def _block_a(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _block_a(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.Concatenate()(
         [
             _chain(tensors, x, f"{name}.branch1x1"),
@@ -146,7 +145,7 @@ def _block_a(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.Keras
     )
 
 
-def _block_b(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _block_b(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.Concatenate()(
         [
             _chain(tensors, x, f"{name}.branch3x3", halve=True),
@@ -156,7 +155,7 @@ def _block_b(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.Keras
     )
 
 
-def _block_c(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _block_c(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.Concatenate()(
         [
             _chain(tensors, x, f"{name}.branch1x1"),
@@ -167,7 +166,7 @@ def _block_c(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.Keras
     )
 
 
-def _block_d(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _block_d(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.Concatenate()(
         [
             _chain(tensors, x, *_numbered(f"{name}.branch3x3", 2), halve=True),
@@ -178,7 +177,7 @@ def _block_d(tensors: "Tensors", x: keras.KerasTensor, name: str) -> keras.Keras
 
 
 def _block_e(
-    tensors: "Tensors", x: keras.KerasTensor, name: str, pooled: keras.KerasTensor
+    tensors: Tensors, x: keras.KerasTensor, name: str, pooled: keras.KerasTensor
 ) -> keras.KerasTensor:
     one = _chain(tensors, x, f"{name}.branch3x3_1")
     two = _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 2))
@@ -195,7 +194,7 @@ def _block_e(
 
 
 def _chain(
-    tensors: "Tensors",
+    tensors: Tensors,
     x: keras.KerasTensor,
     *names: str,
     padding: str = "same",

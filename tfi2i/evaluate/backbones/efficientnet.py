@@ -6,14 +6,11 @@ swish. The weights were TensorFlow's, so all padding is its "same", asymmetric u
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 
 from tfi2i.errors import InputError
-
-if TYPE_CHECKING:
-    from tfi2i.evaluate.backbones import Tensors
+from tfi2i.evaluate.backbones.tensors import Tensors
 
 SIDE = 224
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -37,7 +34,7 @@ def packaged_weights() -> Path:
     return Path(package.submodule_search_locations[0]) / "models/efficientnet-lite0-57934424.pth"
 
 
-def network(tensors: "Tensors") -> keras.Model:
+def network(tensors: Tensors) -> keras.Model:
     """Images (N, 224, 224, 3), (pixels - 127) / 128 -> features (N, 1280) and logits (N, 1000)."""
     image = keras.Input((SIDE, SIDE, 3))
     x = tensors.convolution(image, "_conv_stem", "_bn0", stride=2, activation="relu6")
@@ -51,7 +48,7 @@ def network(tensors: "Tensors") -> keras.Model:
     return keras.Model(image, {"features": features, "logits": tensors.dense(features, "_fc")})
 
 
-def _block(tensors: "Tensors", x: keras.KerasTensor, name: str, stride: int) -> keras.KerasTensor:
+def _block(tensors: Tensors, x: keras.KerasTensor, name: str, stride: int) -> keras.KerasTensor:
     """An inverted bottleneck: widen (but in the first block), look around, narrow, add."""
     y = x
     if name != "_blocks.0":
