@@ -27,7 +27,7 @@ ORDER = [
         "networks",
         "pictures",
     ),
-    *("data", "models", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
+    *("data", "models", "samplers", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
     *("verbs", "arguments", "cli"),
 ]
 EXPORT_ORDER = [

@@ -46,6 +46,7 @@ class Direction:
 
 BOTH_WAYS = (Direction("a2b", "a", "b"), Direction("b2a", "b", "a"))
 A_TO_B = BOTH_WAYS[:1]
+SAMPLE = Direction("sample", None, ANY)
 
 
 def between(domains: Sequence[str]) -> tuple[Direction, ...]:

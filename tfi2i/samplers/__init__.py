@@ -1,0 +1,1 @@
+"""Samplers: systems that no picture goes into."""
