@@ -18,17 +18,16 @@ FILES = sorted(
 ORDER = [
     *(
         "errors",
+        "terminal",
+        "processes",
         "files",
         "yaml_text",
         "conditions",
         "optimizers",
         "losses",
-        "layers",
-        "networks",
-        "pictures",
     ),
-    *("data", "models", "samplers", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
-    *("verbs", "arguments", "cli"),
+    *("layers", "networks", "pictures", "data", "models", "samplers", "official", "runs"),
+    *("evaluate", "training", "config", "demo", "benchmark", "verbs", "arguments", "cli"),
 ]
 EXPORT_ORDER = [
     *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "signatures"),

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tfi2i.errors import InputError
+from tfi2i.terminal import brief, printable
 
 MAX_BYTES = 100_000
 MAX_DEPTH = 12
@@ -123,18 +124,14 @@ def parse(text: str, origin: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark else ""
         problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(f"{origin}{line}: is not valid YAML: {brief(problem, 200)}.") from error
+        raise InputError(
+            f"{origin}{line}: is not valid YAML: {printable(problem, 200)}."
+        ) from error
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
-        raise InputError(f"{origin}: is not valid YAML: {brief(problem, 200)}.") from error
+        raise InputError(f"{origin}: is not valid YAML: {printable(problem, 200)}.") from error
     values = None if node is None else _value(node, origin, (), lines)
     return Document(values, lines, origin)
-
-
-def brief(text: str, length: int = 60) -> str:
-    """A stranger's text for a message: one printable line, cut to `length` characters."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:length])
-    return shown if len(text) <= length else f"{shown[:-3]}..."
 
 
 def dump(values: Mapping[str, Any]) -> str:

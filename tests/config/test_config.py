@@ -280,7 +280,7 @@ def test_what_a_stranger_wrote_is_cut_and_made_printable(tmp_path):
     key = rf'"x\x1b[31m\n{"y" * 900}": 1' + "\n"
     for text in (key, f"system: NICEGAN\n{key}", f"system: NICEGAN\nfit:\n  {key}"):
         sentence = message(tmp_path, text)
-        assert sentence.isprintable() and len(sentence) < 300 and "x?[31m?yyy" in sentence
+        assert sentence.isprintable() and len(sentence) < 300 and r"x\x1b[31m\nyyy" in sentence
     assert len(message(tmp_path, "a: !" + "z" * 80_000)) < 300
     assert len(message(tmp_path, "a: " + "9" * 80_000)) < 300
 

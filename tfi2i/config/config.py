@@ -31,7 +31,7 @@ from tfi2i.config.signatures import (
     wanted,
 )
 from tfi2i.errors import InputError
-from tfi2i.yaml_text import brief
+from tfi2i.terminal import brief
 
 SECTIONS = ("model", "compile", "data", "batches", "fit")
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from docstring_parser import google
 
-from tfi2i.yaml_text import brief
+from tfi2i.terminal import brief
 
 REQUIRED = inspect.Parameter.empty
 

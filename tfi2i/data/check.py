@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import KEYS, Domain, PictureDomain, Pixels, printable
+from tfi2i.data.domains import KEYS, Domain, PictureDomain, Pixels
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 SHOWN = 6
 """How many lines of a kind the text shows: it has to fit a screen."""

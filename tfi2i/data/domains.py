@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import Picture, read_picture
+from tfi2i.terminal import printable
 
 Pixels = NDArray[np.uint8]
 
@@ -161,12 +162,6 @@ def held_out(names: Sequence[str]) -> list[int]:
     count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
     hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
     return sorted(sorted(range(len(names)), key=lambda index: hashes[index])[:count])
-
-
-def printable(text: str) -> str:
-    """Text on one line that every terminal can show: file names may hold any byte."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _first(pair: tuple[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 RUNNER = "FnApiRunner"
 """Without --runner. Beam's own choice, DirectRunner, first tries to download a program to run."""
@@ -44,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _translate(arguments, rest)
     except InputError as error:
-        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(error))
-        print(f"tfi2i: error: {shown}", file=sys.stderr)
+        print(f"tfi2i: error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("tfi2i: error: stopped.", file=sys.stderr)

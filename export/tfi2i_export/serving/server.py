@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Any
 
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 log = logging.getLogger("tfi2i")
 
@@ -96,7 +97,7 @@ class Running:
         with self.log_path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 2**14))
             lines = file.read().decode(errors="replace").splitlines()
-        return [_printable(line) for line in lines[-LOG_LINES:]]
+        return [printable(line) for line in lines[-LOG_LINES:]]
 
 
 def find() -> Server | None:
@@ -346,7 +347,7 @@ def _available(running: Running, name: str) -> bool:
     if states == {"END"}:
         statuses = [version.get("status") for version in versions]
         reasons = [str(one.get("error_message")) for one in statuses if isinstance(one, dict)]
-        reason = _printable("; ".join(reasons))[:300]
+        reason = printable(" ".join("; ".join(reasons).split()), 300)
         raise _failure(running, f"could not load {name} ({reason})")
     return "AVAILABLE" in states
 
@@ -373,7 +374,3 @@ def _failure(running: Running, what: str) -> InputError:
         log.error("%s", line)
     above = "its last lines stand above" if lines else "it logged nothing"
     return InputError(f"TensorFlow Serving {what}; {above}.")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)

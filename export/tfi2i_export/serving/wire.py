@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 LONGEST_REASON = 300
 
@@ -139,7 +140,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def _shown(text: str) -> str:
-    """Text of a stranger on one line: no control characters, none of TensorFlow's node names."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[:4096]).split())
+    """Text of a stranger on one line, without TensorFlow's node names."""
+    line = printable(" ".join(text[:4096].split()))
     line = re.sub(r" ?(\{\{.*?\}\}|\[\[.*?\]\])", "", line).strip()
     return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"

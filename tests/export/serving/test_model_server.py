@@ -254,7 +254,7 @@ def test_a_server_that_does_not_get_there_is_stopped_and_its_log_shown(
     assert begun[0].poll() is not None
     assert caplog.messages[0].startswith("config: ")
     if behaviour == "fails":
-        assert caplog.messages[-1] == "F0000 Failed to start server.  [31mError: no such op"
+        assert caplog.messages[-1] == "F0000 Failed to start server. \\x1b[31mError: no such op"
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_the_server(server, models, monkeypatch):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import Domain, PictureDomain, held_out, printable
+from tfi2i.data.domains import Domain, PictureDomain, held_out
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths
+from tfi2i.terminal import printable
 
 log = logging.getLogger("tfi2i")
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import KEYS, Domain, Pixels, printable
+from tfi2i.data.domains import KEYS, Domain, Pixels
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
+from tfi2i.terminal import printable
 
 TRAIN_PATCHES, TEST_PATCHES = 100_000, 256
 EMBEDDED_SIDE = 256  # patches of 64 then show from a 16th to half of a scene

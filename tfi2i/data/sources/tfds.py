@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import PictureDomain, held_out, printable
+from tfi2i.data.domains import PictureDomain, held_out
 from tfi2i.errors import InputError, first_line
+from tfi2i.terminal import printable
 
 PROBE_SECONDS = 4.0
 PROBE_LIMIT_SECONDS = 8.0  # name servers have time limits of their own, which nobody can shorten
