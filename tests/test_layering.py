@@ -16,18 +16,9 @@ FILES = sorted(
 # The floors, the lowest first: a module imports only what stands before it. A folder is one entry;
 # inside it no two files import each other, by whatever way round.
 ORDER = [
-    *(
-        "errors",
-        "terminal",
-        "processes",
-        "files",
-        "yaml_text",
-        "conditions",
-        "optimizers",
-        "losses",
-    ),
-    *("layers", "networks", "pictures", "data", "models", "samplers", "official", "runs"),
-    *("evaluate", "training", "config", "demo", "benchmark", "verbs", "arguments", "cli"),
+    *("errors", "terminal", "processes", "files", "yaml_text", "conditions", "optimizers"),
+    *("losses", "layers", "networks", "pictures", "data", "models", "samplers", "official"),
+    *("runs", "evaluate", "training", "config", "demo", "benchmark", "verbs", "arguments", "cli"),
 ]
 EXPORT_ORDER = [
     *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "signatures"),

@@ -1,14 +1,41 @@
-"""Nothing that a converter leaves behind disturbs the log."""
+"""Printable text, the progress bar, and how quiet libraries are kept."""
 
+import io
 import logging
+import os
+import subprocess
 import sys
 
-from tfi2i_export.tflite.interpreter import quiet
+import pytest
+from rich.console import Console
+
+from tfi2i.terminal import STARTUP_MESSAGES, brief, printable, progress_bar, quiet
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bäume [1] ♥.png", "Bäume [1] ♥.png"),
+        ("a\x1b[31m\nb\t\u202e", r"a\x1b[31m\nb\t\u202e"),
+        (os.fsdecode(b"caf\xe9"), r"caf\udce9"),
+        ("\U000e0001", r"\U000e0001"),
+    ],
+)
+def test_text_is_made_printable_by_backslashes(text, shown):
+    assert printable(text) == shown and shown.isprintable()
+
+
+def test_text_is_cut():
+    assert printable("x" * 10, 10) == "x" * 10
+    assert printable("x" * 11, 10) == "x" * 7 + "..."
+    assert printable("\0" * 9, 10) == r"\x00\x0" + "..."
+    assert brief("y" * 61) == "y" * 57 + "..."
 
 
 def test_what_is_printed_inside_is_dropped_and_the_log_goes_on(capfd):
     with quiet():
         print("chatter")
+        os.write(2, b"native chatter")
         logging.root.addHandler(logging.StreamHandler(sys.stderr))
     logging.getLogger("tfi2i").warning("heard")
     print("after")
@@ -16,3 +43,34 @@ def test_what_is_printed_inside_is_dropped_and_the_log_goes_on(capfd):
     assert printed.out == "after\n"
     assert "Logging error" not in printed.err
     assert "chatter" not in printed.err
+
+
+def test_a_bar_is_drawn_on_terminals_alone():
+    shown, hidden = io.StringIO(), io.StringIO()
+    for out, terminal in ((shown, True), (hidden, False)):
+        console = Console(file=out, force_terminal=terminal, width=80)
+        with progress_bar(console=console) as bar:
+            bar.update(bar.add_task("[red].png", total=7), completed=3)
+    assert "[red].png" in shown.getvalue() and "3/7" in shown.getvalue()
+    assert hidden.getvalue() == ""
+    assert progress_bar(show=False, console=Console(force_terminal=True)).disable
+
+
+def test_start_up_messages_are_dropped_and_all_else_is_passed_on(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\n"
+        "os.write(2, b'WARNING: All log messages before absl\\nI0000 so what\\n')\n"
+        "os.write(2, b'2026-01-01 00:00:00.1: I tensorflow/core/x.cc:1] This is optimized\\n')\n"
+        "os.write(2, b'E0000 something is broken\\n')\n"
+        "print('said by Python')\n"
+        "class config:\n    list_physical_devices = list\n"
+    )
+    code = "from tfi2i.terminal import import_tensorflow; import_tensorflow(); print('after')"
+    variables = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=variables
+    )
+    assert done.stdout == "after\n"
+    assert done.stderr == "E0000 something is broken\nsaid by Python\n"
+    assert not STARTUP_MESSAGES.match("E0000 something is broken")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import export
 from tfi2i_export.tflite.conversion import Io
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.quantization import FORMATS
 
 from tfi2i.config import building
@@ -28,6 +28,7 @@ from tfi2i.config import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.files import to_json, write_text
 from tfi2i.runs.run import Run
+from tfi2i.terminal import quiet
 from tfi2i.training.fit import fit
 
 STEPS = 24

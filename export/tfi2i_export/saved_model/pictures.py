@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError, first_line
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import PictureTranslator
+from tfi2i.terminal import quiet
 from tfi2i_export.saved_model.files import signatures, versions
 from tfi2i_export.saved_model.writing import TENSOR
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, STRIDE, quiet
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, STRIDE
 from tfi2i_export.tflite.pictures import checked_multiple, sidecar_of
 
 Pixels = NDArray[np.uint8]

@@ -22,13 +22,14 @@ from tfi2i.files import sync
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
+from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
 from tfi2i_export.inputs import row, shapes_of
 from tfi2i_export.saved_model import warmup
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.saved_model.lint import lint
 from tfi2i_export.saved_model.picture_files import at_own_size, decoded, encoded
-from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE, quiet
+from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
 
 TENSOR = "predict_tensor"
 FILES = "serving_default"  # what a request means that names no signature

@@ -18,9 +18,10 @@ import numpy as np
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.runs.run import Run
+from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened, quiet
+from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
 from tfi2i_export.tflite.pictures import sidecar_of
 

@@ -12,9 +12,10 @@ from keras import ops
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import from_levels, to_levels
+from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
 from tfi2i_export.tflite.inspection import inspect, require_plain
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, quiet
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
 
 Io = Literal["float", "uint8"]
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i_export.tflite.interpreter import DAMAGE, opened, quiet
+from tfi2i.terminal import quiet
+from tfi2i_export.tflite.interpreter import DAMAGE, opened
 
 UNINITIALISED = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 """Operations of a file that lacks its weights: it runs, on zeros or noise."""

@@ -2,12 +2,8 @@
 
 import contextlib
 import functools
-import logging
 import os
 import re
-import sys
-import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.terminal import quiet
 from tfi2i_export.inputs import fitted, require_all, row
 
 INPUT, OUTPUT = "image", "translation"
@@ -28,8 +25,6 @@ STRIDE = 4
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
 LARGEST_MULTIPLE = 64
-
-_ALONE = threading.RLock()  # stdout and stderr are the process'
 
 # What Python raises for a file that LiteRT or its flatbuffer schema cannot make sense of.
 DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError)
@@ -222,40 +217,6 @@ def opened(model: bytes, threads: int | None = None, name: str = "The model") ->
         raise InputError(f"{name} is not a .tflite file; give one made by tfi2i export.")
     with quiet():
         return Interpreter(model_content=model, num_threads=threads)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drops what the process prints inside, native code included; exceptions say what matters.
-
-    One thread at a time can be inside.
-    """
-    with _ALONE:
-        yield from _silenced()
-
-
-def _silenced() -> Iterator[None]:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        kept = {number: os.dup(number) for number in (1, 2)}
-        handlers = logging.root.handlers[:]
-        try:
-            for number in kept:
-                os.dup2(nowhere.fileno(), number)
-            yield
-        finally:
-            for number, copy in kept.items():
-                os.dup2(copy, number)
-                os.close(copy)
-            # Converters add one that writes to what is closed here.
-            logging.root.handlers[:] = handlers
 
 
 def _shapes(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

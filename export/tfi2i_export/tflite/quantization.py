@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.terminal import quiet
 from tfi2i_export.inputs import fitted, require_all, row
 from tfi2i_export.tflite.inspection import inspect, operations, require_plain
-from tfi2i_export.tflite.interpreter import INPUT, quiet
+from tfi2i_export.tflite.interpreter import INPUT
 
 FORMATS = ("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
 FORCED = ("int8-full", "int16x8", "int4")

@@ -8,11 +8,12 @@ from keras import ops
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.tflite.conversion import SIGNATURE, convert, convolutions, with_pixels
 from tfi2i_export.tflite.inspection import inspect, operations, require_plain
-from tfi2i_export.tflite.interpreter import LARGEST, TFLiteTranslator, quiet
+from tfi2i_export.tflite.interpreter import LARGEST, TFLiteTranslator
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.pictures.pixels import run_over, to_pixels
+from tfi2i.terminal import quiet
 
 pytest.importorskip("ai_edge_litert")
 
