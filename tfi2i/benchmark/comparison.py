@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from tfi2i import yaml_text
 from tfi2i.benchmark.measuring import in_own_process
@@ -25,6 +24,7 @@ from tfi2i.errors import InputError
 from tfi2i.files import replacing, to_json, write_text
 from tfi2i.runs.environment import fast_precision
 from tfi2i.runs.run import Run
+from tfi2i.terminal import progress_bar
 
 SCHEMA = 1
 ROUNDS = 3  # each takes all systems in turn, so that what else the machine does hits all alike
@@ -83,7 +83,7 @@ def compare(
         "systems": {name: config.resolved().as_dict() for name, config in stated.items()},
     }
     comparison = _begun(out, options, command)
-    with _progress() as progress:
+    with progress_bar() as progress:
         _measure(comparison, out, 1 if smoke else ROUNDS, progress)
         for entry in comparison["systems"] if training else ():
             _train(entry, stated[entry["name"]], options, out, progress)
@@ -271,15 +271,3 @@ def for_steps(config: Config, steps: int) -> Config:
 
 def _save(comparison: dict[str, Any], out: Path) -> None:
     write_text(out / "comparison.json", to_json(comparison, indent=2) + "\n")
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from tfi2i.data.dataset import UnpairedData
@@ -21,6 +20,7 @@ from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
 from tfi2i.runs import environment
 from tfi2i.runs.run import Run
+from tfi2i.terminal import progress_bar
 
 log = logging.getLogger("tfi2i")
 
@@ -87,7 +87,7 @@ def evaluate(
         protocol=protocol,
     )
     best = _best(run, system.step)
-    with _progress(show) as progress:
+    with progress_bar(show=show) as progress:
         directions, galleries = _measured(measure, {"last": system} | best, progress)
     protocol_used = {
         "name": protocol,
@@ -210,18 +210,6 @@ def _pictures(system: Any, direction: str, gallery: Gallery, paired: bool) -> Pi
     distance = "L1 to the truth" if paired else "distance of features to the nearest real picture"
     return Pictures(
         finished(gallery.first), finished(gallery.best), finished(gallery.worst), distance
-    )
-
-
-def _progress(show: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (show and console.is_terminal),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import (
@@ -27,6 +27,7 @@ from tfi2i.pictures.files import (
     read_picture,
     write_picture,
 )
+from tfi2i.terminal import progress_bar
 
 Translate = Callable[..., NDArray[np.uint8]]
 """Pixels (H, W, 3) uint8 -> the same. If it has a parameter `progress`, it is given a function to
@@ -101,7 +102,7 @@ def translate_files(
                 raise
             return str(error)  # the error itself would keep the picture in memory
 
-    with _progress_bar(console) as bar:
+    with progress_bar(console=console, transient=True) as bar:
         if workers == 1:
             outcomes = _one_by_one(finish, jobs, bar)
         else:
@@ -315,18 +316,6 @@ def _translated(
         ) from error
     write_picture(target, pixels, alpha)
     return target
-
-
-def _progress_bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),  # a file's name may contain [brackets]
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _report(

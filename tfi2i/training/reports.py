@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tfi2i.data.clock import Clock
 from tfi2i.runs.run import Run
+from tfi2i.terminal import progress_bar
 
 log = logging.getLogger("tfi2i")
 
@@ -34,23 +34,19 @@ class Reports(keras.callbacks.Callback):
         self.writer = (
             tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
         )
-        console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(),
+        self.progress = progress_bar(
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}", style="dim"),
-            console=console,
-            disable=not (show and console.is_terminal),
+            show=show,
         )
 
     def start(self, step: int, total_steps: int) -> None:
         """Shows the bar; `stop` must follow."""
         self.progress.start()
         self.task = self.progress.add_task(
-            "", total=total_steps, completed=step, speed="", losses=""
+            "training", total=total_steps, completed=step, speed="", losses=""
         )
 
     def stop(self) -> None:

@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
+from tfi2i.terminal import progress_bar
 
 
 def bench_verb(arguments: argparse.Namespace) -> int:
@@ -49,17 +50,8 @@ def _threads(text: str) -> list[int]:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     """A bar that is drawn between measurements, by no thread of its own that would disturb them."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("measuring"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        auto_refresh=False,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("")
+    with progress_bar(TimeRemainingColumn(), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("measuring")
 
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, refresh=True)

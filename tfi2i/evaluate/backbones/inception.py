@@ -16,12 +16,12 @@ from pathlib import Path
 
 import keras
 from keras import layers
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn, TimeRemainingColumn
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.files import replacing
+from tfi2i.terminal import progress_bar
 
 SIDE = 299
 
@@ -79,24 +79,14 @@ def fetched_weights() -> Path:
 
 
 def _download(wanted: Download, path: Path) -> None:
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("inception-2015"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
     digest = hashlib.sha256()
     received = 0
     with (
         urllib.request.urlopen(wanted.url, timeout=_SECONDS) as response,
         path.open("wb") as file,
-        progress,
+        progress_bar(DownloadColumn(), TimeRemainingColumn(), transient=True) as progress,
     ):
-        bar = progress.add_task("", total=wanted.size)
+        bar = progress.add_task("inception-2015", total=wanted.size)
         while received <= wanted.size and (chunk := response.read(_CHUNK)):
             file.write(chunk)
             digest.update(chunk)
