@@ -4,15 +4,11 @@
 `{"error": sentence}`.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +19,7 @@ from tfi2i.config import config as configs
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
+from tfi2i.processes import run_module
 from tfi2i.runs.run import Run
 
 WARM_UP = 2  # steps that are not timed: the first one builds the graph
@@ -43,26 +40,10 @@ def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None
     Raises:
         InputError: the function raised it, or the process died.
     """
-    command = [sys.executable, "-P", "-m", __name__, task, str(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        child = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
-        try:
-            while child.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(timeout=1)
-                if tell:
-                    tell()
-        finally:
-            child.kill()  # a run that is killed can be resumed
-            child.wait()
-        out.seek(0)
-        err.seek(0)
-        printed, complaints = out.read().splitlines(), err.read().strip().splitlines()
-    if child.returncode:
-        reason = (complaints or [f"exit code {child.returncode}"])[-1]
-        raise InputError(f"{path}: the process for its {task} failed: {reason[:300]}")
-    found = json.loads(printed[-1])
+    child = run_module(__name__, task, path, tell=tell)
+    if child.code:
+        raise InputError(f"{path}: the process for its {task} failed: {child.reason}")
+    found = json.loads(child.output.splitlines()[-1])
     if "error" in found:
         raise InputError(found["error"])
     return found

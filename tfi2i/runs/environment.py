@@ -2,10 +2,13 @@
 
 import os
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from tfi2i.processes import answer_of
+
+GIT_SECONDS = 20
 
 
 def describe() -> dict[str, Any]:
@@ -63,19 +66,12 @@ def _commit(checkout: Path) -> str | None:
     """The checkout's commit, `+changes` behind it if files differ from it; None outside of one."""
     if not (checkout / ".git").exists():
         return None
-    answers = []
-    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(checkout), *command], capture_output=True, text=True, timeout=20
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        if answer.returncode:
-            return None
-        answers.append(answer.stdout.strip())
-    commit, changes = answers
-    return f"{commit}+changes" if changes else commit
+    git = ("git", "-C", str(checkout))
+    commit = answer_of(*git, "rev-parse", "HEAD", seconds=GIT_SECONDS)
+    changes = answer_of(*git, "status", "--porcelain", "--untracked-files=no", seconds=GIT_SECONDS)
+    if commit is None or changes is None:
+        return None
+    return f"{commit.strip()}+changes" if changes else commit.strip()
 
 
 def fast_precision() -> str:

@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Any
 
 from tfi2i.errors import InputError
+from tfi2i.processes import answer_of
 from tfi2i.terminal import printable
 
 log = logging.getLogger("tfi2i")
@@ -93,7 +94,7 @@ class Running:
         return f"grpc://127.0.0.1:{self.grpc_port}/{name}"
 
     def last_lines(self) -> list[str]:
-        """What the server logged last, without control characters."""
+        """The lines that the server logged last, made printable."""
         with self.log_path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 2**14))
             lines = file.read().decode(errors="replace").splitlines()
@@ -135,16 +136,7 @@ def _look() -> Server | str:
 
 
 def _answers(docker: str, *arguments: str) -> bool:
-    try:
-        done = subprocess.run(
-            [docker, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DOCKER_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return answer_of(docker, *arguments, seconds=DOCKER_SECONDS) is not None
 
 
 @contextlib.contextmanager

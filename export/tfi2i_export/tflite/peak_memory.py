@@ -5,7 +5,6 @@ null.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.processes import run_module
 from tfi2i.runs.environment import memory_mb
 from tfi2i_export.tflite.interpreter import INPUT
 
@@ -27,18 +27,13 @@ def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
     Raises:
         InputError: LiteRT fails or crashes.
     """
-    command = [sys.executable, "-P", "-m", __name__, str(path), *map(str, size)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        child = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, env=environment
-        )
+        child = run_module(__name__, path, *size, seconds=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path} takes over {SECONDS} s for {size[0]} x {size[1]}.") from error
-    if child.returncode:
-        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        raise InputError(f"{path} does not run at {size[0]} x {size[1]}: {reason[:200]}")
-    return json.loads(child.stdout)
+    if child.code:
+        raise InputError(f"{path} does not run at {size[0]} x {size[1]}: {child.reason}")
+    return json.loads(child.output)
 
 
 def _added(path: Path, size: tuple[int, int]) -> float | None:
