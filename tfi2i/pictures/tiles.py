@@ -10,7 +10,8 @@ Shape letters: N images, H W space; a picture is uint8 pixels (H, W, 3).
 """
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -32,11 +33,146 @@ MINIMUM = 32
 """Pictures are padded to at least this side, so that reflection padding finds something to reflect
 behind every stride and variances are over more than one value."""
 
+USUAL_MULTIPLE = 4
+"""Number of which the sides of a network are multiples that does not tell."""
+LARGEST_MULTIPLE = 64
+
+Pixels = NDArray[np.uint8]
+Values = NDArray[np.float32]
+Size = tuple[int, int]
+"""Height and width."""
+
 Progress = Callable[[int, int], None]
 """Is told after each piece of work how many are done and how many there are."""
 
 
-class PictureTranslator:
+class Tiling(ABC):
+    """Pictures of any size for a runtime that takes some sizes; pixels (H, W, 3) -> (H, W, 3).
+
+    Small pictures are padded by reflection and cropped back, big ones become overlapping tiles that
+    are blended. A runtime only translates pictures of a size that it takes, in `_run`.
+
+    Args:
+        sizes: All (H, W) that the runtime takes; none: its sides are free.
+        multiple: Number of which free sides are multiples; tiles start at multiples of it.
+        tile: Side of the tiles where sides are free; pictures larger than one tile are then always
+            tiled. Without it, tiles of `TILE` for pictures above `PIXEL_BUDGET`.
+        overlap: Pixels that neighbouring tiles share at least, up to half a tile; without it, an
+            eighth of the tile's shorter side. Half of them are blended, the rest is cut off,
+            because a tile's rim sees padding instead of the picture.
+
+    Raises:
+        InputError: A number that does not fit the others.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[Size],
+        multiple: int,
+        *,
+        tile: int | None = None,
+        overlap: int | None = None,
+    ):
+        if multiple < 1:
+            raise InputError(f"multiple must be at least 1, received {multiple}.")
+        if not sizes and tile is not None and not is_tile(tile, multiple):
+            raise InputError(
+                f"tile must be a multiple of {multiple} from {MINIMUM} on, received {tile}."
+            )
+        side = tile or rounded_up(TILE, multiple)
+        self._sizes = sizes
+        self._always = tile is not None
+        self._multiple = multiple
+        self._tile = max(sizes, key=math.prod, default=(side, side))
+        half = min(self._tile) // 2
+        self._overlap = half // 4 if overlap is None else overlap
+        if not 0 <= self._overlap <= half:
+            raise InputError(f"overlap must be from 0 to half a tile ({half}), received {overlap}.")
+        # Tiles start on the network's grid, where their features are those of the whole picture,
+        # moved; unless the grid is too coarse for them to overlap at all.
+        shared = rounded_up(self._overlap, multiple)
+        on_grid = shared <= half and all(length % multiple == 0 for length in self._tile)
+        self._grid = multiple if on_grid else 1
+
+    def __call__(self, pixels: Pixels, progress: Progress | None = None) -> Pixels:
+        """Translates pixels (H, W, 3); the result has their shape.
+
+        Raises:
+            InputError: These are no pixels, or the runtime fails on them.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+            raise InputError(
+                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
+                f"{pixels.shape}."
+            )
+        tell = progress or (lambda done, total: None)
+        height, width, _ = pixels.shape
+        size = self._whole_size(height, width)
+        if size is None:
+            rows, columns = (
+                max(rounded_up(pixels.shape[axis], self._grid), self._tile[axis]) for axis in (0, 1)
+            )
+            answer = self._tiled(padded(pixels, rows, columns), tell)[:height, :width]
+        else:
+            answer = self._finished(self._run(padded(pixels, *size))[:height, :width])
+            tell(1, 1)
+        return np.ascontiguousarray(answer)
+
+    @abstractmethod
+    def _run(self, pixels: Pixels) -> Values:
+        """Translates pixels (H, W, 3) of a size that the runtime takes, to float32 (H, W, 3)."""
+
+    @abstractmethod
+    def _finished(self, values: Values) -> Pixels:
+        """Turns what `_run` gives, or a blend of it, into pixels."""
+
+    def _tile_runner(self, pixels: Pixels) -> tuple[Callable[[Pixels], Values], int]:
+        """Returns `_run` for the tiles of a picture, and the pieces of work done to get there."""
+        return self._run, 0
+
+    def _whole_size(self, height: int, width: int) -> Size | None:
+        """The size to pad a picture to that goes through in one piece, or None: use tiles."""
+        if self._sizes:
+            holding = [size for size in self._sizes if height <= size[0] and width <= size[1]]
+            return min(holding, key=math.prod, default=None)
+        size = padded_size(height, width, self._multiple)
+        if self._always:
+            fits = height <= self._tile[0] and width <= self._tile[1]
+        else:
+            fits = math.prod(size) <= PIXEL_BUDGET
+        return size if fits else None
+
+    def _tiled(self, pixels: Pixels, tell: Progress) -> Pixels:
+        """Blends the tiles of a picture of at least one; only one band of it is ever float."""
+        height, width = self._tile
+        rows, columns = (
+            tile_starts(pixels.shape[axis], self._tile[axis], self._overlap, self._grid)
+            for axis in (0, 1)
+        )
+        down = tile_weights(pixels.shape[0], height, rows, self._overlap)
+        across = tile_weights(pixels.shape[1], width, columns, self._overlap)
+        run, done = self._tile_runner(pixels)
+        total = done + len(rows) * len(columns)
+        if done:
+            tell(done, total)
+        result = np.empty_like(pixels)
+        band = np.zeros((height, pixels.shape[1], 3), np.float32)  # rows[i] on, weighted so far
+        for i, top in enumerate(rows):
+            for j, left in enumerate(columns):
+                answer = run(pixels[top : top + height, left : left + width])
+                weight = down[i][:, None, None] * across[j][None, :, None]
+                band[:, left : left + width] += answer * weight
+                done += 1
+                tell(done, total)
+            # No later tile reaches the rows above the next band.
+            below = rows[i + 1] if i + 1 < len(rows) else pixels.shape[0]
+            finished = below - top
+            result[top:below] = self._finished(band[:finished])
+            band = np.concatenate([band[finished:], np.zeros_like(band[:finished])])
+        return result
+
+
+class PictureTranslator(Tiling):
     """Calls an image -> image network on pictures of any size; pixels (H, W, 3) -> (H, W, 3).
 
     Keep one for many pictures: it traces the network at most three times, whatever their sizes.
@@ -44,12 +180,10 @@ class PictureTranslator:
     Args:
         translator: Functional model, float32 (N, H, W, 3) in [-1, 1] -> the same, of free or of
             fixed size (H and W may differ).
-        tile: Side of the tiles; pictures larger than one tile are then always tiled. Without it,
-            tiles of `TILE` for pictures above `PIXEL_BUDGET`. Only for networks of free size.
-        overlap: Pixels that neighbouring tiles share at least, up to half a tile; without it, an
-            eighth of the tile's shorter side. Half of them are blended, the rest is cut off,
-            because a tile's rim sees padding instead of the picture.
-        multiple: The network's stride: the sides of what it is given are multiples of this.
+        tile: Side of the tiles, only for networks of free size; see `Tiling`.
+        overlap: Pixels that neighbouring tiles share at least; see `Tiling`.
+        multiple: Number of which free sides are multiples; the network's shapes tell it, unless
+            given.
 
     Raises:
         InputError: An argument does not fit the network.
@@ -61,121 +195,55 @@ class PictureTranslator:
         *,
         tile: int | None = None,
         overlap: int | None = None,
-        multiple: int = 4,
+        multiple: int | None = None,
     ):
         fixed = _fixed_size(translator)
-        if multiple < 1:
-            raise InputError(f"multiple must be at least 1, received {multiple}.")
         if fixed is not None and tile is not None and fixed != (tile, tile):
             raise InputError(
                 f"The translator only takes {fixed[0]} x {fixed[1]} pixels, so tiles of {tile} are "
                 "not possible; leave the tile size out."
             )
-        if tile is not None and (tile < MINIMUM or tile % multiple):
-            raise InputError(
-                f"tile must be a multiple of {multiple} from {MINIMUM} on, received {tile}."
-            )
-        side = tile or _rounded_up(TILE, multiple)
-        self._fixed = fixed
-        self._always = tile is not None
-        self._multiple = multiple
-        self._tile = fixed or (side, side)
-        half = min(self._tile) // 2
-        self._overlap = half // 4 if overlap is None else overlap
-        if not 0 <= self._overlap <= half:
-            raise InputError(f"overlap must be from 0 to half a tile ({half}), received {overlap}.")
-        # Tiles start on the network's grid, where their features are those of the whole picture,
-        # moved; unless the grid is too coarse for them to overlap at all.
-        shared = _rounded_up(self._overlap, multiple)
-        on_grid = shared <= half and all(length % multiple == 0 for length in self._tile)
-        self._grid = multiple if on_grid else 1
+        multiple = multiple_of(translator) if multiple is None else multiple
+        super().__init__([fixed] if fixed else [], multiple, tile=tile, overlap=overlap)
         self._image = tf.TensorSpec((None, *translator.inputs[0].shape[1:]), tf.float32)
         self._whole, self._record, self._replay = _traced(translator, self._image)
 
-    def __call__(
-        self, pixels: NDArray[np.uint8], progress: Progress | None = None
-    ) -> NDArray[np.uint8]:
-        """The translation of pixels (H, W, 3), of the same shape.
+    def __call__(self, pixels: Pixels, progress: Progress | None = None) -> Pixels:
+        """Translates pixels (H, W, 3); the result has their shape.
 
         Raises:
             InputError: These are no pixels, or the network's answer is no image of that size.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
-            raise InputError(
-                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
-                f"{pixels.shape}."
-            )
-        height, width, _ = pixels.shape
-        tell = progress or (lambda done, total: None)
         try:
-            return self._translated(pixels, tell)
+            return super().__call__(pixels, progress)
         except tf.errors.ResourceExhaustedError as error:
+            height, width, _ = pixels.shape
             raise InputError(
                 f"A picture of {height} x {width} does not fit into memory; translate it in tiles "
                 f"smaller than {min(self._tile)}."
             ) from error
 
-    def _translated(self, pixels: NDArray[np.uint8], tell: Progress) -> NDArray[np.uint8]:
-        """The whole picture or tiles of it through the network, and back to its size."""
-        height, width, _ = pixels.shape
-        whole = self._whole_size(height, width)
-        if whole is None:
-            padded = _padded(pixels, *(self._tiled_side(pixels, axis) for axis in (0, 1)))
-            return np.ascontiguousarray(self._tiled(padded, tell)[:height, :width])
-        image = tf.constant(to_image(_padded(pixels, *whole))[None])
-        answer = _checked(self._whole(image), image.shape)
-        tell(1, 1)
-        return np.ascontiguousarray(to_pixels(answer[0, :height, :width]))
+    def _run(self, pixels: Pixels) -> Values:
+        image = tf.constant(to_image(pixels)[None])
+        return _checked(self._whole(image), image.shape)[0]
 
-    def _whole_size(self, height: int, width: int) -> tuple[int, int] | None:
-        """The size to pad a picture to that goes through in one piece, or None: use tiles."""
-        if self._fixed is not None:
-            return self._fixed if height <= self._fixed[0] and width <= self._fixed[1] else None
-        smallest = _rounded_up(MINIMUM, self._multiple)
-        rows, columns = (max(_rounded_up(n, self._multiple), smallest) for n in (height, width))
-        if self._always:
-            fits = height <= self._tile[0] and width <= self._tile[1]
-        else:
-            fits = rows * columns <= PIXEL_BUDGET
-        return (rows, columns) if fits else None
+    def _finished(self, values: Values) -> Pixels:
+        return to_pixels(values)
 
-    def _tiled_side(self, pixels: NDArray[np.uint8], axis: int) -> int:
-        return max(_rounded_up(pixels.shape[axis], self._grid), self._tile[axis])
-
-    def _tiled(self, pixels: NDArray[np.uint8], tell: Progress) -> NDArray[np.uint8]:
-        """Both passes over a picture of at least one tile; only one band of it is ever float."""
-        height, width = self._tile
-        rows, columns = (
-            tile_starts(pixels.shape[axis], self._tile[axis], self._overlap, self._grid)
-            for axis in (0, 1)
-        )
-        down = tile_weights(pixels.shape[0], height, rows, self._overlap)
-        across = tile_weights(pixels.shape[1], width, columns, self._overlap)
-        total = len(rows) * len(columns) + 1
+    def _tile_runner(self, pixels: Pixels) -> tuple[Callable[[Pixels], Values], int]:
+        """Takes the statistics of the whole picture, which counts as a piece of work."""
         statistics = self._statistics(pixels)
-        tell(1, total)
-        done = 1
-        result = np.empty_like(pixels)
-        band = np.zeros((height, pixels.shape[1], 3), np.float32)  # rows[i] on, weighted so far
-        for i, top in enumerate(rows):
-            for j, left in enumerate(columns):
-                image = tf.constant(to_image(pixels[top : top + height, left : left + width])[None])
-                answer = _checked(self._replay(image, statistics), image.shape)[0]
-                weight = down[i][:, None, None] * across[j][None, :, None]
-                band[:, left : left + width] += answer * weight
-                done += 1
-                tell(done, total)
-            # No later tile reaches the rows above the next band.
-            below = rows[i + 1] if i + 1 < len(rows) else pixels.shape[0]
-            finished = below - top
-            result[top:below] = to_pixels(band[:finished])
-            band = np.concatenate([band[finished:], np.zeros_like(band[:finished])])
-        return result
 
-    def _statistics(self, pixels: NDArray[np.uint8]) -> list[tf.Tensor]:
+        def run(tile: Pixels) -> Values:
+            image = tf.constant(to_image(tile)[None])
+            return _checked(self._replay(image, statistics), image.shape)[0]
+
+        return run, 1
+
+    def _statistics(self, pixels: Pixels) -> list[tf.Tensor]:
         """What the normalisations take from tiles over all of the picture, if the budget allows."""
-        free = _rounded_up(RECORDED_TILE, self._multiple)
-        tile = self._fixed or (min(free, self._tile[0]), min(free, self._tile[1]))
+        free = rounded_up(RECORDED_TILE, self._multiple)
+        tile = self._tile if self._sizes else (min(free, self._tile[0]), min(free, self._tile[1]))
         if not self._record.get_concrete_function(self._image).structured_outputs:
             return []
         counts = [math.ceil(pixels.shape[axis] / tile[axis]) for axis in (0, 1)]
@@ -195,19 +263,64 @@ class PictureTranslator:
 
 def translate_pixels(
     translator: keras.Model,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     *,
     tile: int | None = None,
     overlap: int | None = None,
-    multiple: int = 4,
+    multiple: int | None = None,
     progress: Progress | None = None,
-) -> NDArray[np.uint8]:
+) -> Pixels:
     """Translates one picture (H, W, 3) of any size; the arguments are `PictureTranslator`'s.
 
     For many pictures make one `PictureTranslator` and call that.
     """
-    made = PictureTranslator(translator, tile=tile, overlap=overlap, multiple=multiple)
-    return made(pixels, progress)
+    translate = PictureTranslator(translator, tile=tile, overlap=overlap, multiple=multiple)
+    return translate(pixels, progress)
+
+
+def multiple_of(translator: keras.Model) -> int:
+    """Returns the number of which a translator's free sides are multiples.
+
+    It is found by asking what shapes its layers would make of pictures; nothing is computed.
+    `USUAL_MULTIPLE` if they do not tell, and for a network of fixed size.
+    """
+    image, *extra = translator.inputs
+    multiple = 1
+    while None in image.shape[1:3] and multiple <= LARGEST_MULTIPLE:
+        side = 67 * multiple  # 67 is prime: no stride divides this that does not divide `multiple`
+        probe = keras.KerasTensor((None, side, side, 3), image.dtype)
+        try:
+            answer = translator.compute_output_spec([probe, *extra] if extra else probe)
+        except (ValueError, tf.errors.OpError):  # maps of different sides meet
+            shape = None
+        else:
+            shape = tuple(keras.tree.flatten(answer)[0].shape[1:3])
+        if shape == (side, side):
+            return multiple
+        multiple *= 2
+    return USUAL_MULTIPLE
+
+
+def rounded_up(length: int, multiple: int) -> int:
+    """Returns the next multiple from `length` on."""
+    return -(-length // multiple) * multiple
+
+
+def is_tile(side: int, multiple: int) -> bool:
+    """Whether tiles may have this side."""
+    return side >= MINIMUM and side % multiple == 0
+
+
+def padded_size(height: int, width: int, multiple: int) -> Size:
+    """Returns the (H, W) up to which a picture is padded that goes through in one piece."""
+    smallest = rounded_up(MINIMUM, multiple)
+    return max(rounded_up(height, multiple), smallest), max(rounded_up(width, multiple), smallest)
+
+
+def padded(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Pixels (H, W, 3) reflected below and to the right, as often as it takes, up to a size."""
+    grow = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
+    return np.pad(pixels, grow, mode="reflect") if any(map(any, grow)) else pixels
 
 
 def spread(length: int, tile: int, count: int, grid: int = 1) -> list[int]:
@@ -229,7 +342,7 @@ def tile_starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int
     """
     if length <= tile:
         return [0]
-    overlap = _rounded_up(overlap, grid)
+    overlap = rounded_up(overlap, grid)
     return spread(length, tile, math.ceil((length - overlap) / (tile - overlap)), grid)
 
 
@@ -320,13 +433,3 @@ def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> NDArray[np.float32]:
     if not np.isfinite(image).all():
         raise InputError("The translator gave NaN or infinite values; its weights are broken.")
     return image
-
-
-def _rounded_up(length: int, multiple: int) -> int:
-    return math.ceil(length / multiple) * multiple
-
-
-def _padded(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Pixels (H, W, 3) reflected below and to the right, up to (height, width, 3)."""
-    grow = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
-    return np.pad(pixels, grow, mode="reflect") if any(map(any, grow)) else pixels

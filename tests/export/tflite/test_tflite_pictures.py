@@ -12,11 +12,11 @@ from small_files import (
     point_network,
     written,
 )
-from tfi2i_export.tflite import pictures as tflite_pictures
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator, sidecar_of
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
+from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import to_image, to_pixels
 
 
@@ -93,8 +93,8 @@ def test_tiles_of_a_file_of_free_size_are_for_pictures_beyond_the_budget(free, m
     pixels, told = picture(100, 70), []
     TFLitePictureTranslator(free)(pixels, progress=lambda *done: told.append(done))
     assert told == [(1, 1)] and not caplog.messages
-    monkeypatch.setattr(tflite_pictures, "PIXEL_BUDGET", 64 * 64)
-    monkeypatch.setattr(tflite_pictures, "TILE", 64)
+    monkeypatch.setattr(tiles, "PIXEL_BUDGET", 64 * 64)
+    monkeypatch.setattr(tiles, "TILE", 64)
     translate = TFLitePictureTranslator(free)
     for _ in range(2):
         assert translate(pixels, progress=lambda *done: told.append(done)).shape == pixels.shape
