@@ -9,7 +9,6 @@ from typing import Literal
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Which
 from tfi2i_export.tflite.conversion import Io
-from tfi2i_export.tflite.interpreter import STRIDE
 from tfi2i_export.tflite.quantization import FORCED, FORMATS
 
 Direction = Literal["a2b", "b2a"]
@@ -92,8 +91,8 @@ def check(choice: Choice, force: bool) -> None:
         )
     if choice.dynamic and choice.sizes:
         raise InputError("--dynamic leaves the size free: leave out --sizes.")
-    if choice.sizes and any(side < STRIDE or side % STRIDE for side in choice.sizes):
-        raise InputError(f"--sizes are sides in pixels, multiples of {STRIDE}, such as 256,512.")
+    if choice.sizes and min(choice.sizes) < 1:
+        raise InputError("--sizes are sides in pixels, such as 256,512.")
     if choice.sizes and len(set(choice.sizes)) != len(choice.sizes):
         raise InputError("--sizes names a size twice.")
     if choice.format in STATIC and (choice.dynamic or len(choice.sizes or ()) > 1):

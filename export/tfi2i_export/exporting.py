@@ -22,6 +22,7 @@ from rich.console import Console
 from tfi2i.data.dataset import UnpairedData
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
+from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
 from tfi2i_export import sidecar as sidecars
@@ -35,7 +36,7 @@ from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_saved_model
 from tfi2i_export.tflite.conversion import convert, convolutions
-from tfi2i_export.tflite.interpreter import STRIDE, TFLiteTranslator
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import with_metadata
 from tfi2i_export.tflite.quantization import auto, quantize
 
@@ -110,7 +111,7 @@ def export(
             f"{choice.format} promises. {advice(found, choice.format)} --accept writes it "
             "all the same."
         )
-    card = _sidecar(run, system, data, choice, made, found, sizes)
+    card = _sidecar(run, system, data, choice, made, found, sizes, multiple_of(translator))
     card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
     return _written(made, card, target, tensor_only=choice.signatures == "tensor")
 
@@ -170,6 +171,9 @@ def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
         raise InputError(
             f"This translator takes pictures of {own} x {own} alone: leave out --sizes, --dynamic."
         )
+    multiple = multiple_of(translator)
+    if own is None and any(side % multiple for side in choice.sizes or ()):
+        raise InputError(f"--sizes are sides in pixels, multiples of {multiple}, such as 256,512.")
     return choice.sizes
 
 
@@ -295,6 +299,7 @@ def _sidecar(
     made: _Made,
     found: Agreement,
     sizes: Sequence[int],
+    multiple: int,
 ) -> Sidecar:
     domains = dict(zip(("source", "target"), choice.direction.split("2"), strict=True))
     if isinstance(made.content, bytes):
@@ -320,7 +325,7 @@ def _sidecar(
         run=run.name,
         step=system.step,
         image_size=sizes[0],
-        multiple=STRIDE,
+        multiple=multiple,
         io=choice.io,
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written

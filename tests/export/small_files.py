@@ -37,6 +37,20 @@ def point_network():
 
 
 @functools.cache
+def strided(multiple):
+    """A translator whose sides are multiples of a power of two; of free size."""
+    keras.utils.set_random_seed(7)
+    halvings = multiple.bit_length() - 1
+    image = x = keras.Input((None, None, 3))
+    for i in range(halvings):
+        x = keras.layers.Conv2D(8, 4, 2, activation="relu", name=f"down{i}")(ReflectionPad2D(1)(x))
+    for i in range(halvings):
+        x = PixelShuffle()(keras.layers.Conv2D(32, 1, name=f"shuffle{i}")(x))
+    x = keras.layers.Conv2D(3, 3, activation="tanh", name="to_rgb")(ReflectionPad2D(1)(x))
+    return keras.Model(image, x, name="strided")
+
+
+@functools.cache
 def free_file():
     """`network` for any size, float."""
     return convert(fold(network(), side=None))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
+from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
@@ -32,10 +33,6 @@ RECORDED_TILE = 256
 MINIMUM = 32
 """Pictures are padded to at least this side, so that reflection padding finds something to reflect
 behind every stride and variances are over more than one value."""
-
-USUAL_MULTIPLE = 4
-"""Number of which the sides of a network are multiples that does not tell."""
-LARGEST_MULTIPLE = 64
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
@@ -276,29 +273,6 @@ def translate_pixels(
     """
     translate = PictureTranslator(translator, tile=tile, overlap=overlap, multiple=multiple)
     return translate(pixels, progress)
-
-
-def multiple_of(translator: keras.Model) -> int:
-    """Returns the number of which a translator's free sides are multiples.
-
-    It is found by asking what shapes its layers would make of pictures; nothing is computed.
-    `USUAL_MULTIPLE` if they do not tell, and for a network of fixed size.
-    """
-    image, *extra = translator.inputs
-    multiple = 1
-    while None in image.shape[1:3] and multiple <= LARGEST_MULTIPLE:
-        side = 67 * multiple  # 67 is prime: no stride divides this that does not divide `multiple`
-        probe = keras.KerasTensor((None, side, side, 3), image.dtype)
-        try:
-            answer = translator.compute_output_spec([probe, *extra] if extra else probe)
-        except (ValueError, tf.errors.OpError):  # maps of different sides meet
-            shape = None
-        else:
-            shape = tuple(keras.tree.flatten(answer)[0].shape[1:3])
-        if shape == (side, side):
-            return multiple
-        multiple *= 2
-    return USUAL_MULTIPLE
 
 
 def rounded_up(length: int, multiple: int) -> int:

@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.networks.strides import USUAL_MULTIPLE
 from tfi2i.pictures.pixels import from_levels, to_levels
-from tfi2i.pictures.tiles import PictureTranslator
+from tfi2i.pictures.tiles import PictureTranslator, Pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.saved_model.files import signatures, versions
 from tfi2i_export.saved_model.writing import TENSOR
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, STRIDE
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
 from tfi2i_export.tflite.pictures import checked_multiple, sidecar_of
-
-Pixels = NDArray[np.uint8]
 
 
 def saved_picture_translator(folder: Path) -> Callable[[Pixels], Pixels]:
@@ -81,7 +78,7 @@ def _version(folder: Path) -> Path:
 def _multiple(version: Path) -> int:
     """What sides are multiples of, by the sidecar beside the version if there is one."""
     sidecar = sidecar_of(version)
-    return checked_multiple(version, sidecar.multiple if sidecar else STRIDE)
+    return checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
 
 
 def _signature(version: Path) -> Any:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.files import sync
+from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
@@ -29,7 +30,7 @@ from tfi2i_export.saved_model import warmup
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.saved_model.lint import lint
 from tfi2i_export.saved_model.picture_files import at_own_size, decoded, encoded
-from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
+from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 TENSOR = "predict_tensor"
 FILES = "serving_default"  # what a request means that names no signature
@@ -40,6 +41,7 @@ WARMUP_SIDE = 64  # of the picture in warm-up records, where the translator take
 def answering(folded: keras.Model) -> Any:
     """The function of `predict_tensor`, image and extra inputs -> {"translation": ...}, 0..255."""
     is_free = None in folded.inputs[0].shape[1:3]
+    multiple = multiple_of(folded)
 
     def predict_tensor(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         # A server holds no request to the shapes of a signature, and kernels trust their graph:
@@ -54,8 +56,8 @@ def answering(folded: keras.Model) -> Any:
             for value in extra
         ]
         if is_free:
-            fits = tf.reduce_all([(side % STRIDE == 0) & (side >= MINIMUM) for side in sides])
-            wanted = f"Sides have to be multiples of {STRIDE} from {MINIMUM} on; they are:"
+            fits = tf.reduce_all([(side % multiple == 0) & (side >= MINIMUM) for side in sides])
+            wanted = f"Sides have to be multiples of {multiple} from {MINIMUM} on; they are:"
             checks.append(tf.debugging.Assert(fits, [wanted, *sides]))
         with tf.control_dependencies(checks):
             image = from_levels(image)
@@ -68,13 +70,14 @@ def answering(folded: keras.Model) -> Any:
 def answering_files(folded: keras.Model) -> Any:
     """The function of `serving_default`, image_bytes (N,) and extra -> {"image_bytes": (N,)}."""
     answer = answering(folded)
+    multiple = multiple_of(folded)
     sides = folded.inputs[0].shape[1:3]
 
     def translated(row: Sequence[tf.Tensor]) -> tf.Tensor:
         file, *extra = row
         one = [value[None] for value in extra]
         return encoded(
-            at_own_size(decoded(file), lambda image: answer(image, *one)[OUTPUT], STRIDE)
+            at_own_size(decoded(file), lambda image: answer(image, *one)[OUTPUT], multiple)
         )
 
     def free(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:

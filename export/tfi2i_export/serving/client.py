@@ -12,6 +12,7 @@ import io
 import itertools
 import math
 import random
+import re
 import struct
 import threading
 import time
@@ -20,21 +21,23 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
+from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.files import read_picture
-from tfi2i.pictures.tiles import MINIMUM
+from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.serving.wire import Address, Failure, Image, Wire, parsed
-from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT, STRIDE
+from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
 
-Pixels = NDArray[np.uint8]
 Answer = TypeVar("Answer")
+
+# What `saved_model.answering` refuses sides with.
+MULTIPLE = re.compile(r"multiples of (\d{1,4}) from")
 
 # What passes by itself: a server that restarts, a full queue.
 _PASSING = {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}
@@ -98,6 +101,7 @@ class ServerTranslator:
             raise InputError(f"At least 1 attempt is needed, received {attempts!r}.")
         address = parsed(url)
         self._url, self._seconds, self._attempts = address.url, deadline_seconds, attempts
+        self._multiple = USUAL_MULTIPLE
         self._closed = threading.Event()
         self._jitter = random.Random()
         self._wire = _connected(address)
@@ -144,21 +148,32 @@ class ServerTranslator:
         )
 
     def _by_tensor(self, pixels: Pixels) -> Pixels:
+        def ask(left: float) -> Pixels:
+            end, tried = time.monotonic() + left, self._multiple
+            try:
+                return self._by_padded_tensor(pixels, left)
+            except Failure as failure:
+                # Only the model knows what its sides are multiples of, and its refusal says it.
+                told = MULTIPLE.search(failure.reason)
+                if told is None or not tried < int(told[1]) <= LARGEST_MULTIPLE:
+                    raise
+                self._multiple = int(told[1])
+            return self._by_padded_tensor(pixels, end - time.monotonic())
+
+        return self._attempted(ask)
+
+    def _by_padded_tensor(self, pixels: Pixels, left: float) -> Pixels:
         height, width, _ = pixels.shape
-        rows, columns = self._padded_size(height, width)
-        grow = ((0, rows - height), (0, columns - width), (0, 0))
-        image = np.pad(pixels, grow, mode="reflect")[None].astype(np.float32)
+        image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
         name = self._signature.name
-        levels = self._attempted(
-            lambda left: _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left))
-        )
+        levels = _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left))
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture is reflected up to: the size that the model takes, or the next one."""
+        """The size up to which a picture is reflected: the one that is taken, or the next one."""
+        free = padded_size(height, width, self._multiple)
         rows, columns = (
-            fixed or max(-(-side // STRIDE) * STRIDE, MINIMUM)
-            for side, fixed in zip((height, width), self._signature.size, strict=True)
+            fixed or side for fixed, side in zip(self._signature.size, free, strict=True)
         )
         if rows < height or columns < width:
             raise InputError(

@@ -19,12 +19,10 @@ INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""
 IMAGE_BYTES = "image_bytes"
 """The same where they are files. Of outputs a server encodes only those for JSON that end so."""
-STRIDE = 4
-"""Free sides are multiples of this: the strides of the networks."""
 
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
-LARGEST_MULTIPLE = 64
+LARGEST_TRIED = 64  # sides of which free ones may be multiples
 
 # What Python raises for a file that LiteRT or its flatbuffer schema cannot make sense of.
 DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError)
@@ -96,8 +94,8 @@ class TFLiteTranslator:
         if self.size is not None:
             return 1
         multiple = 1
-        while multiple <= LARGEST_MULTIPLE:
-            side = LARGEST_MULTIPLE + multiple
+        while multiple <= LARGEST_TRIED:
+            side = LARGEST_TRIED + multiple
             if self._keeps_size(side):
                 return multiple
             multiple *= 2

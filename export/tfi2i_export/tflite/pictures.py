@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfi2i.errors import InputError
+from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.tiles import (
-    LARGEST_MULTIPLE,
     MINIMUM,
-    USUAL_MULTIPLE,
     Pixels,
     Size,
     Tiling,
@@ -40,8 +39,8 @@ class TFLitePictureTranslator(Tiling):
     Args:
         path: The file. A sidecar beside it is checked.
         tile: Side of the tiles of a file of free size; pictures larger than one tile are then
-            always tiled. Without it, tiles of `tfi2i.pictures.tiles.TILE` for pictures above `PIXEL_BUDGET`.
-            Of a file for several sizes, the one to use.
+            always tiled. Without it, tiles of 512 for pictures above 2^20 pixels. Of a file for
+            several sizes, the one to use.
         threads: Of the CPU; as many as there are unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures.
 

@@ -5,6 +5,7 @@ Against the stand-in always, and against TensorFlow Serving itself where this ma
 
 import base64
 import contextlib
+import functools
 import io
 import json
 import shutil
@@ -20,7 +21,7 @@ import requests
 import tensorflow as tf
 from PIL import Image
 from serving_stand_in import config_of, running
-from small_files import network, point_network
+from small_files import network, point_network, strided
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -49,7 +50,8 @@ class Served:
     """A server and the folders of its models' versions.
 
     `free` translates by `network`, `points` by `point_network`, `tensors` by the latter without
-    picture files, `two` by `network` in version 1 (stable) and by `point_network` in 2 (canary).
+    picture files, `eights` by `strided(8)` without them, `two` by `network` in version 1 (stable)
+    and by `point_network` in 2 (canary).
     """
 
     running: model_server.Running
@@ -121,6 +123,7 @@ def exported(tmp_path_factory):
     save(fold(network(), side=None), folder / "free")
     save(fold(point_network(), side=None), folder / "points")
     save(fold(point_network(), side=None), folder / "tensors", tensor_only=True)
+    save(fold(strided(8), side=None), folder / "eights", tensor_only=True)
     shutil.copytree(folder / "free" / "1", folder / "two" / "1")
     shutil.copytree(folder / "points" / "1", folder / "two" / "2")
     return folder
@@ -463,6 +466,7 @@ def url(request, server):
     [
         ("free", network),
         ("tensors", point_network),
+        ("eights", functools.partial(strided, 8)),  # of whose sides only its refusal tells
         ("two/versions/1", network),
         ("two/labels/canary", point_network),
     ],
