@@ -100,10 +100,10 @@ def export(
     )
     sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, baked, choice, sizes, pictures)
-    made = _made(folded, choice, sizes, pictures, reference)
+    artefact = _build(folded, choice, sizes, pictures, reference)
     if record:
-        made.recipe["baked"] = record
-    found = _judged(made, reference, choice, sizes, pictures)
+        artefact.recipe["baked"] = record
+    found = _compare(artefact, reference, choice, sizes, pictures)
     Console(stderr=True).print(table(found))
     if not found.passed and not accept:
         raise InputError(
@@ -111,9 +111,11 @@ def export(
             f"{choice.format} promises. {advice(found, choice.format)} --accept writes it "
             "all the same."
         )
-    card = _sidecar(run, system, data, choice, made, found, sizes, multiple_of(translator))
-    card = dataclasses.replace(card, evaluation=_evaluated(run, data, made, card, aspect))
-    return _written(made, card, target, tensor_only=choice.signatures == "tensor")
+    sidecar = _sidecar(run, system, data, choice, artefact, found, sizes, multiple_of(translator))
+    sidecar = dataclasses.replace(
+        sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
+    )
+    return _written(artefact, sidecar, target, tensor_only=choice.signatures == "tensor")
 
 
 def _folder(to: Path, choice: Choice) -> Path:
@@ -207,7 +209,7 @@ def _folded(
 
 
 @dataclasses.dataclass
-class _Made:
+class _Artefact:
     """An artefact in memory."""
 
     content: bytes | keras.Model
@@ -221,13 +223,13 @@ class _Made:
         return SavedTranslator(self.content)
 
 
-def _made(
+def _build(
     folded: dict[int | None, keras.Model],
     choice: Choice,
     sizes: Sequence[int],
     pictures: _Pictures,
     reference: Callable[..., Any],
-) -> _Made:
+) -> _Artefact:
     first = next(iter(folded.values()))
     recipe: dict[str, Any] = {
         "rewrites": ["folded", f"pad_{choice.pad}", "retiled_output"],
@@ -236,13 +238,13 @@ def _made(
     if recipe["equalised"]:
         recipe["equalisation_pictures"] = choice.calibration
     if choice.format == "saved_model":
-        return _Made(first, recipe)
+        return _Artefact(first, recipe)
     graphs: Any = first
     if len(sizes) > 1:
         graphs = {(side, side): graph for side, graph in folded.items()}
     model = convert(graphs, io=choice.io, half=choice.format == "float16")
     if not choice.quantised:
-        return _Made(model, recipe)
+        return _Artefact(model, recipe)
     layers = convolutions(first)
     side = sizes[0]
     # Not the pictures that judge: of many files the one chosen on them would be their luck.
@@ -260,9 +262,9 @@ def _made(
 
         content, in_float = auto(convert_with, layers, psnr, choice.target_db)
         recipe |= {"target_db": choice.target_db, "in_float": sorted(in_float)}
-        return _Made(content, recipe)
+        return _Artefact(content, recipe)
     content, more = quantize(model, choice.format, layers=layers, calibration=shown, inputs=extra)
-    return _Made(content, recipe | more)
+    return _Artefact(content, recipe | more)
 
 
 def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Array]) -> Pixels:
@@ -275,8 +277,8 @@ def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Arr
     return np.concatenate(answers)
 
 
-def _judged(
-    made: _Made,
+def _compare(
+    artefact: _Artefact,
     reference: Callable[..., Any],
     choice: Choice,
     sizes: Sequence[int],
@@ -286,7 +288,7 @@ def _judged(
     found = []
     for side in sizes:
         pixels, extra = pictures.held_out(side)
-        candidate = made.translator(side, len(sizes) > 1)(pixels, **extra)
+        candidate = artefact.translator(side, len(sizes) > 1)(pixels, **extra)
         found.append(agreement(_answers(reference, pixels, extra), candidate, choice.format))
     return min(found, key=lambda one: (one.passed, one.psnr_db_mean))
 
@@ -296,17 +298,17 @@ def _sidecar(
     system: Any,
     data: UnpairedData,
     choice: Choice,
-    made: _Made,
+    artefact: _Artefact,
     found: Agreement,
     sizes: Sequence[int],
     multiple: int,
 ) -> Sidecar:
     domains = dict(zip(("source", "target"), choice.direction.split("2"), strict=True))
-    if isinstance(made.content, bytes):
-        signatures = of_file(made.content, domains)
+    if isinstance(artefact.content, bytes):
+        signatures = of_file(artefact.content, domains)
     else:
         tensor_only = choice.signatures == "tensor"
-        signatures = of_saved_model(made.content, domains, tensor_only=tensor_only)
+        signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only)
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format == "int8-npu":
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
@@ -317,7 +319,7 @@ def _sidecar(
         sha256="0" * 64,
         size_bytes=0,
         format=choice.format,
-        recipe=made.recipe,
+        recipe=artefact.recipe,
         system=type(system).__name__,
         direction=choice.direction,
         domains=domains,
@@ -343,38 +345,38 @@ def _version(package: str) -> str | None:
 
 
 def _evaluated(
-    run: Run, data: UnpairedData, made: _Made, card: Sidecar, aspect: str
+    run: Run, data: UnpairedData, artefact: _Artefact, sidecar: Sidecar, aspect: str
 ) -> dict[str, Any] | None:
     """What the artefact does to KID and paired error, if the run has an evaluation."""
     path = run.evaluation_dir / "evaluation.json"
     if not path.is_file():
         return None
-    if "baked" in card.recipe or card.signatures[0].inputs[1:]:
+    if "baked" in sidecar.recipe or sidecar.signatures[0].inputs[1:]:
         return None  # other styles, other scores
     from tfi2i.evaluate import backbones
     from tfi2i.evaluate.measure import Measure
 
     try:
         evaluation = json.loads(path.read_text(encoding="utf-8"))
-        checkpoints = evaluation["directions"][card.direction]["checkpoints"]
-        before = next(one for one in checkpoints.values() if one["step"] == card.step)
+        checkpoints = evaluation["directions"][sidecar.direction]["checkpoints"]
+        before = next(one for one in checkpoints.values() if one["step"] == sidecar.step)
         settings = evaluation["protocol"]
-        if settings["image_size"] != card.image_size:
+        if settings["image_size"] != sidecar.image_size:
             return None
     except (ValueError, KeyError, TypeError, StopIteration) as error:
-        log.warning("%s says nothing of step %d (%s).", path, card.step, type(error).__name__)
+        log.warning("%s says nothing of step %d (%s).", path, sidecar.step, type(error).__name__)
         return None
-    counts = evaluation["directions"][card.direction]["n"]
+    counts = evaluation["directions"][sidecar.direction]["n"]
     measure = Measure(
         data,
         backbones.load(settings["backbone"]),
-        image_size=card.image_size,
+        image_size=sidecar.image_size,
         aspect=aspect,
         images=counts["translated"],
         seed=settings["seed"],
     )
     after = measure.score_of(
-        card.direction, made.translator(card.image_size, len(card.signatures) > 1)
+        sidecar.direction, artefact.translator(sidecar.image_size, len(sidecar.signatures) > 1)
     )
     paired = {}
     if before["paired"] and after["paired"]:
@@ -388,14 +390,14 @@ def _evaluated(
     }
 
 
-def _written(made: _Made, card: Sidecar, target: Path, *, tensor_only: bool) -> Path:
+def _written(artefact: _Artefact, sidecar: Sidecar, target: Path, *, tensor_only: bool) -> Path:
     """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
-    if isinstance(made.content, bytes):
+    if isinstance(artefact.content, bytes):
         with replacing(target) as temporary:
-            temporary.write_bytes(with_metadata(made.content, card))
+            temporary.write_bytes(with_metadata(artefact.content, sidecar))
     else:
-        target = save(made.content, target, tensor_only=tensor_only)
+        target = save(artefact.content, target, tensor_only=tensor_only)
     sha256, size = sidecars.fingerprint(target)
-    card = dataclasses.replace(card, file=target.name, sha256=sha256, size_bytes=size)
-    sidecars.write(card, target.with_suffix(".json"))
+    sidecar = dataclasses.replace(sidecar, file=target.name, sha256=sha256, size_bytes=size)
+    sidecars.write(sidecar, target.with_suffix(".json"))
     return target
