@@ -25,7 +25,7 @@ def describe() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()}
         | {name: _version(name) for name in packages},
-        "commit": _commit(Path(__file__).parent.parent),
+        "commit": _commit(Path(__file__).parents[2]),
         "platform": platform.platform(),
         "machine": platform.node(),
         "cpus": os.cpu_count(),
