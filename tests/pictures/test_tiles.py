@@ -72,7 +72,7 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
 def own_statistics(translator: keras.Model, **options) -> PictureTranslator:
     """Tiles as they would be without shared statistics."""
     made = PictureTranslator(translator, **options)
-    made._replay = lambda image, statistics: made._whole(image)
+    made._replay = lambda given, statistics: made._whole(*given)
     return made
 
 

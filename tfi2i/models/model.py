@@ -383,9 +383,10 @@ class ImageTranslator(GenerativeModel):
         several = pixels if pixels.ndim == 4 else pixels[None]
         name = self.direction(direction).name
         values = self.values_of(name, len(several), seed, labels=labels, given=given)
-        translate = tiles.PictureTranslator(self.network(name))
-        translated = [
-            translate(one, **{key: value[i : i + 1] for key, value in values.items()})
-            for i, one in enumerate(several)
-        ]
+        first = {key: value[0] for key, value in values.items()}
+        translate = tiles.PictureTranslator(self.network(name), values=first)
+        translated = []
+        for i, one in enumerate(several):
+            translate.values = {key: value[i : i + 1] for key, value in values.items()}
+            translated.append(translate(one))
         return np.stack(translated) if pixels.ndim == 4 else translated[0]

@@ -11,13 +11,13 @@ Shape letters: N images, H W space; a picture is uint8 pixels (H, W, 3).
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
@@ -170,13 +170,18 @@ class Tiling(ABC):
 
 
 class PictureTranslator(Tiling):
-    """Calls an image -> image network on pictures of any size; pixels (H, W, 3) -> (H, W, 3).
+    """Calls a network on pictures of any size; pixels (H, W, 3) -> (H, W, 3).
 
     Keep one for many pictures: it traces the network at most three times, whatever their sizes.
 
+    Attributes:
+        values: Values (1, ...) of the inputs besides the picture by name; may be exchanged between
+            calls.
+
     Args:
-        translator: Functional model, float32 (N, H, W, 3) in [-1, 1] -> the same, of free or of
-            fixed size (H and W may differ).
+        translator: Functional model, float32 (N, H, W, 3) in [-1, 1] and conditions -> image, of
+            free or of fixed size (H and W may differ).
+        values: Values (...) or (1, ...) of all its inputs besides the picture, by name.
         tile: Side of the tiles, only for networks of free size; see `Tiling`.
         overlap: Pixels that neighbouring tiles share at least; see `Tiling`.
         multiple: Number of which free sides are multiples; the network's shapes tell it, unless
@@ -190,11 +195,13 @@ class PictureTranslator(Tiling):
         self,
         translator: keras.Model,
         *,
+        values: Mapping[str, ArrayLike] | None = None,
         tile: int | None = None,
         overlap: int | None = None,
         multiple: int | None = None,
     ):
         fixed = _fixed_size(translator)
+        self.values = _fitting(translator, values or {})
         if fixed is not None and tile is not None and fixed != (tile, tile):
             raise InputError(
                 f"The translator only takes {fixed[0]} x {fixed[1]} pixels, so tiles of {tile} are "
@@ -202,8 +209,10 @@ class PictureTranslator(Tiling):
             )
         multiple = multiple_of(translator) if multiple is None else multiple
         super().__init__([fixed] if fixed else [], multiple, tile=tile, overlap=overlap)
-        self._image = tf.TensorSpec((None, *translator.inputs[0].shape[1:]), tf.float32)
-        self._whole, self._record, self._replay = _traced(translator, self._image)
+        self._inputs = [
+            tf.TensorSpec((None, *tensor.shape[1:]), tf.float32) for tensor in translator.inputs
+        ]
+        self._whole, self._record, self._replay = _traced(translator, self._inputs)
 
     def __call__(self, pixels: Pixels, progress: Progress | None = None) -> Pixels:
         """Translates pixels (H, W, 3); the result has their shape.
@@ -222,7 +231,7 @@ class PictureTranslator(Tiling):
 
     def _run(self, pixels: Pixels) -> Values:
         image = tf.constant(to_image(pixels)[None])
-        return _checked(self._whole(image), image.shape)[0]
+        return _checked(self._whole(image, *self.values.values()), image.shape)[0]
 
     def _finished(self, values: Values) -> Pixels:
         return to_pixels(values)
@@ -233,7 +242,8 @@ class PictureTranslator(Tiling):
 
         def run(tile: Pixels) -> Values:
             image = tf.constant(to_image(tile)[None])
-            return _checked(self._replay(image, statistics), image.shape)[0]
+            answer = self._replay([image, *self.values.values()], statistics)
+            return _checked(answer, image.shape)[0]
 
         return run, 1
 
@@ -241,7 +251,7 @@ class PictureTranslator(Tiling):
         """What the normalisations take from tiles over all of the picture, if the budget allows."""
         free = rounded_up(RECORDED_TILE, self._multiple)
         tile = self._tile if self._sizes else (min(free, self._tile[0]), min(free, self._tile[1]))
-        if not self._record.get_concrete_function(self._image).structured_outputs:
+        if not self._record.get_concrete_function(*self._inputs).structured_outputs:
             return []
         counts = [math.ceil(pixels.shape[axis] / tile[axis]) for axis in (0, 1)]
         budget = max(1, PIXEL_BUDGET // math.prod(tile))
@@ -255,7 +265,8 @@ class PictureTranslator(Tiling):
         chosen = [
             pixels[top : top + tile[0], left : left + tile[1]] for top in tops for left in lefts
         ]
-        return self._record(tf.constant(to_image(np.stack(chosen))))
+        values = [np.repeat(value, len(chosen), 0) for value in self.values.values()]
+        return self._record(tf.constant(to_image(np.stack(chosen))), *values)
 
 
 def translate_pixels(
@@ -344,28 +355,33 @@ def tile_weights(
     ]
 
 
-def _traced(translator: keras.Model, image: tf.TensorSpec) -> tuple[Any, Any, Any]:
+def _traced(translator: keras.Model, inputs: list[tf.TensorSpec]) -> tuple[Any, Any, Any]:
     """Three functions: images -> images; tiles -> statistics; (tiles, statistics) -> images.
+
+    Each takes the conditions behind the images.
 
     Graphs even for a single picture: called eagerly, a functional model keeps every activation to
     the end, four times the memory, and it is not faster. The free sides stay free in the
     signatures, so a picture of another size is no reason to trace again.
     """
 
-    @tf.function(input_signature=[image])
-    def whole(images):
-        return translator(images, training=False)
+    def called(given):
+        return translator(given[0] if len(inputs) == 1 else list(given), training=False)
 
-    @tf.function(input_signature=[image])
-    def record(images):
+    @tf.function(input_signature=inputs)
+    def whole(*given):
+        return called(given)
+
+    @tf.function(input_signature=inputs)
+    def record(*given):
         with SharedStatistics.record() as statistics:
-            translator(images, training=False)
+            called(given)
         return statistics.values
 
     @tf.function(reduce_retracing=True)
-    def replay(images, values):
+    def replay(given, values):
         with SharedStatistics.replay(values):
-            return translator(images, training=False)
+            return called(given)
 
     return whole, record, replay
 
@@ -380,8 +396,8 @@ def _fixed_size(translator: keras.Model) -> tuple[int, int] | None:
         raise InputError(f"A translator is a functional keras.Model, not {type(translator)}.")
     shapes = [tuple(tensor.shape) for tensor in translator.inputs]
     outputs = [tuple(tensor.shape) for tensor in translator.outputs]
-    ends = [(len(shape), shape[-1]) for shape in (*shapes, *outputs)]
-    if len(shapes) != 1 or ends != [(4, 3), (4, 3)]:
+    ends = [(len(shape), shape[-1]) for shape in (shapes[0], *outputs)]
+    if ends != [(4, 3), (4, 3)]:
         raise InputError(
             f"A translator maps one image (N, H, W, 3) to one; {translator.name} takes {shapes} "
             f"and gives {outputs}."
@@ -393,6 +409,23 @@ def _fixed_size(translator: keras.Model) -> tuple[int, int] | None:
             "free, and height and width both free or both fixed."
         )
     return None if height is None else (height, width)
+
+
+def _fitting(translator: keras.Model, values: Mapping[str, ArrayLike]) -> dict[str, Values]:
+    """Values (1, ...) of the inputs besides the picture, in the network's order."""
+    fitting = {}
+    for tensor in translator.inputs[1:]:
+        shape = tuple(tensor.shape[1:])
+        value = np.asarray(values.get(tensor.name, ()), np.float32)
+        if tensor.name not in values or value.shape not in (shape, (1, *shape)):
+            came = (
+                f"its value has the shape {value.shape}" if tensor.name in values else "none came"
+            )
+            raise InputError(
+                f"{translator.name} also takes {tensor.name} of the shape {shape}, and {came}."
+            )
+        fitting[tensor.name] = value.reshape(1, *shape)
+    return fitting
 
 
 def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> NDArray[np.float32]:
