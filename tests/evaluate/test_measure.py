@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from tfi2i.data import UnpairedData
+from tfi2i.data import UnpairedData, scenes
 from tfi2i.data.domains import Domain
-from tfi2i.data.sources import scene_drawing as scenes
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.measure import Gallery, Measure, warnings

@@ -15,7 +15,7 @@ from tfi2i import models
 from tfi2i.cli import main
 from tfi2i.config import building
 from tfi2i.config import config as configs
-from tfi2i.data.sources import scene_drawing as scenes
+from tfi2i.data import scenes
 from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tfi2i.data import SOURCES
-from tfi2i.data.sources import single_image
+from tfi2i.data import single_image
 from tfi2i.data.sources.single_image import TRAIN_PATCHES, PatchDomain
 from tfi2i.errors import InputError
 
