@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.pictures.pixels import to_image, to_pixels
@@ -49,7 +49,7 @@ EXACT_LEVELS = 1
 
 def export(
     run: Run,
-    data: UnpairedData,
+    data: Dataset,
     choice: Choice | None = None,
     *,
     aspect: str = "squash",
@@ -133,7 +133,7 @@ class _Pictures:
 
     def __init__(
         self,
-        data: UnpairedData,
+        data: Dataset,
         choice: Choice,
         aspect: str,
         draw: Callable[[int, int], dict[str, Array]],
@@ -152,7 +152,7 @@ class _Pictures:
         return pixels, self._draw(len(pixels), self._choice.seed + 1)  # not those that judge
 
     def _read(self, split: str, side: int, limit: int) -> Pixels:
-        pixels, _ = self._data.gathered(
+        pixels, _ = self._data.pixels(
             split,
             self._choice.direction[0],
             side,
@@ -290,7 +290,7 @@ def _judged(
 def _sidecar(
     run: Run,
     system: Any,
-    data: UnpairedData,
+    data: Dataset,
     choice: Choice,
     made: _Made,
     found: Agreement,
@@ -338,7 +338,7 @@ def _version(package: str) -> str | None:
 
 
 def _evaluated(
-    run: Run, data: UnpairedData, made: _Made, card: Sidecar, aspect: str
+    run: Run, data: Dataset, made: _Made, card: Sidecar, aspect: str
 ) -> dict[str, Any] | None:
     """What the artefact does to KID and paired error, if the run has an evaluation."""
     path = run.evaluation_dir / "evaluation.json"
