@@ -115,7 +115,10 @@ def cost(path: Path) -> dict[str, Any]:
     tf.config.optimizer.set_experimental_options({"remapping": False})
     batches = iter(
         building.build_data(config).batches(
-            image_size=full.model["image_size"], seed=full.fit["seed"], **config.batches
+            configs.system_class(config.system).batch,
+            image_size=full.model["image_size"],
+            seed=full.fit["seed"],
+            **config.batches,
         )
     )
     next(batches)

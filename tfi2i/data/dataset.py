@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfi2i.conditions import ANY
 from tfi2i.data.batches import (
     CALLS,
     PREFETCHED_BYTES,
@@ -202,7 +203,7 @@ class Dataset:
                     "batch_size of the batches is 1, but the targets of labelled batches are the "
                     "labels of other pictures in the batch; choose 2 or more."
                 )
-        return [Pool({"image": self.domain("train", "any")}, labels)]
+        return [Pool({"image": self.domain("train", ANY)}, labels)]
 
     def _labels(self) -> Array | None:
         """Labels (pictures, K) of all training pictures, domain after domain."""
@@ -252,7 +253,7 @@ class Dataset:
         domains: dict[str, Domain] = getattr(self, split)
         if name in domains:
             return domains[name]
-        if name == "any" and domains:
+        if name == ANY and domains:
             return next(iter(domains.values())) if len(domains) == 1 else Joined(domains)
         raise InputError(
             f"{self.name} has no domain {printable(name)!r} in {split}; it has {_listed(domains)}."

@@ -155,9 +155,7 @@ def _fit_segment(
     reports: Reports,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
-    dataset = data.batches(
-        image_size=system.image_size, seed=seed, start_step=part.start_step, **batches
-    )
+    dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
     dataset, reports.clock = timed(dataset)
     with _loading_errors(data):
         system.fit(
