@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tfi2i.config import building
 from tfi2i.config import config as configs
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.evaluate.evaluation import evaluate
 from tfi2i.evaluate.paired import l1, trivial_answers
 from tfi2i.files import replacing, to_json, write_text
@@ -36,7 +36,7 @@ NAMES = {
 }
 
 
-Export = Callable[[Run, UnpairedData, str], tuple[Path, Callable[[Pixels], Pixels]]]
+Export = Callable[[Run, Dataset, str], tuple[Path, Callable[[Pixels], Pixels]]]
 
 
 def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
         fit(system, data, made, config.batches, **config.fit)
     seconds = time.perf_counter() - started
 
-    pixels = {key: data.test_pixels(key, system.image_size)[0] for key in "ab"}
+    pixels = {key: data.pixels("test", key, system.image_size)[0] for key in "ab"}
     fakes, errors = _compared(system, data, pixels)
     summary: dict[str, Any] = {
         "system": config.system,
@@ -100,7 +100,7 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
 
 
 def _compared(
-    system: Any, data: UnpairedData, pixels: dict[str, Pixels]
+    system: Any, data: Dataset, pixels: dict[str, Pixels]
 ) -> tuple[dict[str, Pixels], dict[str, dict[str, float]]]:
     """The translations by direction, and their L1 beside that of answers that learn nothing."""
     train = {

@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
@@ -50,7 +50,7 @@ EXACT_LEVELS = 1
 
 def export(
     run: Run,
-    data: UnpairedData,
+    data: Dataset,
     choice: Choice | None = None,
     *,
     aspect: str = "squash",
@@ -136,7 +136,7 @@ class _Pictures:
 
     def __init__(
         self,
-        data: UnpairedData,
+        data: Dataset,
         choice: Choice,
         aspect: str,
         draw: Callable[[int, int], dict[str, Array]],
@@ -155,7 +155,7 @@ class _Pictures:
         return pixels, self._draw(len(pixels), self._choice.seed + 1)  # not those that judge
 
     def _read(self, split: str, side: int, limit: int) -> Pixels:
-        pixels, _ = self._data.gathered(
+        pixels, _ = self._data.pixels(
             split,
             self._choice.direction[0],
             side,
@@ -296,7 +296,7 @@ def _compare(
 def _sidecar(
     run: Run,
     system: Any,
-    data: UnpairedData,
+    data: Dataset,
     choice: Choice,
     artefact: _Artefact,
     found: Agreement,
@@ -345,7 +345,7 @@ def _version(package: str) -> str | None:
 
 
 def _evaluated(
-    run: Run, data: UnpairedData, artefact: _Artefact, sidecar: Sidecar, aspect: str
+    run: Run, data: Dataset, artefact: _Artefact, sidecar: Sidecar, aspect: str
 ) -> dict[str, Any] | None:
     """What the artefact does to KID and paired error, if the run has an evaluation."""
     path = run.evaluation_dir / "evaluation.json"

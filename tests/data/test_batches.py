@@ -12,7 +12,7 @@ from PIL import Image
 import tfi2i.data
 from tfi2i.data.batches import _Cache
 from tfi2i.data.clock import timed
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain, DrawnDomain, held_out
 from tfi2i.data.resize import scaled_for_crop, scaled_to_square
 from tfi2i.errors import InputError
@@ -50,7 +50,7 @@ class Textured(Domain):
 
 
 def data_of(a, b, **more):
-    return UnpairedData("test", {"a": a, "b": b}, {"a": a, "b": b}, **more)
+    return Dataset("test", {"a": a, "b": b}, {"a": a, "b": b}, **more)
 
 
 def indices(dataset, steps):
@@ -210,19 +210,19 @@ def test_the_cache_keeps_within_its_bytes():
     assert made == [1, 2, 3, 3]
 
 
-def test_test_pixels_skip_unreadable_pictures_and_stop_at_the_limit():
+def test_pixels_skip_unreadable_pictures_and_stop_at_the_limit():
     data = data_of(Numbered(5, broken={1}), Numbered(5, broken={3}))
-    pixels, names = data.test_pixels("a", 8)
+    pixels, names = data.pixels("test", "a", 8)
     assert pixels.shape == (4, 8, 8, 3) and pixels.dtype == np.uint8
     assert names == ["0.png", "2.png", "3.png", "4.png"]
-    assert data.test_pixels("a", 8, limit=2)[1] == ["0.png", "2.png"]
+    assert data.pixels("test", "a", 8, limit=2, seed=None)[1] == ["0.png", "2.png"]
     with pytest.raises(InputError, match="holds no test picture"):
-        data_of(Numbered(1, broken={0}), Numbered(1)).test_pixels("a", 8)
+        data_of(Numbered(1, broken={0}), Numbered(1)).pixels("test", "a", 8)
 
 
-def test_paired_test_pixels_stay_aligned():
-    data = data_of(Numbered(5, broken={1}), Numbered(5, broken={3}), paired=True)
-    names = [data.test_pixels(key, 8)[1] for key in "ab"]
+def test_pixels_of_pairs_stay_aligned():
+    data = data_of(Numbered(5, broken={1}), Numbered(5, broken={3}), paired={"test"})
+    names = [data.pixels("test", key, 8)[1] for key in "ab"]
     assert names == [["0.png", "2.png", "4.png"]] * 2
 
 
@@ -275,7 +275,7 @@ def test_scenes_are_paired_in_the_test_and_not_in_training():
     assert data.paired and len(data.train["a"]) == 4 and len(data.test["b"]) == 3
     batch = next(data.batches(image_size=32, batch_size=2).as_numpy_iterator())
     assert batch["a"].shape == (2, 32, 32, 3)
-    pixels, names = data.test_pixels("b", 40)
+    pixels, names = data.pixels("test", "b", 40)
     assert pixels.shape == (3, 40, 40, 3) and len(names) == 3
     # The style of domain a on the scene of test b is what test a holds, not what train a holds.
     assert not np.array_equal(data.train["a"].read(0, 40), data.test["a"].read(0, 40))

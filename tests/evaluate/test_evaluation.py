@@ -80,7 +80,7 @@ def test_the_identity_has_the_error_of_the_pictures_themselves(quick, run):
     found = evaluated(run)
     data = building.build_data(configs.load(run.config_path))
     side = found["protocol"]["image_size"]
-    real, truth = (data.test_pixels(key, side)[0] for key in "ab")
+    real, truth = (data.pixels("test", key, side)[0] for key in "ab")
     error = abs(real.astype(float) - truth).mean() / 255
     identity = found["directions"]["a2b"]["trivial"]["identity"]
     assert identity["paired"]["l1"] == pytest.approx(error, rel=1e-6)
@@ -143,7 +143,7 @@ def test_a_study_of_a_run_and_a_folder_is_made_and_counted(run, tmp_path, capsys
     data = building.build_data(configs.load(run.config_path))
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    for name, pixels in zip(data.test["a"].names, data.test_pixels("b", 64)[0], strict=True):
+    for name, pixels in zip(data.test["a"].names, data.pixels("test", "b", 64)[0], strict=True):
         Image.fromarray(pixels).save(theirs / name)
     out = tmp_path / "study"
     arguments = ["study", f"ours={run.path}", str(theirs), "--images", "3", "--out", str(out)]

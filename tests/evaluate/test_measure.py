@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from tfi2i.data import UnpairedData
+from tfi2i.data import Dataset, scenes
 from tfi2i.data.domains import Domain
-from tfi2i.data.sources import scene_drawing as scenes
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.measure import Gallery, Measure, warnings
@@ -46,8 +45,8 @@ def measure_of(data, **settings):
 def truth_of(data, direction):
     """An answer that knows the truth."""
     target = direction[2]
-    source = data.test_pixels(direction[0], SIDE)[0]
-    truth = data.test_pixels(target, SIDE)[0]
+    source = data.pixels("test", direction[0], SIDE)[0]
+    truth = data.pixels("test", target, SIDE)[0]
     by_input = {pixels.tobytes(): answer for pixels, answer in zip(source, truth, strict=True)}
     return lambda pixels: np.stack([by_input[one.tobytes()] for one in pixels])
 
@@ -80,7 +79,7 @@ def test_a_copy_of_the_input_scores_as_the_input_and_is_called_a_copy(data):
 
 
 def test_one_answer_for_everything_is_called_alike(data):
-    constant = data.test_pixels("b", SIDE, limit=1)[0]
+    constant = data.pixels("test", "b", SIDE, limit=1, seed=None)[0]
     found = measure_of(data).translation(
         "a2b", lambda pixels: np.repeat(constant, len(pixels), 0), None, Gallery(), "last"
     )
@@ -116,7 +115,7 @@ def test_the_same_pictures_of_both_domains_are_drawn_and_the_number_is_kept(data
 
 
 def test_without_truth_the_distance_is_that_to_the_nearest_real_picture(data):
-    unpaired = UnpairedData("x", data.train, data.test)
+    unpaired = Dataset("x", data.train, data.test)
     gallery = Gallery()
     found = measure_of(unpaired).translation("a2b", truth_of(data, "a2b"), None, gallery, "last")
     assert found["paired"] is None
@@ -125,7 +124,7 @@ def test_without_truth_the_distance_is_that_to_the_nearest_real_picture(data):
 
 
 def test_too_few_pictures_are_refused():
-    data = UnpairedData("x", {k: Noise(3, 0) for k in "ab"}, {k: Noise(1, 1) for k in "ab"})
+    data = Dataset("x", {k: Noise(3, 0) for k in "ab"}, {k: Noise(1, 1) for k in "ab"})
     with pytest.raises(InputError, match="noise holds 1 pictures"):
         measure_of(data).real("test", "a")
 
@@ -153,7 +152,7 @@ def test_the_gallery_keeps_the_first_the_best_and_the_worst():
 
 def peak_of(count):
     train = {key: Noise(10, 0) for key in "ab"}
-    data = UnpairedData("x", train, {"a": Noise(count, 1), "b": Noise(count, 2)}, paired=True)
+    data = Dataset("x", train, {"a": Noise(count, 1), "b": Noise(count, 2)}, paired={"test"})
     measure = Measure(data, Squares(), image_size=8)
     measure.real("test", "b")
     tracemalloc.start()

@@ -25,7 +25,7 @@ from tfi2i_export.tflite.quantization import FORMATS
 
 from tfi2i.config import building
 from tfi2i.config import config as configs
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.files import to_json, write_text
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
@@ -51,7 +51,7 @@ def choices() -> list[Choice]:
     ]
 
 
-def trained(folder: Path) -> tuple[Run, UnpairedData]:
+def trained(folder: Path) -> tuple[Run, Dataset]:
     """A run of a few steps; the same weights each time."""
     config = configs.load("nice_gan/scenes", []).smoke(SMALL)
     system, data = building.build_system(config), building.build_data(config)
@@ -98,7 +98,7 @@ def make(folder: Path) -> None:
     runs = Path(tempfile.mkdtemp(dir=folder))
     try:
         run, data = trained(runs)
-        picture, _ = data.gathered("test", "a", max(FREE_SIZE), limit=1, seed=0)
+        picture, _ = data.pixels("test", "a", max(FREE_SIZE), limit=1, seed=0)
         cases = []
         for choice in choices():
             small = dataclasses.replace(choice, images=2, calibration=8)

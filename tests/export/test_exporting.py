@@ -60,7 +60,7 @@ def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_
         "b2a-float32.json",
         "b2a-float32.tflite",
     ]
-    pixels = data.test_pixels("b", SIDE)[0]
+    pixels = data.pixels("test", "b", SIDE)[0]
     difference = TFLiteTranslator(path)(pixels) - expected(run, pixels, "b2a").astype(int)
     assert np.abs(difference).max() <= 1
     card = sidecar.verify(path.with_suffix(".json"))
@@ -120,7 +120,7 @@ def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path
     assert path.name == "a2b-float32-uint8-32x64.tflite"
     card = sidecar.verify(path.with_suffix(".json"))
     assert [one.name for one in card.signatures] == ["translate_32x32", "translate_64x64"]
-    pixels = data.test_pixels("a", 32)[0]
+    pixels = data.pixels("test", "a", 32)[0]
     answers = TFLiteTranslator(path, signature="translate_32x32")(pixels)
     assert np.abs(answers - expected(run, pixels).astype(int)).max() <= 1
     free = exported(run, data, tmp_path, format="float32", dynamic=True)
@@ -133,7 +133,7 @@ def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path
     card = sidecar.verify(path.with_suffix(".json"))
     assert [one.name for one in card.signatures] == ["serving_default", "predict_tensor"]
     assert [one.dtype for one in card.signatures[0].inputs] == ["string"]
-    pixels = data.test_pixels("a", 48)[0]
+    pixels = data.pixels("test", "a", 48)[0]
     loaded = tf.saved_model.load(path).signatures["predict_tensor"]
     answers = np.rint(loaded(image=tf.cast(pixels, tf.float32))["translation"].numpy())
     assert np.abs(answers - expected(run, pixels)).max() <= 1
@@ -209,7 +209,7 @@ def test_export_and_translate_on_the_command_line(run, data, tmp_path):
     assert main(["export", str(run.path), "--format", "float32", "--images", "2"]) == 0
     path = run.exports_dir / "a2b-float32.tflite"
     assert json.loads(path.with_suffix(".json").read_text())["io"] == "float"
-    pixels = data.test_pixels("a", SIDE)[0][0]
+    pixels = data.pixels("test", "a", SIDE)[0][0]
     Image.fromarray(pixels).save(tmp_path / "scene.png")
     arguments = [str(tmp_path / "scene.png"), "--out", str(tmp_path / "out")]
     assert main(["translate", str(path), *arguments]) == 0

@@ -75,7 +75,7 @@ def test_an_export_takes_and_describes_the_inputs(run, data, tmp_path, format):
         "style": "the translation's style",
         "label": "the translation's label",
     }
-    pixels, given = data.test_pixels("a", SIDE)[0][:2], values(2)
+    pixels, given = data.pixels("test", "a", SIDE)[0][:2], values(2)
     answers = TFLiteTranslator(path)(pixels, **given).astype(int)
     if format == "float32":
         assert card.agreement["passed"]
@@ -96,7 +96,7 @@ def test_what_is_baked_is_gone_from_the_file_and_recorded(run, data, tmp_path, b
     assert card.recipe["baked"] == {"style": {"file": "deep winter.npy", "sha256": digest}}
     assert [one.name for one in card.signatures[0].inputs] == ["image", "label"]
     assert card.agreement["passed"]
-    pixels, label = data.test_pixels("a", SIDE)[0][:1], values(1)["label"]
+    pixels, label = data.pixels("test", "a", SIDE)[0][:1], values(1)["label"]
     given = {"style": np.load(winter)[None], "label": label}
     answers = TFLiteTranslator(path, inputs={"label": label})(pixels)
     assert np.abs(answers - expected(pixels, given).astype(int)).max() <= 1
@@ -107,7 +107,7 @@ def test_with_all_baked_a_quantised_file_takes_pictures_alone(run, data, tmp_pat
     assert path.name == "a2b-auto-style-label.tflite"
     made = TFLiteTranslator(path)
     assert made.extra == {}
-    pixels = data.test_pixels("a", SIDE)[0][:1]
+    pixels = data.pixels("test", "a", SIDE)[0][:1]
     given = values(1, seed=7)
     assert np.abs(made(pixels).astype(int) - expected(pixels, given)).mean() < 8
 
@@ -116,7 +116,7 @@ def test_a_saved_model_answers_each_picture_with_its_values(run, data, tmp_path,
     path = exported(run, data, tmp_path, "saved_model", bake={"style": baked["style"]})
     for one in sidecar.verify(path.with_suffix(".json")).signatures:
         assert [other.name for other in one.inputs[1:]] == ["label"]
-    pixels, label = data.test_pixels("a", SIDE)[0][:2], values(2)["label"]
+    pixels, label = data.pixels("test", "a", SIDE)[0][:2], values(2)["label"]
     loaded = tf.saved_model.load(path).signatures["predict_tensor"]
     made = loaded(image=tf.cast(pixels, tf.float32), label=tf.constant(label))["translation"]
     answers = np.rint(made.numpy())
@@ -131,7 +131,7 @@ def test_exporting_and_translating_on_the_command_line(run, data, tmp_path, bake
     command += ["--to", str(tmp_path), "--bake", str(baked["style"])]
     assert main(command) == 0
     path = tmp_path / "a2b-float32-style.tflite"
-    pixels = data.test_pixels("a", SIDE)[0][:1]
+    pixels = data.pixels("test", "a", SIDE)[0][:1]
     Image.fromarray(pixels[0]).save(tmp_path / "scene.png")
     command = ["translate", str(path), str(tmp_path / "scene.png"), "--out", str(tmp_path / "out")]
     capsys.readouterr()

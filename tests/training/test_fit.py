@@ -86,7 +86,7 @@ def test_the_validation_figures_are_those_of_the_saved_translators(trained):
 def test_without_held_out_pictures_the_best_is_chosen_on_training_pictures(tmp_path):
     config = tiny("fit.tensorboard=false")
     system, data, run = start(tmp_path, config)
-    data = replace(data, validation=None, paired=False)
+    data = replace(data, validation={}, paired=frozenset())
     train.fit(system, data, run, config.batches, **config.fit)
     report = run.read_metrics()[-1]
     assert "val_kid" in report
@@ -229,7 +229,7 @@ def test_the_advised_weights_are_those_of_systems():
 def mixtures():
     """Reports of translators a -> b that keep a share of the input, by that share; the KID of 1."""
     data = building.build_data(configs.load("nice_gan/scenes", []))
-    pixels = {key: data.gathered("validation", key, 48, limit=24)[0] for key in "ab"}
+    pixels = {key: data.pixels("validation", key, 48, limit=24)[0] for key in "ab"}
     features = backbones.load().features
     real = {key: features(rows) for key, rows in pixels.items()}
     reports = {}
@@ -358,9 +358,9 @@ def test_a_picture_that_breaks_in_training_gives_its_own_sentence(tmp_path):
 
     original = data.batches
 
-    def batches(**arguments):
-        dataset = original(**arguments)
-        object.__setattr__(domain, "read_or_next", fail)
+    def batches(*spec, **arguments):
+        dataset = original(*spec, **arguments)
+        object.__setattr__(domain, "read_or_none", fail)
         return dataset
 
     object.__setattr__(data, "batches", batches)

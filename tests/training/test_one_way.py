@@ -15,7 +15,7 @@ from tfi2i import models
 from tfi2i.cli import main
 from tfi2i.config import building
 from tfi2i.config import config as configs
-from tfi2i.data.sources import scene_drawing as scenes
+from tfi2i.data import scenes
 from tfi2i.data.sources.scene_drawing import draw_many
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation
@@ -164,7 +164,7 @@ def test_swapped_data_is_the_same_with_a_and_b_exchanged():
     data = scenes(train_size=2, test_size=2)
     swapped = data.swapped()
     assert swapped.name == "scenes-swapped"
-    assert swapped.paired
+    assert swapped.paired == {"test", "validation"}
     for split in ("train", "test", "validation"):
         there, here = getattr(data, split), getattr(swapped, split)
         assert (here["a"], here["b"]) == (there["b"], there["a"])

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfi2i.config import building
 from tfi2i.config import config as configs
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
 from tfi2i.processes import run_module
@@ -96,7 +96,10 @@ def cost(path: Path) -> dict[str, Any]:
     tf.config.optimizer.set_experimental_options({"remapping": False})
     batches = iter(
         building.build_data(config).batches(
-            image_size=full.model["image_size"], seed=full.fit["seed"], **config.batches
+            configs.system_class(config.system).batch,
+            image_size=full.model["image_size"],
+            seed=full.fit["seed"],
+            **config.batches,
         )
     )
     next(batches)
@@ -159,14 +162,14 @@ def training(path: Path) -> dict[str, Any]:
     }
 
 
-def _best_trivial(data: UnpairedData, direction: str, side: int, aspect: str) -> float:
+def _best_trivial(data: Dataset, direction: str, side: int, aspect: str) -> float:
     """The smallest L1 of the answers that learn nothing."""
     from tfi2i.evaluate.paired import trivial_answers
 
     domains = direction.split("2")
-    test = [data.test_pixels(key, side, aspect=aspect)[0] for key in domains]
+    test = [data.pixels("test", key, side, aspect=aspect)[0] for key in domains]
     train = [
-        data.gathered("train", key, side, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains
+        data.pixels("train", key, side, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains
     ]
     return min(trivial_answers(*test, *train).values())
 

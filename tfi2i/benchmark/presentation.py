@@ -166,7 +166,7 @@ def _test_pictures(values: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
     data, aspect = building.build_data(config), values["batches"]["aspect"]
     side = values["model"]["image_size"]
     return {
-        key: data.test_pixels(key, side, aspect=aspect, limit=COLUMNS)[0]
+        key: data.pixels("test", key, side, aspect=aspect, limit=COLUMNS, seed=None)[0]
         for key in ("a", "b")
-        if key == "a" or data.paired
+        if key == "a" or "test" in data.paired
     }

@@ -6,7 +6,7 @@
 | `model` | its constructor |
 | `compile` | its `compile` |
 | `data` | the function in `tfi2i.data.SOURCES` that `source` names |
-| `batches` | `UnpairedData.batches` |
+| `batches` | `Dataset.batches` |
 | `fit` | `tfi2i.training.fit.fit` |
 
 No key is listed here: a keyword-only argument is a setting, what is positional is wired by code.
@@ -145,7 +145,7 @@ def system_class(name: str) -> Any:
 def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
     """Every setting by section and name, for a system and a data source (or none)."""
     from tfi2i.data import SOURCES
-    from tfi2i.data.dataset import UnpairedData
+    from tfi2i.data.dataset import Dataset
     from tfi2i.training.fit import fit
 
     cls = system_class(system)
@@ -167,7 +167,7 @@ def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
         "model": model,
         "compile": settings(cls.compile),
         "data": data,
-        "batches": settings(UnpairedData.batches, without=WIRED_BATCHES),
+        "batches": settings(Dataset.batches, without=WIRED_BATCHES),
         "fit": settings(fit),
     }
 

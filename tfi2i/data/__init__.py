@@ -1,12 +1,13 @@
-"""Where pictures come from: the functions of `SOURCES`, each returning `UnpairedData`.
+"""Where pictures come from: the functions of `SOURCES`, each returning `Dataset`.
 
 Nothing here imports TensorFlow before it is needed.
 """
 
 from collections.abc import Callable
 
+from tfi2i.data.batches import Batch
 from tfi2i.data.clock import timed
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain
 from tfi2i.data.sources.folders import folders
 from tfi2i.data.sources.scenes import scenes
@@ -15,8 +16,9 @@ from tfi2i.data.sources.tfds import tfds
 
 __all__ = [
     "SOURCES",
+    "Batch",
+    "Dataset",
     "Domain",
-    "UnpairedData",
     "folders",
     "scenes",
     "single_image",
@@ -24,7 +26,7 @@ __all__ = [
     "timed",
 ]
 
-SOURCES: dict[str, Callable[..., UnpairedData]] = {
+SOURCES: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes,
     "folders": folders,
     "tfds": tfds,

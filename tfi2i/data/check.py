@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import KEYS, Domain, PictureDomain, Pixels
+from tfi2i.data.dataset import Dataset
+from tfi2i.data.domains import Domain, PictureDomain, Pixels
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
 
@@ -19,7 +19,7 @@ Place = tuple[str, str]
 
 @dataclass
 class SetReport:
-    """What one of the four sets holds.
+    """Contents of a split of a domain.
 
     Attributes:
         title: "train a" and so on.
@@ -42,11 +42,11 @@ class SetReport:
 
 @dataclass
 class Report:
-    """The four sets, and which pictures occur more than once.
+    """The sets, and which pictures occur more than once.
 
     Attributes:
         name: The data set's.
-        sets: Train a, train b, test a, test b.
+        sets: Those of training, then those of the test, domain by domain.
         duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
         problems: One sentence each; empty if the data can be trained and tested on as it is.
         notes: What is worth knowing and no reason to stop.
@@ -81,7 +81,7 @@ class Report:
         return "\n".join(lines)
 
 
-def check(data: UnpairedData, progress: Callable[[int, int], None] | None = None) -> Report:
+def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> Report:
     """Reads every picture of a data set and reports sizes, damage and duplicates.
 
     A picture that training and test share is a problem, as is one in both domains: the first makes
@@ -92,9 +92,9 @@ def check(data: UnpairedData, progress: Callable[[int, int], None] | None = None
         progress: Called with (pictures done, pictures in all) after each.
     """
     domains = [
-        (f"{split} {key}", chosen[key])
+        (f"{split} {printable(key)}", domain)
         for split, chosen in (("train", data.train), ("test", data.test))
-        for key in KEYS
+        for key, domain in chosen.items()
     ]
     total = sum(len(domain) for _, domain in domains)
     places: dict[bytes, list[Place]] = {}
@@ -112,7 +112,7 @@ def check(data: UnpairedData, progress: Callable[[int, int], None] | None = None
         sets.append(found)
     duplicates = [group for group in places.values() if len(group) > 1]
     report = Report(data.name, sets, duplicates)
-    _judge(report, data.paired)
+    _judge(report, data)
     return report
 
 
@@ -139,7 +139,7 @@ def _hash(pixels: Pixels) -> bytes:
     return digest.digest()
 
 
-def _judge(report: Report, paired: bool) -> None:
+def _judge(report: Report, data: Dataset) -> None:
     """Fills problems and notes; what makes training or testing useless first."""
     for found in report.sets:
         if len(found.unreadable) == found.count:
@@ -150,11 +150,13 @@ def _judge(report: Report, paired: bool) -> None:
         titles = [title for title, _ in group]
         shown = ", ".join(f"{printable(name)} ({title})" for title, name in group[:3])
         shown += f" and {len(group) - 3} more" if len(group) > 3 else ""
-        if len({title.split()[0] for title in titles}) > 1:
+        splits, domains = ({title.partition(" ")[part] for title in titles} for part in (0, 2))
+        if len(splits) > 1:
             report.problems.append(f"The same picture to train and to test on: {shown}.")
-        elif len({title.split()[1] for title in titles}) > 1:
-            both = report.notes if paired and titles[0].startswith("test") else report.problems
-            both.append(f"The same picture in both domains: {shown}.")
+        elif len(domains) > 1:
+            several = report.notes if splits <= data.paired else report.problems
+            which = "both" if len(data.train) == 2 else "several"
+            several.append(f"The same picture in {which} domains: {shown}.")
         else:
             report.notes.append(f"The same picture more than once: {shown}.")
     for found in report.sets:

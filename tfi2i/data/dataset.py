@@ -1,11 +1,11 @@
-"""From pictures of two domains to batches: what every source returns, and the order of examples.
+"""Pictures by split and domain, what every source returns, and the batches of them.
 
 Which examples step t sees, how they are cropped and whether they are flipped follows from (seed, t)
 alone, so a run that is resumed at step t goes on exactly as if it had not stopped.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,51 +13,120 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Loader, check_aspect, check_batches
-from tfi2i.data.domains import KEYS, Domain, Pixels
+from tfi2i.conditions import ANY
+from tfi2i.data.batches import (
+    CALLS,
+    PREFETCHED_BYTES,
+    Array,
+    Batch,
+    Loader,
+    Pool,
+    check_aspect,
+    check_batches,
+)
+from tfi2i.data.domains import Domain, Joined, Pixels
 from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+UNPAIRED = Batch("unpaired")
+
 
 @dataclass
-class UnpairedData:
-    """Two domains, a and b, to train on and to test with: what every source returns.
+class Dataset:
+    """Pictures of any number of domains, to train on and to test with: what every source returns.
 
     Attributes:
-        name: For the run's name and for messages.
-        train: The `Domain` to train on, by "a" and "b".
-        test: The `Domain` that training never sees, by "a" and "b".
-        paired: Whether test["a"][i] and test["b"][i] are the same scene.
-        validation: Pairs of scenes beyond `test`, to choose a checkpoint by; None: there are none.
-        failure: What stopped the loading of batches; TensorFlow reports it as an error of its own,
+        name: Text for the run's name and for messages.
+        train: Each `Domain` to train on, by its name.
+        test: Those that training never sees, by the same names.
+        paired: Names of the splits whose rows show the same scene in every domain.
+        validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.
+        attributes: 0s and 1s (pictures, names), by split and domain; None: there are none.
+        attribute_names: Names of their columns.
+        failure: Error that stopped the loading of batches; TensorFlow reports it as one of its own,
             which hides the sentence, so a caller of `fit` raises this instead.
     """
 
     name: str
     train: dict[str, Domain]
     test: dict[str, Domain]
-    paired: bool = False
-    validation: dict[str, Domain] | None = None
+    paired: frozenset[str] = frozenset()
+    validation: dict[str, Domain] = field(default_factory=dict)
+    attributes: dict[str, dict[str, NDArray[Any]]] | None = None
+    attribute_names: tuple[str, ...] = ()
     failure: Exception | None = field(default=None, repr=False)
 
-    def swapped(self) -> "UnpairedData":
-        """The same pictures with the domains a and b exchanged."""
+    def __post_init__(self) -> None:
+        for split, domains in self.splits().items():
+            if [*domains] != [*self.train]:
+                raise InputError(
+                    f"{self.name} has {_listed(domains)} in {split}, but {_listed(self.train)} in "
+                    "train; name the same domains in the same order."
+                )
+            counts = [str(len(domain)) for domain in domains.values()]
+            if split in self.paired and len({*counts}) > 1:
+                raise InputError(
+                    f"{split} of {self.name} is paired, but its domains hold {_listed(counts)} "
+                    "pictures; pairs need as many of each."
+                )
+            if self.attributes is None:
+                continue
+            found = {key: np.shape(rows) for key, rows in self.attributes.get(split, {}).items()}
+            wanted = {key: (len(one), len(self.attribute_names)) for key, one in domains.items()}
+            if found != wanted:
+                raise InputError(
+                    f"attributes of {split} of {self.name} have the shapes {found}; they need "
+                    f"{wanted}, a row a picture and a column a name."
+                )
 
-        def exchanged(domains: dict[str, Domain]) -> dict[str, Domain]:
-            return {"a": domains["b"], "b": domains["a"]}
+    def splits(self) -> dict[str, dict[str, Domain]]:
+        """The domains of each split that is there."""
+        every = {"train": self.train, "test": self.test, "validation": self.validation}
+        return {split: domains for split, domains in every.items() if domains}
 
-        train, test = exchanged(self.train), exchanged(self.test)
-        validation = self.validation and exchanged(self.validation)
-        name = f"{self.name}-swapped"
-        return replace(self, name=name, train=train, test=test, validation=validation)
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the columns of labels: the attributes if there are any, else the domains."""
+        return self.attribute_names if self.attributes is not None else tuple(self.train)
+
+    def choose(self, a: str, b: str) -> "Dataset":
+        """The data of two of its domains, which become a and b."""
+
+        def chosen(by_domain: Mapping[str, Any]) -> dict[str, Any]:
+            return {"a": by_domain[a], "b": by_domain[b]}
+
+        if len({a, b} & {*self.train}) < 2:
+            raise InputError(
+                f"{self.name} has {_listed(self.train)}; choose two of them, not {_listed((a, b))}."
+            )
+        changes: dict[str, Any] = {s: chosen(domains) for s, domains in self.splits().items()}
+        if self.attributes is not None:
+            changes["attributes"] = {s: chosen(rows) for s, rows in self.attributes.items()}
+        return replace(self, name=f"{self.name}-{a}-{b}", **changes)
+
+    def swapped(self) -> "Dataset":
+        """The same pictures with the two domains exchanged.
+
+        Raises:
+            InputError: There are more or fewer than two.
+        """
+        if len(self.train) != 2:
+            raise InputError(
+                f"swap exchanges two domains, but {self.name} has {_listed(self.train)}; leave out "
+                "data.swap."
+            )
+        first, second = self.train
+        return replace(self.choose(second, first), name=f"{self.name}-swapped")
 
     def batches(
         self,
+        spec: Any = UNPAIRED,
         *,
-        image_size: int,
+        image_size: int | None = None,
         batch_size: int = 1,
         seed: int = 0,
         start_step: int = 0,
@@ -66,15 +135,17 @@ class UnpairedData:
         flip: bool = True,
         cache_mb: int = 2048,
     ) -> "tf.data.Dataset":
-        """Endless batches {"a", "b"} of images (batch_size, image_size, image_size, 3).
+        """Endless batches of float32 arrays by key, as `Batch` lists them.
 
-        A and B are shuffled independently; each runs through all its pictures before it is
-        shuffled again. A picture that cannot be read is replaced by the next one that can.
+        Each domain of unpaired batches, and all pictures of others, are shuffled and run through
+        before they are shuffled again. A picture that cannot be read is replaced by the next one
+        that can.
 
         Args:
-            image_size: The side of the squares that the system sees.
+            spec: A `Batch`, or a system, which has one as `batch` and an `image_size`.
+            image_size: The side of the squares that the system sees; the system's if not given.
             batch_size: Pictures of each domain a step.
-            seed: Decides order, crops and flips.
+            seed: Seed of order, crops and flips.
             start_step: The step of the first batch, to go on with a run.
             load_size: The side that pictures are scaled to before the random crop; image_size + 30
                 if not given, as in the papers.
@@ -83,67 +154,111 @@ class UnpairedData:
             cache_mb: Memory for scaled pictures, so that later epochs need not decode them again.
 
         Raises:
-            InputError: A number that cannot work, or a domain without a readable picture.
+            InputError: A number that cannot work, a domain without a readable picture, or data that
+                lacks the pairs, labels or two domains of the layout.
         """
-        import tensorflow as tf
-
+        layout = spec if isinstance(spec, Batch) else spec.batch
+        if image_size is None:
+            if spec is layout:
+                raise InputError("image_size of the batches is missing; give one, or a system.")
+            image_size = int(spec.image_size)
         load_size = image_size + 30 if load_size is None else load_size
         check_batches(image_size, batch_size, seed, start_step, load_size, aspect, cache_mb)
         self.failure = None
-        loader = Loader(
-            self.train, image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20
-        )
-        loader.batch(start_step)  # an empty or unreadable domain shows now, not inside TensorFlow
+        pools = self._pools(layout, batch_size)
+        for domain in self.train.values():
+            if all(domain.read_or_none(i, load_size) is None for i in range(len(domain))):
+                raise domain.unusable()
+        numbers = (image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20)
+        return self._prefetched(Loader(layout, pools, *numbers), start_step)
 
-        nothing = np.zeros((batch_size, image_size, image_size, 3), np.float32)
+    def _pools(self, layout: Batch, batch_size: int) -> list[Pool]:
+        """What is shuffled together for batches of a layout."""
+        domains = self.train
+        if layout.layout in ("unpaired", "paired"):
+            if len(domains) != 2:
+                more = len(domains) > 2
+                way_out = "choose two by its method `choose`" if more else "take other data"
+                raise InputError(
+                    f"{self.name} has the domains {_listed(domains)}, but {layout.layout} batches "
+                    f"take two; {way_out}."
+                )
+            sides = dict(zip(layout.images, domains.values(), strict=True))
+            if layout.layout == "unpaired":
+                return [Pool({key: domain}) for key, domain in sides.items()]
+            if "train" not in self.paired:
+                raise InputError(
+                    f"{self.name} has no pairs to train on, which paired batches need; take data "
+                    "with pairs, or a system that learns without."
+                )
+            return [Pool(sides)]
+        labels = self._labels()
+        if layout.layout == "labelled":
+            if labels is None:
+                raise InputError(
+                    f"{self.name} has one domain and no attributes, but labelled batches need "
+                    "labels; take data with two domains or more, or with attributes."
+                )
+            if batch_size < 2:
+                raise InputError(
+                    "batch_size of the batches is 1, but the targets of labelled batches are the "
+                    "labels of other pictures in the batch; choose 2 or more."
+                )
+        return [Pool({"image": self.domain("train", ANY)}, labels)]
 
-        def load(step: np.int64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _labels(self) -> Array | None:
+        """Labels (pictures, K) of all training pictures, domain after domain."""
+        if self.attributes is not None:
+            rows = [self.attributes["train"][name] for name in self.train]
+            return np.concatenate(rows).astype(np.float32)
+        if len(self.train) < 2:
+            return None
+        counts = [len(domain) for domain in self.train.values()]
+        return np.repeat(np.eye(len(counts), dtype=np.float32), counts, axis=0)
+
+    def _prefetched(self, loader: Loader, start_step: int) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        # What cannot be loaded shows now, not inside TensorFlow.
+        first = loader.step(start_step)
+        nothing = [np.zeros_like(array) for array in first.values()]
+
+        def load(step: np.int64) -> list[Array]:
             with CALLS:
                 if CALLS.closing:
-                    return nothing, nothing
+                    return nothing
                 try:
-                    return loader.batch(int(step))
+                    return list(loader.step(int(step)).values())
                 except Exception as error:
                     self.failure = error
                     raise
 
-        def images(step: Any) -> dict[str, Any]:
-            loaded = tf.numpy_function(load, [step], [tf.float32, tf.float32])
-            for tensor in loaded:
-                tensor.set_shape((batch_size, image_size, image_size, 3))
-            return dict(zip(KEYS, loaded, strict=True))
+        def arrays(step: Any) -> dict[str, Any]:
+            loaded = tf.numpy_function(load, [step], [tf.float32] * len(first))
+            for tensor, array in zip(loaded, nothing, strict=True):
+                tensor.set_shape(array.shape)
+            return dict(zip(first, loaded, strict=True))
 
         workers = min(8, max(2, os.cpu_count() or 2))
-        depth = PREFETCHED_BYTES // (2 * batch_size * image_size**2 * 3 * 4)
+        depth = PREFETCHED_BYTES // sum(array.nbytes for array in nothing)
         steps = tf.data.Dataset.counter(start=start_step)
-        loaded = steps.map(images, num_parallel_calls=workers, deterministic=True)
+        loaded = steps.map(arrays, num_parallel_calls=workers, deterministic=True)
         return loaded.prefetch(min(16, max(2, depth)))
 
-    def test_pixels(
-        self, domain: str, image_size: int, *, aspect: str = "squash", limit: int | None = None
-    ) -> tuple[Pixels, list[str]]:
-        """The test pixels (N, S, S, 3) of domain "a" or "b" and their names.
-
-        Unreadable pictures are left out; of paired data both sides, so that the rows still match.
-
-        Args:
-            domain: "a" or "b".
-            image_size: The side S.
-            aspect: "squash" scales both sides to S, "crop" takes the centre square.
-            limit: At most so many, from the start.
+    def domain(self, split: str, name: str) -> Domain:
+        """A domain of a split; "any" is all of them, one after the other.
 
         Raises:
-            InputError: No test picture can be read.
+            InputError: There is none of that name.
         """
-        rows, names = [], []
-        batches = self.pictures("test", domain, image_size, aspect=aspect, batch=1)
-        for pixels, batch_names in islice(batches, limit):
-            rows.append(pixels)
-            names += batch_names
-        if not rows:
-            where = self.test[domain].where
-            raise InputError(f"{where} holds no test picture that can be read; add some.")
-        return np.concatenate(rows), names
+        domains: dict[str, Domain] = getattr(self, split)
+        if name in domains:
+            return domains[name]
+        if name == ANY and domains:
+            return next(iter(domains.values())) if len(domains) == 1 else Joined(domains)
+        raise InputError(
+            f"{self.name} has no domain {printable(name)!r} in {split}; it has {_listed(domains)}."
+        )
 
     def pictures(
         self,
@@ -153,62 +268,66 @@ class UnpairedData:
         *,
         aspect: str = "squash",
         limit: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         batch: int = 32,
     ) -> Iterator[tuple[Pixels, list[str]]]:
         """The pixels (at most `batch`, S, S, 3) of a split and their names, a few at a time.
 
-        Unreadable pictures are left out; where test or validation is paired, both sides.
+        Unreadable pictures are left out; of a paired split in all domains, so that rows match.
 
         Args:
             split: "train", "test" or "validation".
-            domain: "a" or "b".
+            domain: A domain's name; "any": all of them, one after the other.
             image_size: The side S.
             aspect: "squash" scales both sides to S, "crop" takes the centre square.
             limit: A random sample of at most so many, in their order; of pairs, the same ones.
-            seed: Of that sample.
+            seed: Seed of that sample; None: the first ones that can be read.
             batch: Pictures at a time.
         """
         check_aspect(aspect)
-        domains: dict[str, Domain] = getattr(self, split)
-        chosen = domains[domain]
-        paired = split == "validation" or (split == "test" and self.paired)
-        others = [domains[key] for key in KEYS if paired and key != domain]
+        chosen, domains = self.domain(split, domain), getattr(self, split)
+        beside = [o for o in domains.values() if split in self.paired and domain in domains]
         indices = np.arange(len(chosen))
-        if limit is not None and limit < len(indices):
+        if limit is not None and seed is not None and limit < len(indices):
             random = np.random.default_rng(seed)
             indices = np.sort(random.choice(len(indices), limit, replace=False))
-        rows: list[Pixels] = []
-        names: list[str] = []
-        for index in map(int, indices):
-            pixels = chosen.read_or_none(index, image_size)
-            if pixels is None or any(o.read_or_none(index, image_size) is None for o in others):
-                continue
-            rows.append(scaled_to_square(pixels, image_size, aspect))
-            names.append(chosen.names[index])
-            if len(rows) == batch:
-                yield np.stack(rows), names
-                rows, names = [], []
-        if rows:
-            yield np.stack(rows), names
+        every = (
+            (scaled_to_square(pixels, image_size, aspect), chosen.names[index])
+            for index in map(int, indices)
+            if (pixels := chosen.read_or_none(index, image_size)) is not None
+            and all(o is chosen or o.read_or_none(index, image_size) is not None for o in beside)
+        )
+        readable = islice(every, limit)
+        while rows := list(islice(readable, batch)):
+            yield np.stack([pixels for pixels, _ in rows]), [name for _, name in rows]
 
-    def gathered(
-        self, split: str, domain: str, image_size: int, **which: Any
+    def pixels(
+        self,
+        split: str,
+        domain: str,
+        image_size: int,
+        *,
+        aspect: str = "squash",
+        limit: int | None = None,
+        seed: int | None = 0,
     ) -> tuple[Pixels, list[str]]:
-        """What `pictures` gives, at once: pixels (N, S, S, 3) and names; the same arguments.
+        """Pixels (N, S, S, 3) and names of `pictures` with the same arguments, all at once.
 
         Raises:
             InputError: No picture can be read.
         """
-        batches = list(self.pictures(split, domain, image_size, **which))
+        batches = list(
+            self.pictures(split, domain, image_size, aspect=aspect, limit=limit, seed=seed)
+        )
         if not batches:
-            where = getattr(self, split)[domain].where
-            raise InputError(f"{where} holds no picture that can be read; add some.")
+            kind = "test picture" if split == "test" else "picture"
+            where = self.domain(split, domain).where
+            raise InputError(f"{where} holds no {kind} that can be read; add some.")
         return np.concatenate([rows for rows, _ in batches]), [n for _, ns in batches for n in ns]
 
     def description(self) -> dict[str, Any]:
         """Name, counts and digests, for the record of a run."""
-        sets: dict[str, Any] = {"name": self.name, "paired": self.paired}
+        sets: dict[str, Any] = {"name": self.name, "paired": "test" in self.paired}
         for split, domains in (("train", self.train), ("test", self.test)):
             for key, domain in domains.items():
                 sets[f"{split}_{key}"] = {
@@ -217,3 +336,9 @@ class UnpairedData:
                     "digest": domain.digest(),
                 }
         return sets
+
+
+def _listed(names: Collection[str]) -> str:
+    """Names as a sentence lists them: a, b and c."""
+    *most, last = map(printable, names) if names else ("none",)
+    return f"{', '.join(most)} and {last}" if most else last

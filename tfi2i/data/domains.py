@@ -4,7 +4,7 @@ import hashlib
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,6 @@ class Domain(ABC):
     def digest(self) -> str:
         """A hexadecimal digest that changes when the set of pictures does."""
 
-    def read_or_next(self, index: int, side: int | None = None) -> Pixels:
-        """Pixels of a picture, or of the next one that can be read; one that cannot is logged once.
-
-        Raises:
-            InputError: No picture of the domain can be read.
-        """
-        for offset in range(len(self)):
-            candidate = (index + offset) % len(self)
-            pixels = self.read_or_none(candidate, side)
-            if pixels is not None:
-                return pixels
-        tried = f"none of its {len(self)} can be read" if len(self) else "there is none"
-        reason = printable(next(iter(self.unreadable.values()), ""))
-        first = f" (the first: {reason})" if reason else ""
-        raise InputError(f"{self.where} needs pictures, but {tried}{first}; add some that open.")
-
     def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
         """Pixels of a picture; None, and one line in the log, if it cannot be read."""
         if index in self.unreadable:
@@ -85,6 +69,13 @@ class Domain(ABC):
             if not known:
                 log.warning("left out: %s", printable(str(error)))
             return None
+
+    def unusable(self) -> InputError:
+        """The error of a domain of which no picture can be read."""
+        tried = f"none of its {len(self)} can be read" if len(self) else "there is none"
+        reason = printable(next(iter(self.unreadable.values()), ""))
+        first = f" (the first: {reason})" if reason else ""
+        return InputError(f"{self.where} needs pictures, but {tried}{first}; add some that open.")
 
 
 class PictureDomain(Domain):
@@ -151,6 +142,34 @@ class DrawnDomain(Domain):
         return total.hexdigest()
 
 
+class Joined(Domain):
+    """Several domains one after the other, as one.
+
+    Args:
+        domains: By their names, which stand before those of the pictures.
+    """
+
+    def __init__(self, domains: Mapping[str, Domain]) -> None:
+        names = [f"{key}/{name}" for key, domain in domains.items() for name in domain.names]
+        super().__init__(names, " and ".join(dict.fromkeys(d.where for d in domains.values())))
+        self._places = [(domain, i) for domain in domains.values() for i in range(len(domain))]
+        self._domains = list(domains.values())
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`."""
+        domain, place = self._places[index]
+        return domain.read(place, side)
+
+    def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
+        """As `Domain.read_or_none`; the domain that the picture is of remembers and logs it."""
+        domain, place = self._places[index]
+        return domain.read_or_none(place, side)
+
+    def digest(self) -> str:
+        """SHA-256 over the digests of the domains."""
+        return hashlib.sha256("\0".join(d.digest() for d in self._domains).encode()).hexdigest()
+
+
 def held_out(names: Sequence[str]) -> list[int]:
     """The indices to keep for testing where a source has no test pictures, in order.
 
@@ -173,6 +192,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
-
-
-KEYS = ("a", "b")

@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.measure import Answer, Gallery, Measure, warnings
@@ -34,7 +34,7 @@ _PIXELS_AT_ONCE = 2**19  # of translated images: 8 at 256 x 256
 
 def evaluate(
     run: Run,
-    data: UnpairedData,
+    data: Dataset,
     *,
     aspect: str = "squash",
     backbone: str | None = None,
@@ -110,7 +110,8 @@ def evaluate(
         ],
         "directions": directions,
     }
-    pictures = {d: _pictures(system, d, found, data.paired) for d, found in galleries.items()}
+    with_truth = evaluation["paired"]
+    pictures = {d: _pictures(system, d, found, with_truth) for d, found in galleries.items()}
     write_report(report_path(run, protocol, name), evaluation, run.read_metrics(), pictures)
     write_text(json_path(run, protocol, name), to_json(evaluation, indent=2) + "\n")
     return evaluation
@@ -126,14 +127,14 @@ def report_path(run: Run, protocol: str, backbone: str) -> Path:
     return run.evaluation_dir / f"report{_suffix(protocol, backbone)}.html"
 
 
-def _about(run: Run, system: Any, data: UnpairedData) -> dict[str, Any]:
+def _about(run: Run, system: Any, data: Dataset) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": run.name,
         "path": str(run.path),
         "system": type(system).__name__,
         "data": data.name,
-        "paired": data.paired,
+        "paired": "test" in data.paired,
         "environment": environment.describe(),
         "config": run.config,
     }

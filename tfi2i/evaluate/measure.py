@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.evaluate import diversity, paired
 from tfi2i.evaluate.backbones import Backbone
@@ -122,7 +122,7 @@ class Measure:
         data: any source; of paired data the errors against the truth are measured too.
         backbone: what sees the pictures for KID, FID and neighbours.
         image_size: the side at which pictures are translated and compared.
-        aspect: as in `UnpairedData.pictures`.
+        aspect: as in `Dataset.pictures`.
         images: at most so many test pictures, a random sample; None: all.
         train_images: at most so many training pictures, for the floor and the neighbours.
         seed: of samples and resamples.
@@ -131,7 +131,7 @@ class Measure:
 
     def __init__(
         self,
-        data: UnpairedData,
+        data: Dataset,
         backbone: Backbone,
         *,
         image_size: int,
@@ -167,7 +167,7 @@ class Measure:
 
     def planned(self, split: str, domain: str) -> int:
         """How many there will be, if all can be read."""
-        limit, there = self._limits[split], len(getattr(self.data, split)[domain])
+        limit, there = self._limits[split], len(self.data.domain(split, domain))
         return there if limit is None else min(limit, there)
 
     def real(self, split: str, domain: str) -> PictureSet:
@@ -184,7 +184,7 @@ class Measure:
                 colours.add(pixels.reshape(-1, 3))
                 self.advance(len(pixels))
             if made.moments.count < 2:
-                where = getattr(self.data, split)[domain].where
+                where = self.data.domain(split, domain).where
                 raise InputError(
                     f"{where} holds {made.moments.count} pictures that can be read; distributions "
                     "are compared from 2 on, and well from some hundreds on."
@@ -276,7 +276,7 @@ class Measure:
     def _scored(self, direction: str, found: _Pass) -> dict[str, Any]:
         target = self.real("test", direction.split("2")[1])
         score: dict[str, Any] = self.score(found.pictures, target)
-        if not self.data.paired:
+        if "test" not in self.data.paired:
             return score | {"paired": None}
         fake, truth = found.pictures.sample.rows, target.sample.rows
         errors = {
@@ -300,7 +300,7 @@ class Measure:
         source, target = direction.split("2")
         real = self.real("test", target)
         found, index = _Pass(PictureSet(self._backbone)), 0
-        truths = self.pictures("test", target) if self.data.paired else None
+        truths = self.pictures("test", target) if "test" in self.data.paired else None
         for pixels, names in self.pictures("test", source):
             fakes = answer(pixels)
             features = found.pictures.add(fakes)

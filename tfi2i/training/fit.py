@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfi2i.data.clock import timed
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.models.model import ImageTranslator
 from tfi2i.runs.run import Run
@@ -46,7 +46,7 @@ def segments(start_step: int, total_steps: int, report_steps: int) -> list[Segme
 
 def fit(
     system: ImageTranslator,
-    data: UnpairedData,
+    data: Dataset,
     run: Run,
     batches: dict[str, Any] | None = None,
     *,
@@ -70,7 +70,7 @@ def fit(
         system: compiled.
         data: any source of `tfi2i.data`.
         run: where everything goes.
-        batches: arguments of `UnpairedData.batches`.
+        batches: arguments of `Dataset.batches`.
         seed: decides the first weights (the caller's part), and the order of examples.
         report_steps: a line in log.txt, metrics.jsonl and TensorBoard every so many steps.
         sample_steps: a sheet of test images every so many steps; a multiple of report_steps.
@@ -148,16 +148,14 @@ def _check_evaluation(checkpoint_steps: int, steps: int | None, images: int) -> 
 
 def _fit_segment(
     system: ImageTranslator,
-    data: UnpairedData,
+    data: Dataset,
     batches: dict[str, Any],
     seed: int,
     part: Segment,
     reports: Reports,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
-    dataset = data.batches(
-        image_size=system.image_size, seed=seed, start_step=part.start_step, **batches
-    )
+    dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
     dataset, reports.clock = timed(dataset)
     with _loading_errors(data):
         system.fit(
@@ -170,7 +168,7 @@ def _fit_segment(
 
 
 @contextmanager
-def _loading_errors(data: UnpairedData) -> Iterator[None]:
+def _loading_errors(data: Dataset) -> Iterator[None]:
     """TensorFlow wraps what goes wrong in a loader in errors of its own; this unwraps it."""
     try:
         yield
@@ -180,23 +178,24 @@ def _loading_errors(data: UnpairedData) -> Iterator[None]:
         raise
 
 
-def _images(data: UnpairedData, image_size: int, aspect: str, limit: int) -> TestImages:
+def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
     pixels = {
-        key: data.test_pixels(key, image_size, aspect=aspect, limit=limit)[0] for key in data.test
+        key: data.pixels("test", key, image_size, aspect=aspect, limit=limit, seed=None)[0]
+        for key in data.test
     }
     count = min(len(rows) for rows in pixels.values())
-    return TestImages({key: rows[:count] for key, rows in pixels.items()}, data.paired)
+    return TestImages({key: rows[:count] for key, rows in pixels.items()}, "test" in data.paired)
 
 
-def _judged(data: UnpairedData, image_size: int, aspect: str, limit: int) -> TestImages:
+def _judged(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
     """Pictures that are not of the test set, the same at every call."""
     split = "validation" if data.validation else "train"
     pixels = {}
     for key in data.train:
-        pixels[key], _ = data.gathered(split, key, image_size, aspect=aspect, limit=limit)
+        pixels[key], _ = data.pixels(split, key, image_size, aspect=aspect, limit=limit)
         if len(pixels[key]) < 2:
             raise InputError(
-                f"{getattr(data, split)[key].where} needs 2 pictures or more that can be read; "
+                f"{data.domain(split, key).where} needs 2 pictures or more that can be read; "
                 "switch KID off with fit.evaluate_steps=0."
             )
-    return TestImages(pixels, paired=split == "validation")
+    return TestImages(pixels, paired=split in data.paired)

@@ -83,7 +83,7 @@ def study_verb(arguments: argparse.Namespace) -> int:
     source = arguments.direction[0]
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
-    inputs, names = data.gathered(
+    inputs, names = data.pixels(
         "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
     )
     methods = [

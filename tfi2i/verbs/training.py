@@ -134,7 +134,7 @@ def train_verb(arguments: argparse.Namespace) -> int:
 
     data = building.build_data(config)
     # What batches refuse, and pictures that cannot be read, show before there is a run.
-    data.batches(image_size=system.image_size, **config.batches)
+    data.batches(system, **config.batches)
     record = environment.describe() | {"data": data.description()}
     run = Run.create(
         arguments.runs, config.system, config.data_name, config.resolved().as_dict(), record

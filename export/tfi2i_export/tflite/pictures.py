@@ -16,14 +16,7 @@ from numpy.typing import ArrayLike
 
 from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
-from tfi2i.pictures.tiles import (
-    MINIMUM,
-    Pixels,
-    Size,
-    Tiling,
-    Values,
-    is_tile,
-)
+from tfi2i.pictures.tiles import MINIMUM, Pixels, Size, Tiling, Values, is_tile
 from tfi2i_export.inputs import require_all
 from tfi2i_export.sidecar import Sidecar, verify
 from tfi2i_export.tflite.interpreter import TFLiteTranslator, opened

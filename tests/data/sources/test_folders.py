@@ -95,7 +95,7 @@ def test_paired_test_pictures_are_matched_by_name(tmp_path):
         save(tmp_path / "testA" / f"{scene}_A.png")
         save(tmp_path / "testB" / f"{scene}_B.jpg")
     data = folders(tmp_path, paired_test=True)
-    assert data.paired
+    assert data.paired == {"test"}
     assert data.test["a"].names == ["x_A.png", "y_A.png"]
     assert data.test["b"].names == ["x_B.jpg", "y_B.jpg"]
     save(tmp_path / "testB" / "z_B.png")

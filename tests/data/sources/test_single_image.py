@@ -82,7 +82,7 @@ def test_a_picture_smaller_than_a_patch_is_scaled_up():
 
 def test_two_files_make_training_and_test_patches_of_them(files):
     data = single_image(a=files[0], b=str(files[1]))
-    assert data.name == "photo2painting" and not data.paired and data.validation is None
+    assert data.name == "photo2painting" and not data.paired and not data.validation
     assert len(data.train["a"]) == len(data.train["b"]) == TRAIN_PATCHES
     shown = [data.train["a"], data.train["b"], data.test["a"], data.test["b"]]
     assert len({domain.read(0, 32).tobytes() for domain in shown}) == 4
@@ -92,7 +92,7 @@ def test_two_files_make_training_and_test_patches_of_them(files):
 def test_without_files_two_different_scenes_stand_in():
     data = single_image()
     assert data.name == "one_scene"
-    a, b = (np.mean(data.test_pixels(key, 64)[0], (0, 1, 2)) for key in "ab")
+    a, b = (np.mean(data.pixels("test", key, 64)[0], (0, 1, 2)) for key in "ab")
     assert np.abs(a - b).max() > 30  # a summer day and a dusk poster
     other = single_image(seed=1)
     assert other.train["a"].digest() != data.train["a"].digest()
@@ -117,7 +117,7 @@ def test_pictures_to_judge_by_and_a_description_are_quick():
     described = data.description()
     assert described["train_a"]["count"] == TRAIN_PATCHES
     assert described == single_image().description()
-    pixels, names = data.gathered("train", "a", 64, limit=128)
+    pixels, names = data.pixels("train", "a", 64, limit=128)
     assert pixels.shape == (128, 64, 64, 3) and len(set(names)) == 128
     assert time.perf_counter() - started < 5
 

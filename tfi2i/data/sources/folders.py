@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain, PictureDomain, held_out
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths
@@ -22,7 +22,7 @@ def folders(
     test_a: Path | str | None = None,
     test_b: Path | str | None = None,
     paired_test: bool = False,
-) -> UnpairedData:
+) -> Dataset:
     """Pictures in folders, read with all their sub-folders and sorted by name.
 
     Either a root that holds trainA and trainB (and testA, testB), or two folders by name. Where a
@@ -52,7 +52,8 @@ def folders(
     if paired_test:
         test["b"] = _matched(test["a"], test["b"])
     name = Path(root).resolve().name if root else f"{train_a.name}2{train_b.name}"
-    return UnpairedData(name, {"a": sets_a[0], "b": sets_b[0]}, dict(test), paired=paired_test)
+    paired = frozenset({"test"} if paired_test else ())
+    return Dataset(name, {"a": sets_a[0], "b": sets_b[0]}, dict(test), paired)
 
 
 def _folder(root: Path | str | None, given: Path | str | None, child: str, key: str) -> Path | None:

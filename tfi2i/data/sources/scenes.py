@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain, DrawnDomain, Pixels
 from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
 from tfi2i.errors import InputError
@@ -10,7 +10,7 @@ from tfi2i.errors import InputError
 VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
 
-def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> UnpairedData:
+def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Dataset:
     """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
 
     The training scenes of a and b are different ones; test scenes are the same in both, so a
@@ -31,11 +31,11 @@ def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Un
     ):
         if value < least:
             raise InputError(f"{name} of scenes is {value}; choose {least} or more.")
-    return UnpairedData(
+    return Dataset(
         "scenes",
         train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},
         test={key: _drawn(seed, "test", key, 0, test_size) for key in "ab"},
-        paired=True,
+        paired=frozenset({"test", "validation"}),
         validation={key: _drawn(seed, "test", key, test_size, VALIDATION_SIZE) for key in "ab"},
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfi2i.data.dataset import UnpairedData
-from tfi2i.data.domains import KEYS, Domain, Pixels
+from tfi2i.data.dataset import Dataset
+from tfi2i.data.domains import Domain, Pixels
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
@@ -30,7 +30,7 @@ def single_image(
     b: Path | str | None = None,
     scale_max: float = 3.0,
     seed: int = 0,
-) -> UnpairedData:
+) -> Dataset:
     """Patches of one picture a and of one picture b; without files, of two embedded scenes.
 
     A patch is cut from the picture after both its sides were scaled down, each by its own factor.
@@ -53,7 +53,7 @@ def single_image(
     if seed < 0:
         raise InputError(f"seed of single_image is {seed}; choose 0 or more.")
     if a is None and b is None:
-        scenes = (draw(seed, f"train_{key}", 0, EMBEDDED_SIDE)[i] for i, key in enumerate(KEYS))
+        scenes = (draw(seed, f"train_{key}", 0, EMBEDDED_SIDE)[i] for i, key in enumerate("ab"))
         return _patches("one_scene", [("a scene", pixels) for pixels in scenes], scale_max, seed)
     if a is None or b is None:
         missing = "a" if a is None else "b"
@@ -70,20 +70,18 @@ def single_image(
     return _patches(f"{paths[0].stem}2{paths[1].stem}", pictures, scale_max, seed)
 
 
-def _patches(
-    name: str, pictures: list[tuple[str, Pixels]], scale_max: float, seed: int
-) -> UnpairedData:
+def _patches(name: str, pictures: list[tuple[str, Pixels]], scale_max: float, seed: int) -> Dataset:
     counts = dict(zip(_SPLITS, (TRAIN_PATCHES, TEST_PATCHES), strict=True))
     sets: dict[str, dict[str, Domain]] = {
         split: {
             key: PatchDomain(
                 pixels, count, scale_max, (seed, stream, i), f"{split} patches of {title}"
             )
-            for i, (key, (title, pixels)) in enumerate(zip(KEYS, pictures, strict=True))
+            for i, (key, (title, pixels)) in enumerate(zip("ab", pictures, strict=True))
         }
         for stream, (split, count) in enumerate(counts.items())
     }
-    return UnpairedData(name, sets["train"], sets["test"])
+    return Dataset(name, sets["train"], sets["test"])
 
 
 class PatchDomain(Domain):

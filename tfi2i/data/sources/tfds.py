@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tfi2i.data.dataset import UnpairedData
+from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import PictureDomain, held_out
 from tfi2i.errors import InputError, first_line
 from tfi2i.terminal import printable
@@ -49,7 +49,7 @@ def tfds(
     image_key: str = "image",
     data_dir: str | Path | None = None,
     download: bool = True,
-) -> UnpairedData:
+) -> Dataset:
     """A data set of tensorflow-datasets, cut into two domains by split, by label or by name.
 
     `tfds("cycle_gan/horse2zebra")`; `tfds("oxford_iiit_pet", label_key="species", label_a="Cat",
@@ -104,7 +104,7 @@ def tfds(
         first.domains(train_a, test_a, image_key, label_key, wanted_a, "a"),
         second.domains(train_b, test_b, image_key, label_key, wanted_b, "b"),
     ]
-    return UnpairedData(
+    return Dataset(
         name if second is first else f"{name}2{name_b}",
         train={"a": sides[0][0], "b": sides[1][0]},
         test={"a": sides[0][1], "b": sides[1][1]},
