@@ -18,7 +18,7 @@ ORDER = [
     *("errors", "pixels", "files", "yaml_text", "settings", "pictures"),
     *("losses", "normalization", "layers", "equalized", "optimizers", "tiles"),
     *("networks", "patches", "model", "official", "models"),
-    *("data", "environment", "keras_files", "run_dir", "torch_pickle", "torch_files"),
+    *("data", "environment", "keras_files", "run_dir", "torch_files"),
     *("weights", "translate", "sheets", "evaluate", "callbacks", "train"),
     *("config", "demo", "compare", "verbs", "arguments", "cli"),
 ]
