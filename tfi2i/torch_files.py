@@ -179,7 +179,7 @@ def _read_legacy(data: mmap.mmap) -> Any:
 
 
 def _part(data: mmap.mmap, parts: Parts, name: str) -> tuple[int, int]:
-    """Where a part starts, and its bytes, once it is known to be whole."""
+    """The start and the bytes of a part, once it is known to be whole."""
     if name not in parts:
         raise ValueError(f"no entry {_shown(name)}")
     start, size, checksum = parts[name]

@@ -85,7 +85,7 @@ def official_shape(shape: Shape, layout: Layout) -> Shape:
 
 
 def _steps(shape: Shape, layout: Layout) -> tuple[Shape, Shape, Shape]:
-    """How a tensor [shape] in PyTorch's layout becomes ours: reshaped, transposed, reshaped."""
+    """Steps from a tensor [shape] in PyTorch's layout to ours: reshape, transpose, reshape."""
     match layout:
         case "same" | "constant":
             return shape, tuple(range(len(shape))), shape
