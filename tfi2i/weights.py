@@ -44,9 +44,7 @@ _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 """What old versions of PyTorch kept for instance normalisation too, and never used."""
 
 _CONSTANT_TOLERANCE = 1e-6
-
 _SHOWN = 5  # of a list of faults
-
 _log = logging.getLogger(__name__)
 
 
@@ -71,8 +69,7 @@ def official_shape(shape: Shape, layout: Layout) -> Shape:
     """The shape in PyTorch's layout of a variable of `shape` in ours."""
     match layout:
         case "conv" | "shuffle_conv":
-            height, width, inputs, outputs = shape
-            return outputs, inputs, height, width
+            return shape[3], shape[2], shape[0], shape[1]
         case "modulated_conv":
             return (1, *official_shape(shape, "conv"))
         case "dense" | ("flat_dense", _):
@@ -96,16 +93,14 @@ def _steps(shape: Shape, layout: Layout) -> tuple[Shape, Shape, Shape]:
         case "dense":
             return shape, (1, 0), shape[::-1]
         case "conv":
-            outputs, inputs, height, width = shape
-            return shape, (2, 3, 1, 0), (height, width, inputs, outputs)
+            return shape, (2, 3, 1, 0), (*shape[2:], shape[1], shape[0])
         case "modulated_conv":
             return _steps(shape[1:], "conv")
         # PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k;
         # TensorFlow takes it from channel (2 i + j) K + k.
         case "shuffle_conv":
-            outputs, inputs, height, width = shape
-            split = (outputs // 4, 4, inputs, height, width)
-            return split, (3, 4, 2, 1, 0), (height, width, inputs, outputs)
+            split = (shape[0] // 4, 4, *shape[1:])
+            return split, (3, 4, 2, 1, 0), (*shape[2:], shape[1], shape[0])
         case "shuffle_bias":
             return (shape[0] // 4, 4), (1, 0), shape
         case ("flat_dense", int(channels)):
@@ -129,8 +124,7 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
     """All weights as the official code names and lays them out: network -> name -> array."""
     return {
         network: {
-            # A copy: TensorFlow's array may change with the variable.
-            name: to_official(np.array(variable), layout)
+            name: to_official(np.array(variable), layout)  # a copy: TensorFlow's may change
             for name, (variable, layout) in _with_kernel_sizes(tensors).items()
         }
         for network, tensors in system.official_weights().items()
@@ -207,7 +201,7 @@ def _is_finite(value: np.ndarray) -> bool:
 
 
 def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, tuple[Any, Layout]]:
-    """The same with each plain "conv_v" made exact."""
+    """Tensors with each plain "conv_v" made exact."""
     exact = {}
     for name, (variable, layout) in tensors.items():
         if layout == "conv_v":
@@ -218,7 +212,7 @@ def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, t
 
 
 def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without strays and without the "module." that DataParallel puts before all names."""
+    """Tensors without strays and without the "module." that DataParallel puts before all names."""
     kept = {str(name): value for name, value in tensors.items() if _leaf(name) not in _STRAY}
     if all(name.startswith("module.") for name in kept):
         kept = {name.removeprefix("module."): value for name, value in kept.items()}
@@ -244,8 +238,8 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 def _listed(names: Any) -> str:
     """Names for a message: not many, not long, no control characters."""
-    shown = [str(name)[:80] for name in names]
-    shown = [name if name.isprintable() else repr(name) for name in shown]
+    short = (str(name)[:80] for name in names)
+    shown = [name if name.isprintable() else repr(name) for name in short]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
