@@ -1,7 +1,9 @@
+import contextlib
 import os
 import pickle
 import random
 import struct
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -11,7 +13,7 @@ import torch_writer as writer
 from torch_writer import Call, Storage, Tensor, storage, tensor, write_legacy, write_zip
 
 from tfi2i.errors import InputError
-from tfi2i.official import torch_pickle
+from tfi2i.official import torch_files
 from tfi2i.official.torch_files import read_torch
 
 both = pytest.mark.parametrize("write", [write_legacy, write_zip])
@@ -182,12 +184,15 @@ def test_a_zip64_directory_is_read(tmp_path):
         directory += bytes(record) + data[at + 46 : at + 46 + name_length] + extra
         at += 46 + name_length
     record_at = start + len(directory)
-    zip64 = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, *[count] * 2, 0, start)
+    zip64 = struct.pack(
+        "<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, *[count] * 2, len(directory), start
+    )
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, record_at, 1)
     tail = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, *[0xFFFF] * 2, *[0xFFFFFFFF] * 2, 0)
     path.write_bytes(data[:start] + directory + zip64 + locator + tail)
     with zipfile.ZipFile(path) as archive:  # zipfile agrees that it is one
         assert archive.testzip() is None
+        assert len(archive.namelist()) == count
     assert read_torch(path).tolist() == [1, 2, 3]
 
 
@@ -234,7 +239,7 @@ BARE = "holds classes or bare storages"
         (b"\x80\x02ccollections\nOrderedDict\n.", BARE),
         (b"\x80\x02]ccollections\nOrderedDict\na.", BARE),
         (b"\x80\x02}K\x01ctorch\nFloatStorage\n\x85s.", BARE),
-        (b"\x80\x02ctorch\nFloatStorage\n)R.", "a call of"),
+        (b"\x80\x02ctorch\nFloatStorage\n)R.", "is no function"),
         (b"\x80\x02]}b.", "sets attributes of an object"),
         (b"\x80\x02}K\x01\x85K\x01s.", "has the dict key"),
         (b"\x80\x02}\x8a\x09" + bytes(8) + b"\x01K\x01s.", "has the dict key"),
@@ -332,12 +337,14 @@ TUPLES = b"\x80\x02)" + b"\x85" * 100_000 + b"."
 ITSELF = b"\x80\x02]q\x00h\x00a."
 LOOP = b"\x80\x02]q\x00]q\x01h\x00ah\x00h\x01a0."
 MUTATED = b"\x80\x02]q\x00]q\x01h\x00a\x85h\x00K\x01a\x86."
-LAUGHS = b"\x80\x02]q\x00" + b"".join(
-    b"](" + b"h%c" % i * 10 + b"eq" + b"%c" % (i + 1) for i in range(9)
+LAUGHS = b"".join(
+    [b"\x80\x02(]q\x00", *(b"](" + b"h%c" % i * 10 + b"eq%c" % (i + 1) for i in range(9)), b"t."]
 )
 COPIES = (
-    b"\x80\x02](" + b"".join(b"K%cK\x01\x86" % (i % 256) for i in range(5000)) + b"eq\x00("
-) + b"ccollections\nOrderedDict\nh\x00\x85R" * 2000
+    (b"\x80\x02(](" + b"".join(b"K%cK\x01\x86" % (i % 256) for i in range(5000)) + b"eq\x00(")
+    + b"ccollections\nOrderedDict\nh\x00\x85R" * 2000
+    + b"t."
+)
 
 
 @both
@@ -346,23 +353,25 @@ COPIES = (
     [
         (DEEP, "more than 32 deep"),
         (TUPLES, "more than 32 deep"),
-        (ITSELF, "contains itself"),
+        (ITSELF, "changes a value after its use"),
         (LOOP, "changes a value after its use"),
         (MUTATED, "changes a value after its use"),
         (LAUGHS, "nests values"),
         (COPIES, "nests values"),
         (b"\x80\x02X\xff\xff\xff\xffabc.", "cut off"),
+        (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7fN", "is damaged"),
+        (b"\x80\x06N.", "unsupported pickle protocol"),
         (b"\x80\x02ctorch\ndevice\n(" + b"X\x01\x00\x00\x00a" * 9 + b"tR.", "a device"),
-        (b"\x80\x02j\xff\xff\xff\x7f.", "refers to value"),
+        (b"\x80\x02j\xff\xff\xff\x7f.", "Memo value not found"),
         (b"\x80\x02a.", "is damaged"),
         (b"\x80\x02e.", "is damaged"),
         (b"\x80\x02u.", "is damaged"),
-        (b"\x80\x02.", "0 objects"),
+        (b"\x80\x02.", "is damaged"),
         (b"\x80\x02NN.", "2 objects"),
-        (b"\x80\x02N(\x85.", "is not there"),
+        (b"\x80\x02N(\x85.", "is damaged"),
         (b"\x80\x02NNR.", "is no function"),
         (b"\x80\x02N\x85Q.", "is damaged"),
-        (b"\x80\x02c" + b"a" * 1000, "a name without an end"),
+        (b"\x80\x02c" + b"a" * 1000 + b"\n\n", "asks for 'aaaa"),
     ],
 )
 def test_hostile_pickles_are_refused(tmp_path, write, content, message):
@@ -376,9 +385,97 @@ def test_a_memo_slot_of_any_number_takes_no_memory(tmp_path, write):
     assert read_torch(write(tmp_path / "a.pt", [], content=content)) == []
 
 
+def _text(value):
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+STORAGE = b"".join(
+    [
+        b"(",
+        _text(b"storage"),
+        b"ctorch\nFloatStorage\n",
+        _text(b"0"),
+        _text(b"cpu"),
+        b"K\x04tQq\x00",
+    ]
+)
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\nq\x01"
+NESTED = b")" + b"q\x05h\x05\x86" * 60  # a tuple of 2 ** 60 empty ones
+BOMBS = {
+    "a text joined to others": (
+        b"(" + _text(bytes(2_000_000)) + b"q\x00ctorch\ndevice\nq\x01h\x00h\x00\x86q\x02",
+        b"h\x01h\x02R" * 1000 + b"t.",
+        "holds classes or bare storages",
+    ),
+    "many tensors of many sides": (
+        b"(" + STORAGE + TENSOR + b"(h\x00K\x00(" + b"K\x01" * 32 + b"tq\x02h\x02tq\x03",
+        b"h\x01h\x03R" * 1000 + b"t.",
+        "nests values",
+    ),
+    "a tensor of very many sides": (
+        STORAGE + TENSOR + b"(h\x00K\x00(",
+        b"J\xff\xff\xff\x7f" * 10_000 + b"tq\x02h\x02tR.",
+        "is damaged",
+    ),
+    "nested tuples": (b"", NESTED + b".", "more than 32 deep"),
+    "nested tuples as a key": (b"}", NESTED + b"Ns.", "has the dict key"),
+    "nested tuples as a storage's key": (
+        b"(" + _text(b"storage") + b"ctorch\nFloatStorage\n",
+        NESTED + b"NK\x04tQ.",
+        "is damaged",
+    ),
+    "nested tuples as a storage": (TENSOR, b"(" + NESTED + b"K\x00))tR.", "without a storage"),
+    "deep tuples as a key": (b"})", b"\x85" * 200_000 + b"Ns.", "has the dict key"),
+    "a storage of all memory": (
+        STORAGE.replace(b"K\x04", b"\x8a\x06" + b"\xff" * 5 + b"\x7f") + TENSOR,
+        b"(h\x00K\x00))tR.",
+        "is damaged",
+    ),
+    "marks": (b"", b"(" * 100_000 + b".", "is damaged"),
+}
+
+
+@both
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_takes_little_memory(tmp_path, write, bomb, monkeypatch):
+    monkeypatch.setattr(torch_files, "MOST_VALUES", 20_000)
+    start, end, message = BOMBS[bomb]
+    value = Tensor(Storage("FloatStorage", 4, bytes(16), key="0"), 0, (4,), (1,))
+    path = write(tmp_path / "a.pt", value, content=b"\x80\x02" + start + end)
+    with most_memory(120), pytest.raises(InputError, match=message):
+        read_torch(path)
+
+
+@contextlib.contextmanager
+def most_memory(megabytes):
+    """Fails if more memory than this is taken inside."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@both
+def test_tensors_that_share_a_storage_are_bounded(tmp_path, write):
+    shared = storage(np.arange(10_000, dtype=np.float32))
+    whole = [Tensor(shared, 0, (10_000,), (1,)) for _ in range(9)]
+    assert len(read_torch(write(tmp_path / "a.pt", whole[:8]))) == 8
+    with pytest.raises(InputError, match="tensors of more than 8 times its size"):
+        read_torch(write(tmp_path / "a.pt", whole))
+
+
+@both
+def test_a_long_pickle_is_refused(tmp_path, write, monkeypatch):
+    monkeypatch.setattr(torch_files, "LARGEST_PICKLE", 300)
+    with pytest.raises(InputError, match="cut off or longer than 300 bytes"):
+        read_torch(write(tmp_path / "a.pt", ["a" * 300]))
+
+
 @both
 def test_too_many_operations_are_refused(tmp_path, write, monkeypatch):
-    monkeypatch.setattr(torch_pickle, "MOST_OPERATIONS", 1000)
+    monkeypatch.setattr(torch_files, "MOST_OPERATIONS", 1000)
     with pytest.raises(InputError, match="more than 1000 pickle operations"):
         read_torch(write(tmp_path / "a.pt", [None] * 1100))
 
@@ -476,8 +573,12 @@ def test_overlapping_and_repeated_entries_are_refused(tmp_path):
 
 def test_a_huge_directory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tfi2i.official.torch_files.MOST_ENTRIES", 3)
+    path = write_zip(tmp_path / "a.pt", tensor(np.float32([1])))
     with pytest.raises(InputError, match="a zip archive of 4 entries; at most 3"):
-        read_torch(write_zip(tmp_path / "a.pt", tensor(np.float32([1]))))
+        read_torch(path)
+    monkeypatch.setattr("tfi2i.official.torch_files.LARGEST_DIRECTORY", 100)
+    with pytest.raises(InputError, match="Truncated central directory"):
+        read_torch(path)
 
 
 VALUE = {"net": {"w": np.float32([[1, 2], [3, 4]]), "n": 3}, "list": [0.5, "text", (1, None)]}
@@ -518,3 +619,35 @@ def test_a_file_with_wrong_bytes_is_read_or_refused_and_nothing_else(tmp_path, w
             assert str(error).startswith(str(path))
             assert str(error).isprintable()
     assert refused > 150
+
+
+def mutated(content, numbers):
+    """A pickle with bytes replaced, removed, repeated or moved."""
+    for _ in range(numbers.choice((1, 1, 2, 8))):
+        start = numbers.randrange(len(content) - 1)
+        part = content[start : start + numbers.choice((1, 2, 5, 20))]
+        rest = content[:start] + content[start + len(part) :]
+        at = numbers.randrange(len(rest) + 1)
+        put = numbers.choice((b"", part * 2, part * 1000, numbers.randbytes(1), b"h\x00", b"\x85"))
+        content = rest[:at] + put + rest[at:]
+    return content
+
+
+@both
+def test_a_changed_pickle_is_read_or_refused_and_nothing_else(tmp_path, write):
+    parameter = Call(writer._rebuild_parameter, tensor(np.float32([1, 2])), True, OrderedDict())
+    net = OrderedDict(w=tensor(VALUE["net"]["w"]), b=parameter, n=3)
+    value = {"net": net, "size": writer.Size((2, 3)), "list": VALUE["list"]}
+    content, _ = writer.pickled(value, legacy=write is write_legacy)
+    numbers = random.Random(1)
+    refused = 0
+    with most_memory(100):
+        for _ in range(300):
+            path = write(tmp_path / "changed.pt", value, content=mutated(content, numbers))
+            try:
+                read_torch(path)
+            except InputError as error:
+                refused += 1
+                assert str(error).startswith(str(path))
+                assert str(error).isprintable()
+    assert 150 < refused < 300

@@ -26,7 +26,7 @@ the tensor of the same name that ends in `_orig` instead of `_v`.
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ import numpy as np
 from tfi2i.errors import InputError
 from tfi2i.official import cut, cyclegan, nice_gan, sincut, ugatit
 from tfi2i.official.tensors import Tensors
-from tfi2i.official.torch_files import read_networks
+from tfi2i.official.torch_files import read_torch
+from tfi2i.terminal import printable
 
 Layout = str | tuple[str, int]
+Shape = tuple[int, ...]
 
 _STRAY = ("total_ops", "total_params")
 """What an old tool for counting operations left in state dicts, among them released ones."""
@@ -46,19 +48,11 @@ _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 """What old versions of PyTorch kept for instance normalisation too, and never used."""
 
 _CONSTANT_TOLERANCE = 1e-6
-
 _SHOWN = 5  # of a list of faults
-
 _log = logging.getLogger(__name__)
 
 
-CODES = {
-    "NICEGAN": nice_gan,
-    "UGATIT": ugatit,
-    "CycleGAN": cyclegan,
-    "CUT": cut,
-    "SinCUT": sincut,
-}
+CODES = dict(NICEGAN=nice_gan, UGATIT=ugatit, CycleGAN=cyclegan, CUT=cut, SinCUT=sincut)
 """The official code of a system, by the system's name; FastCUT extends CUT and has its code."""
 
 
@@ -84,103 +78,68 @@ def official_tensors(system: Any) -> dict[str, Tensors]:
 
 def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
     """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
-    kind, number = _split(layout)
-    if kind == "conv":
-        return array.transpose(2, 3, 1, 0)
-    if kind == "dense":
-        return array.transpose()
-    if kind == "flat_dense":
-        side = _side(array.shape[1], number)
-        square = array.reshape(-1, number, side, side)
-        return square.transpose(2, 3, 1, 0).reshape(array.shape[1], array.shape[0])
-    if kind == "conv_v":
-        return array.reshape(-1, number, number).transpose(1, 2, 0).reshape(-1)
-    if kind == "rho":
-        return array[0]
-    if kind == "channel":
-        return array[0, :, 0, 0]
-    if kind == "modulated_conv":
-        return array[0].transpose(2, 3, 1, 0)
-    if kind == "shuffle_conv":
-        return _swap_last(array.transpose(2, 3, 1, 0), -1, 4)
-    if kind == "shuffle_bias":
-        return _swap_last(array, -1, 4)
-    return array
+    split, axes, shape = _steps(array.shape, layout)
+    return array.reshape(split).transpose(axes).reshape(shape)
 
 
 def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
     """A tensor in our layout -> PyTorch's; a scalar () becomes [1]."""
-    kind, number = _split(layout)
-    if kind == "conv":
-        return array.transpose(3, 2, 0, 1)
-    if kind == "dense":
-        return array.transpose()
-    if kind == "flat_dense":
-        side = _side(array.shape[0], number)
-        square = array.reshape(side, side, number, -1)
-        return square.transpose(3, 2, 0, 1).reshape(array.shape[1], array.shape[0])
-    if kind == "conv_v":
-        return array.reshape(number, number, -1).transpose(2, 0, 1).reshape(-1)
-    if kind == "rho":
-        return array[None]
-    if kind == "channel":
-        return array[None, :, None, None]
-    if kind == "modulated_conv":
-        return array.transpose(3, 2, 0, 1)[None]
-    if kind == "shuffle_conv":
-        return _swap_last(array, 4, -1).transpose(3, 2, 0, 1)
-    if kind == "shuffle_bias":
-        return _swap_last(array, 4, -1)
-    return array.reshape(1) if array.ndim == 0 else array
+    shape = official_shape(array.shape, layout)
+    split, axes, _ = _steps(shape, layout)
+    transposed = array.reshape([split[axis] for axis in axes])
+    return transposed.transpose(np.argsort(axes)).reshape(shape)
 
 
-def official_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+def official_shape(shape: Shape, layout: Layout) -> Shape:
     """The shape in PyTorch's layout of a variable of `shape` in ours."""
-    kind, _ = _split(layout)
-    if kind in ("conv", "shuffle_conv", "modulated_conv"):
-        height, width, inputs, outputs = shape
-        leading = (1,) if kind == "modulated_conv" else ()
-        return (*leading, outputs, inputs, height, width)
-    if kind in ("dense", "flat_dense"):
-        return shape[::-1]
-    if kind == "rho":
-        return (1, *shape)
-    if kind == "channel":
-        return (1, *shape, 1, 1)
+    match layout:
+        case "conv" | "shuffle_conv":
+            return shape[3], shape[2], shape[0], shape[1]
+        case "modulated_conv":
+            return (1, *official_shape(shape, "conv"))
+        case "dense" | ("flat_dense", _):
+            return shape[::-1]
+        case "rho":
+            return (1, *shape)
+        case "channel":
+            return (1, *shape, 1, 1)
     return shape or (1,)
 
 
-_NUMBERED = ("flat_dense", "conv_v")
-_PLAIN = (
-    *("same", "conv", "dense", "rho", "channel", "shuffle_conv", "shuffle_bias"),
-    *("modulated_conv", "constant"),
-)
-
-
-def _split(layout: Layout) -> tuple[str, int]:
-    if isinstance(layout, str) and layout in _PLAIN:
-        return layout, 0
-    if isinstance(layout, tuple) and layout[0] in _NUMBERED:
-        return layout
-    wanted = ", ".join([*_PLAIN, *(f'("{kind}", number)' for kind in _NUMBERED)])
-    raise ValueError(f"The layouts are {wanted}; received {layout!r}.")
-
-
-def _side(flat: int, channels: int) -> int:
-    side = math.isqrt(flat // channels)
-    if side * side * channels != flat:
-        raise ValueError(f"{flat} inputs are no square of {channels} channels.")
-    return side
-
-
-def _swap_last(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The last axis as a matrix of rows and columns, one of them -1, transposed.
-
-    PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k; TensorFlow
-    takes it from channel (2 i + j) K + k.
-    """
-    matrix = array.reshape(*array.shape[:-1], rows, columns)
-    return matrix.swapaxes(-1, -2).reshape(array.shape)
+def _steps(shape: Shape, layout: Layout) -> tuple[Shape, Shape, Shape]:
+    """Steps from a tensor [shape] in PyTorch's layout to ours: reshape, transpose, reshape."""
+    match layout:
+        case "same" | "constant":
+            return shape, tuple(range(len(shape))), shape
+        case "rho":
+            return shape[1:], (0, 1), shape[1:]
+        case "channel":
+            return shape[1:2], (0,), shape[1:2]
+        case "dense":
+            return shape, (1, 0), shape[::-1]
+        case "conv":
+            return shape, (2, 3, 1, 0), (*shape[2:], shape[1], shape[0])
+        case "modulated_conv":
+            return _steps(shape[1:], "conv")
+        # PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k;
+        # TensorFlow takes it from channel (2 i + j) K + k.
+        case "shuffle_conv":
+            split = (shape[0] // 4, 4, *shape[1:])
+            return split, (3, 4, 2, 1, 0), (*shape[2:], shape[1], shape[0])
+        case "shuffle_bias":
+            return (shape[0] // 4, 4), (1, 0), shape
+        case ("flat_dense", int(channels)):
+            outputs, flat = shape
+            side = math.isqrt(flat // channels)
+            if side * side * channels != flat:
+                raise ValueError(f"{flat} inputs are no square of {channels} channels.")
+            return (outputs, channels, side, side), (2, 3, 1, 0), (flat, outputs)
+        case ("conv_v", int(side)):
+            return (shape[0] // side**2, side, side), (1, 2, 0), shape
+    raise ValueError(
+        "The layouts are same, conv, dense, rho, channel, shuffle_conv, shuffle_bias, "
+        f'modulated_conv, constant, ("flat_dense", C) and ("conv_v", k); received {layout!r}.'
+    )
 
 
 # a system's weights
@@ -190,7 +149,7 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
     """All weights as the official code names and lays them out: network -> name -> array."""
     return {
         network: {
-            name: to_official(_array(variable), layout)
+            name: to_official(np.array(variable), layout)  # a copy: TensorFlow's may change
             for name, (variable, layout) in _with_kernel_sizes(tensors).items()
         }
         for network, tensors in official_tensors(system).items()
@@ -267,7 +226,7 @@ def _is_finite(value: np.ndarray) -> bool:
 
 
 def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, tuple[Any, Layout]]:
-    """The same with each plain "conv_v" made exact."""
+    """Tensors with each plain "conv_v" made exact."""
     exact = {}
     for name, (variable, layout) in tensors.items():
         if layout == "conv_v":
@@ -278,7 +237,7 @@ def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, t
 
 
 def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without strays and without the "module." that DataParallel puts before all names."""
+    """Tensors without strays and without the "module." that DataParallel puts before all names."""
     kept = {str(name): value for name, value in tensors.items() if _leaf(name) not in _STRAY}
     if all(name.startswith("module.") for name in kept):
         kept = {name.removeprefix("module."): value for name, value in kept.items()}
@@ -298,18 +257,14 @@ def _leaf(name: Any) -> str:
     return str(name).rpartition(".")[2]
 
 
-def _array(variable: Any) -> np.ndarray:
-    return np.array(variable)  # a copy: TensorFlow's may change with the variable
-
-
 def _sides(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
 def _listed(names: Any) -> str:
     """Names for a message: not many, not long, no control characters."""
-    shown = [str(name)[:40] for name in names]
-    shown = [name if name.isprintable() else repr(name) for name in shown]
+    short = (str(name)[:80] for name in names)
+    shown = [printable(name) for name in short]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
@@ -327,7 +282,7 @@ def import_checkpoint(
     Args:
         system_name: a key of `tfi2i.models.ALL`.
         path: a .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
-            network each, as `tfi2i.official.torch_files.read_networks` takes them.
+            network each, as `read_networks` takes them.
         model: constructor arguments, for what the tensors do not tell, such as `image_size`.
 
     Raises:
@@ -366,6 +321,82 @@ def import_checkpoint(
     if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
         _log.info("%s: not taken over: %s.", path, _listed(ignored))
     return system
+
+
+def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
+    """The contents of a checkpoint of one file, or of a folder with one file a network, by network.
+
+    Such folders are those of the codes of CycleGAN, pix2pix and CUT: FOLDER/TAG_net_NETWORK.pth
+    holds a state dict, and the tag is a number of epochs or "latest".
+
+    Args:
+        path: a file; a folder with one complete tag or "latest" in it; FOLDER/TAG; or one of a
+            tag's files.
+        networks: which files are wanted of a folder.
+
+    Raises:
+        InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder, tag = path, _only_tag(path, networks)
+    elif (found := _tag(path.name, networks)) is not None:
+        folder, tag = path.parent, found
+    elif not path.suffix and not path.exists() and _tags(path.parent, networks):
+        folder, tag = path.parent, path.name
+    else:
+        return read_torch(path)
+    files = {network: folder / _network_file(tag, network) for network in networks}
+    if missing := [file.name for file in files.values() if not file.is_file()]:
+        complete = [other for other, whole in _tags(folder, networks).items() if whole]
+        hint = f"complete there are {_listed(complete)}" if complete else "copy the others there"
+        raise InputError(f"{folder} lacks {_listed(missing)}; {hint}.")
+    return {network: read_torch(file) for network, file in files.items()}
+
+
+def _only_tag(folder: Path, networks: Sequence[str]) -> str:
+    """The tag to read of a folder where none was chosen."""
+    tags = _tags(folder, networks)
+    complete = [tag for tag, whole in tags.items() if whole]
+    if len(complete) == 1:
+        return complete[0]
+    if "latest" in complete:
+        return "latest"
+    if complete:
+        raise InputError(
+            f"{folder} has the checkpoints {_listed(complete)}; choose one of them as "
+            f"{folder / complete[-1]}."
+        )
+    if tags:  # one that is not complete: the caller says what it lacks
+        return "latest" if "latest" in tags else list(tags)[-1]
+    wanted = _listed([_network_file("latest", network) for network in networks])
+    raise InputError(
+        f"{folder} is a folder without files such as {wanted}; give one with all of these, or one "
+        "checkpoint file."
+    )
+
+
+def _tags(folder: Path, networks: Sequence[str]) -> dict[str, bool]:
+    """The tags in a folder, low numbers first, and whether each is complete."""
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    tags = {tag for name in names if (tag := _tag(name, networks)) is not None}
+    return {
+        tag: all(_network_file(tag, network) in names for network in networks)
+        for tag in sorted(tags, key=lambda tag: (len(tag), tag))
+    }
+
+
+def _tag(name: str, networks: Sequence[str]) -> str | None:
+    """The tag in a file's name; None if it is not the file of one of these networks."""
+    tag, _, network = name.removesuffix(".pth").rpartition("_net_")
+    return tag if tag and network in networks and name == _network_file(tag, network) else None
+
+
+def _network_file(tag: str, network: str) -> str:
+    return f"{tag}_net_{network}.pth"
 
 
 def _find_networks(
