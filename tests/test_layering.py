@@ -18,7 +18,7 @@ FILES = sorted(
 ORDER = [
     *("errors", "files", "yaml_text", "optimizers", "losses", "layers", "networks", "pictures"),
     *("data", "models", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
-    *("verbs", "arguments", "cli"),
+    *("commands", "arguments", "cli"),
 ]
 EXPORT_ORDER = [
     *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "signatures"),
@@ -100,7 +100,7 @@ def test_imports_go_in_one_direction(path):
         if file is None or file == PACKAGE / "__init__.py":
             continue
         if file.is_relative_to(EXPORT):
-            assert own in ("verbs", "cli"), f"{where}; only the command line may"
+            assert own in ("commands", "cli"), f"{where}; only the command line may"
             continue
         other = entry(file)
         if own == "models" and path.name != "__init__.py":

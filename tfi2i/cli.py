@@ -1,4 +1,4 @@
-"""The command line: what was typed is parsed, done by `tfi2i.verbs`, and ends in an exit code.
+"""The command line: what was typed is parsed, done by `tfi2i.commands`, and ends in an exit code.
 
 Nothing here imports TensorFlow before it is needed: `--help` answers at once.
 """
@@ -72,7 +72,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 def _verb(name: str) -> Callable[[argparse.Namespace], int]:
     """The function of `module.function`."""
     module, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"tfi2i.verbs.{module}"), function)
+    return getattr(importlib.import_module(f"tfi2i.commands.{module}"), function)
 
 
 def _import_tensorflow() -> None:

@@ -1,4 +1,4 @@
-"""What can be typed on the command line; what a verb does stands in `tfi2i.verbs`.
+"""What can be typed on the command line; what a verb does stands in `tfi2i.commands`.
 
 Verbs take paths and formats. The numbers of training stand in a configuration, so this list of
 options does not grow with the systems.
@@ -30,7 +30,7 @@ stopped by Ctrl-C.
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of every verb; `verb` of what it parses is `module.function` in `tfi2i.verbs`."""
+    """The parser of every verb; `verb` of what it parses: `module.function` in `tfi2i.commands`."""
     made = argparse.ArgumentParser(
         prog="tfi2i",
         description=ABOUT,

@@ -9,7 +9,7 @@ def add_evaluate(verbs) -> None:
     """`tfi2i evaluate`."""
     verb = add_verb(
         verbs,
-        "evaluation",
+        "evaluate",
         "evaluate",
         "measure a run on its test pictures: is it good, and which checkpoint?",
         "Prints KID and FID beside what they can be compared with: real pictures against real\n"
@@ -59,7 +59,7 @@ def add_compare(verbs) -> None:
     """`tfi2i compare`."""
     verb = add_verb(
         verbs,
-        "comparing",
+        "compare",
         "compare",
         "measure systems side by side: size, cost, and quality after the same time",
         "Counts parameters and multiplications, times training steps and their memory in rounds\n"
@@ -109,7 +109,7 @@ def add_study(verbs) -> None:
     """`tfi2i study`."""
     verb = add_verb(
         verbs,
-        "evaluation",
+        "evaluate",
         "study",
         "make a page that asks people which translations they prefer",
         "The page shows an input and its translations by two or more methods, shuffled and\n"
@@ -145,7 +145,7 @@ def add_study_results(verbs) -> None:
     """`tfi2i study-results`."""
     verb = add_verb(
         verbs,
-        "evaluation",
+        "evaluate",
         "study-results",
         "count the votes of a study",
         "Prints the share of votes of each method with its 95 % confidence interval.",

@@ -9,7 +9,7 @@ def add_list(verbs) -> None:
     """`tfi2i list`."""
     verb = add_verb(
         verbs,
-        "training",
+        "train",
         "list",
         "show systems, their settings and the shipped configurations",
         "Without SYSTEM: one line a system, one a configuration. With it: every setting of every\n"
@@ -23,7 +23,7 @@ def add_demo(verbs) -> None:
     """`tfi2i demo`."""
     verb = add_verb(
         verbs,
-        "training",
+        "train",
         "demo",
         "the whole job on pictures drawn here, without any download",
         "Trains a small NICE-GAN to turn summer days into dusk posters, measures it against the\n"
@@ -45,7 +45,7 @@ def add_train(verbs) -> None:
     """`tfi2i train`."""
     verb = add_verb(
         verbs,
-        "training",
+        "train",
         "train",
         "train a system: configuration in, run directory out",
         "The run is named NUMBER-SYSTEM-DATA and holds checkpoints, samples, metrics and\n"
@@ -84,7 +84,7 @@ def add_check_data(verbs) -> None:
     """`tfi2i check-data`."""
     verb = add_verb(
         verbs,
-        "training",
+        "train",
         "check-data",
         "look at every picture before hours of training depend on them",
         "Reports counts, sizes, unreadable files, duplicates, and pictures that training and test\n"
@@ -101,7 +101,7 @@ def add_import(verbs) -> None:
     """`tfi2i import`."""
     verb = add_verb(
         verbs,
-        "training",
+        "train",
         "import",
         "the authors' PyTorch weights in, run directory out",
         "The architecture is read off the weights where their shapes tell it; --set model.… says\n"

@@ -11,7 +11,7 @@ def add_translate(verbs) -> None:
     """`tfi2i translate`."""
     verb = add_verb(
         verbs,
-        "translation",
+        "translate",
         "translate",
         "translate pictures of any size with a trained system",
         "Results keep the pictures' size, name and sub-folders. Big pictures are done in\n"
@@ -116,7 +116,7 @@ def add_export(verbs) -> None:
     """`tfi2i export`."""
     verb = add_verb(
         verbs,
-        "exporting",
+        "export",
         "export",
         "make a small, fast .tflite file, or a SavedModel, that agrees with the run",
         "Rewrites the network without changing what it computes, quantizes it, and compares it\n"
@@ -202,7 +202,7 @@ def add_bench(verbs) -> None:
     """`tfi2i bench`."""
     verb = add_verb(
         verbs,
-        "benchmark",
+        "bench",
         "bench",
         "time exported .tflite files side by side on this machine",
         "Prints time, size and memory of each file beside its agreement with the run, and writes\n"
@@ -226,7 +226,7 @@ def add_serve(verbs) -> None:
     """`tfi2i serve`."""
     verb = add_verb(
         verbs,
-        "serving",
+        "serve",
         "serve",
         "run TensorFlow Serving for the SavedModels of a run",
         "Starts the server that this machine has: tensorflow_model_server, which listens on all\n"

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from tfi2i.commands.evaluate import pictures_of
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
-from tfi2i.verbs.evaluation import pictures_of
 
 
 def export_verb(arguments: argparse.Namespace) -> int:
