@@ -17,8 +17,8 @@ FILES = sorted(
 # inside it no two files import each other, by whatever way round.
 ORDER = [
     *("errors", "files", "yaml_text", "optimizers", "losses", "layers", "networks", "pictures"),
-    *("data", "models", "official", "runs", "evaluate", "training", "config", "demo", "benchmark"),
-    *("commands", "arguments", "cli"),
+    *("data", "models", "official", "runs", "evaluate", "training", "config", "benchmark"),
+    *("commands", "cli"),
 ]
 EXPORT_ORDER = [
     *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "signatures"),
@@ -141,8 +141,10 @@ def test_nothing_imports_the_command_line():
         f"{name(path)}:{line}"
         for path in FILES
         if not path.is_relative_to(CHECKOUT / "tests")
+        and path != PACKAGE / "cli.py"
+        and not path.is_relative_to(PACKAGE / "commands")
         for line, dotted in imported(path)
-        if dotted.startswith("tfi2i.cli")
+        if dotted.startswith(("tfi2i.cli", "tfi2i.commands"))
     ]
     assert found == []
 

@@ -1,26 +1,73 @@
-"""The verbs that judge translations: evaluate, study and study-results."""
+"""The verb that measures a run: evaluate."""
 
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-
-from tfi2i.config import building
-from tfi2i.config import config as configs
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.commands.arguments import add_seed, add_set, add_verb
 from tfi2i.errors import InputError
-from tfi2i.pictures.files import picture_paths, read_picture
-from tfi2i.pictures.pixels import run_over
-from tfi2i.runs.run import Run
+
+if TYPE_CHECKING:
+    from tfi2i.runs.run import Run
 
 
-def evaluate_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i evaluate RUN`."""
+def add(verbs) -> None:
+    """Adds `tfi2i evaluate`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "evaluate",
+        "measure a run on its test pictures: is it good, and which checkpoint?",
+        "Prints KID and FID beside what they can be compared with: real pictures against real\n"
+        "ones, and answers that learn nothing; errors where the truth is known. Writes\n"
+        "evaluation/report.html and evaluation.json into the run, for the last and the best\n"
+        "checkpoint. Needs no network.",
+        "  tfi2i evaluate runs/00003-nicegan-horse2zebra\n"
+        "  tfi2i evaluate runs/horse2zebra --set data.source=folders --set data.root=horse2zebra\n"
+        "  tfi2i evaluate runs/00003-nicegan-horse2zebra --backbone inception-2015\n"
+        "  tfi2i evaluate runs/00003-nicegan-horse2zebra --protocol nice-gan",
+    )
+    verb.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    verb.add_argument(
+        "--backbone",
+        choices=("efficientnet-lite0", "inception-2015"),
+        help="the network that sees the pictures: efficientnet-lite0 comes along; inception-2015 is"
+        " that of published FIDs and is downloaded once [efficientnet-lite0]",
+    )
+    verb.add_argument(
+        "--weights",
+        metavar="FILE",
+        type=Path,
+        help="the backbone's weights, if they cannot be downloaded from here",
+    )
+    verb.add_argument(
+        "--protocol",
+        choices=("default", "nice-gan"),
+        default="default",
+        help="nice-gan: as the NICE-GAN authors' script resizes and averages, with inception-2015,"
+        " to compare with published tables [default]",
+    )
+    verb.add_argument(
+        "--images", metavar="N", type=int, help="at most so many test pictures a domain [all]"
+    )
+    verb.add_argument(
+        "--train-images",
+        metavar="N",
+        type=int,
+        default=2000,
+        help="at most so many training pictures a domain, for the floor and to find copies [2000]",
+    )
+    add_seed(verb)
+    add_set(verb)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures a run and prints the summary of its report."""
+    from rich.console import Console
+
     from tfi2i.evaluate.evaluation import evaluate, report_path, summary_table
+    from tfi2i.runs.run import Run
 
     run = Run(arguments.run)
     data, aspect = pictures_of(run, arguments.overrides)
@@ -50,8 +97,11 @@ def evaluate_verb(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def pictures_of(run: Run, overrides: list[str]) -> tuple[Any, str]:
-    """The data of a run and how its pictures become squares."""
+def pictures_of(run: "Run", overrides: list[str]) -> tuple[Any, str]:
+    """Returns the data of a run, and how its pictures become squares."""
+    from tfi2i.config import building
+    from tfi2i.config import config as configs
+
     for override in overrides:
         if override.partition(".")[0] not in ("data", "batches"):
             raise InputError(
@@ -65,78 +115,3 @@ def pictures_of(run: Run, overrides: list[str]) -> tuple[Any, str]:
             "--set data.source=folders --set data.root=FOLDER (see `tfi2i list`)."
         )
     return building.build_data(config), config.resolved().batches["aspect"]
-
-
-def study_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i study RUN…`."""
-    from tfi2i.evaluate.study import make_study
-
-    named = [_named(text) for text in arguments.methods]
-    runs = [Run(path) for _, path in named if (path / "config.yaml").is_file()]
-    if not runs:
-        raise InputError(
-            "study needs at least one run directory, whose test pictures are translated; the other "
-            "methods may be folders of pictures."
-        )
-    for run in runs:
-        run.check_direction(arguments.direction)
-    source = arguments.direction[0]
-    data, aspect = pictures_of(runs[0], arguments.overrides)
-    side = configs.load(runs[0].config_path).resolved().model["image_size"]
-    inputs, names = data.gathered(
-        "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
-    )
-    methods = [
-        (name, _translated(path, arguments.direction, inputs, names, aspect))
-        for name, path in named
-    ]
-    made = make_study(
-        methods,
-        inputs,
-        names,
-        arguments.out,
-        question=arguments.question,
-        title=arguments.title,
-        seed=arguments.seed,
-    )
-    print(
-        f"Open {made} in a browser, or give others the folder {made.parent}; each participant "
-        "sends back a file.\nCount them: tfi2i study-results VOTES.json..."
-    )
-    return 0
-
-
-def _named(text: str) -> tuple[str, Path]:
-    """NAME=PATH, or a PATH that names itself."""
-    name, equals, path = text.partition("=")
-    if equals and not Path(text).exists():
-        return name, Path(path)
-    return Path(text).resolve().name, Path(text)
-
-
-def _translated(
-    path: Path, direction: Any, inputs: NDArray[np.uint8], names: list[str], aspect: str
-) -> NDArray[np.uint8]:
-    """A method's translations of the inputs: a run makes them, a folder has them by name."""
-    if (path / "config.yaml").is_file():
-        import tensorflow as tf
-
-        return run_over(tf.function(Run(path).translator(direction)), inputs)
-    there = {found.stem: found for found in picture_paths(path)}
-    missing = [name for name in names if Path(name).stem not in there]
-    if missing:
-        raise InputError(
-            f"{path}: has no translation of {missing[0]} ({len(missing)} of {len(names)} are "
-            "missing); a folder must hold a picture of the same name for every input."
-        )
-    pictures = [read_picture(there[Path(name).stem]).pixels for name in names]
-    return np.stack([scaled_to_square(pixels, inputs.shape[1], aspect) for pixels in pictures])
-
-
-def study_results_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i study-results VOTES.json…`."""
-    from tfi2i.evaluate.study import preferences, read_votes, results_text
-
-    votes = read_votes(arguments.votes)
-    print(results_text(votes, preferences(votes)))
-    return 0

@@ -4,17 +4,109 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tfi2i.commands.arguments import add_direction, add_out, add_values, add_verb
 from tfi2i.errors import InputError
-from tfi2i.pictures.folders import Translate, translate_files
-from tfi2i.runs.keras_files import load_translator
-from tfi2i.runs.run import Run
+
+if TYPE_CHECKING:
+    from tfi2i.pictures.folders import Translate
 
 _NOT_A_FILE = "--input is for .tflite files with inputs besides the picture; leave it out."
 
 
-def translate_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i translate RUN_OR_TRANSLATOR IMAGES…`, or `tfi2i translate --server URL IMAGES…`."""
+def add(verbs) -> None:
+    """Adds `tfi2i translate`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "translate",
+        "translate pictures of any size with a trained system",
+        "Results keep the pictures' size, name and sub-folders. Big pictures are done in\n"
+        "overlapping tiles. A picture that cannot be read is named, and the others are done.\n\n"
+        "With --server a served model does it, and no RUN_OR_TRANSLATOR is named. Its URL is\n"
+        "  http://HOST:PORT/v1/models/NAME  or  grpc://HOST:PORT/NAME  (with TLS: https, grpcs)\n"
+        "with /versions/NUMBER or /labels/LABEL behind it for a certain version.",
+        "  tfi2i translate runs/00003-nicegan-horse2zebra photos/ --out zebras\n"
+        "  tfi2i translate runs/00003-nicegan-horse2zebra zebra.png --out horses --direction b2a\n"
+        "  tfi2i translate a2b.keras *.jpg --out out --tile 512\n"
+        "  tfi2i translate zebra-int8.tflite photos/ --out zebras\n"
+        "  tfi2i translate --server http://localhost:8501/v1/models/zebra photos/ --out zebras",
+    )
+    verb.usage = (
+        "%(prog)s RUN_OR_TRANSLATOR IMAGES [IMAGES ...] --out DIR [OPTIONS]\n"
+        "       %(prog)s --server URL IMAGES [IMAGES ...] --out DIR [OPTIONS]"
+    )
+    model = verb.add_argument(
+        "model",
+        metavar="RUN_OR_TRANSLATOR",
+        type=Path,
+        help="a run directory, a .keras file of a run's translators/ folder, or a .tflite file that"
+        " was exported from a run",
+    )
+    images = verb.add_argument(
+        "images",
+        metavar="IMAGES",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="picture files, or folders of them",
+    )
+    _add_server(verb, (model, images))
+    add_out(verb, "folder for the results", required=True)
+    add_direction(verb, "from domain a to b or back; only for a run [a2b]", default=None)
+    verb.add_argument(
+        "--tile",
+        metavar="N",
+        type=int,
+        help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
+    )
+    add_values(verb, "--input", "what a .tflite file takes besides pictures")
+    verb.add_argument(
+        "--overwrite", action="store_true", help="replace results that are there already"
+    )
+    verb.add_argument(
+        "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
+    )
+
+
+class _Server(argparse.Action):
+    """Stores the URL; there is no model then, so that one path is enough."""
+
+    def __init__(self, paths: tuple[argparse.Action, ...], **settings: Any):
+        super().__init__(**settings)
+        self._paths = paths
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, values)
+        for path in self._paths:
+            path.required = False
+
+
+def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]) -> None:
+    """Adds `--server` and its options; `paths` are the arguments for a model and pictures."""
+    verb.add_argument(
+        "--server",
+        metavar="URL",
+        action=_Server,
+        paths=paths,
+        help="of a model that TF Serving serves, see above; instead of RUN_OR_TRANSLATOR",
+    )
+    verb.add_argument(
+        "--workers", metavar="N", type=int, help="pictures at the same time, with --server [4]"
+    )
+    verb.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=float,
+        help="for each picture, with --server; all attempts included [60]",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Translates pictures here or by a server; returns 1 if some could not be."""
+    from tfi2i.pictures.folders import translate_files
+
     if arguments.server is not None:
         return _by_server(arguments)
     for option in ("workers", "deadline"):
@@ -36,6 +128,8 @@ def _by_server(arguments: argparse.Namespace) -> int:
     # Its own log, on stderr, repeats what the error says.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from tfi2i_export.serving.client import ServerTranslator
+
+    from tfi2i.pictures.folders import translate_files
 
     if arguments.input:
         raise InputError(_NOT_A_FILE)
@@ -67,9 +161,11 @@ def _by_server(arguments: argparse.Namespace) -> int:
 
 def _picture_translator(
     path: Path, direction: str | None, tile: int | None, inputs: Sequence[str]
-) -> Translate:
+) -> "Translate":
     """Pixels (H, W, 3) -> the same, by a run, a .keras or a .tflite file."""
     from tfi2i.pictures.tiles import PictureTranslator
+    from tfi2i.runs.keras_files import load_translator
+    from tfi2i.runs.run import Run
 
     if direction is not None and path.is_file():
         raise InputError(
