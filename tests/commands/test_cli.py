@@ -411,8 +411,7 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
 
 
 def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
-    from torch_writer import state_dict, write_zip
-
+    from tests.official.torch_writer import state_dict, write_zip
     from tfi2i.models import CycleGAN
 
     folder = tmp_path / "horse2zebra"
