@@ -1,24 +1,79 @@
-"""The command line: what was typed is parsed, done by `tfi2i.verbs`, and ends in an exit code.
+"""The command line: a verb is parsed, done by its file in `tfi2i.commands`, and ends in a code.
 
 Nothing here imports TensorFlow before it is needed: `--help` answers at once.
 """
 
 import argparse
-import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from tfi2i.arguments import parser as arguments_parser
+from tfi2i import __version__
+from tfi2i.commands import (
+    bench,
+    check_data,
+    compare,
+    demo,
+    evaluate,
+    export,
+    import_weights,
+    serve,
+    study,
+    train,
+    translate,
+)
+from tfi2i.commands import list as list_
 from tfi2i.errors import InputError
 from tfi2i.terminal import import_tensorflow, printable
+
+# In the order of the help. `study` has two verbs, study and study-results.
+COMMANDS = (
+    *(list_, demo, train, translate, evaluate, export, bench, serve, compare, study),
+    *(check_data, import_weights),
+)
+
+ABOUT = """\
+Image-to-image translation, from training to the phone: NICE-GAN, U-GAT-IT,
+CycleGAN, CUT, FastCUT and SinCUT, one file a paper.
+
+A configuration (YAML) goes in, a run directory comes out; everything else reads that directory.
+"""
+
+START = """\
+Begin here:
+  tfi2i demo                                  learn on pictures drawn here; no download, no settings
+  tfi2i list                                  the systems and the configurations that come along
+  tfi2i train nice_gan/folders --set data.a=photos --set data.b=paintings
+  tfi2i translate runs/00001-nicegan-photos2paintings holiday/*.jpg --out painted
+
+`tfi2i VERB --help` explains one verb. Exit codes: 0 done; 1 done but for pictures with
+problems, or the machine failed; 2 the input has to be changed, and one sentence says how; 130
+stopped by Ctrl-C.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of every verb; `verb` of what it parses is the function that does it."""
+    made = argparse.ArgumentParser(
+        prog="tfi2i",
+        description=ABOUT,
+        epilog=START,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("--version", action="version", version=f"tfi2i {__version__}")
+    made.set_defaults(verb=None)
+    verbs = made.add_subparsers(title="verbs", metavar="VERB")
+    for command in COMMANDS:
+        command.add(verbs)
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    parser = arguments_parser()
-    arguments = parser.parse_args(argv)
+    made = parser()
+    arguments = made.parse_args(argv)
     arguments.typed = list(sys.argv[1:] if argv is None else argv)
     handler = _Terminal()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -27,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        return _run(parser, arguments)
+        return _run(made, arguments)
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
@@ -46,7 +101,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         return 2
     try:
         import_tensorflow()
-        code = _verb(arguments.verb)(arguments)
+        code = arguments.verb(arguments)
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -60,12 +115,6 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     except OSError as error:  # a full disk, a missing permission: nothing a traceback explains
         about = f"{error.filename}: " if error.filename else ""
         return _failed(f"{about}{error.strerror or error}.", 1)
-
-
-def _verb(name: str) -> Callable[[argparse.Namespace], int]:
-    """The function of `module.function`."""
-    module, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"tfi2i.verbs.{module}"), function)
 
 
 def _failed(message: str, code: int) -> int:

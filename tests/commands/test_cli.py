@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from tfi2i.cli import main
+from tfi2i.commands import demo
+from tfi2i.commands import list as listing
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.official import weights
 from tfi2i.runs.run import Run
 from tfi2i.training import fit as train
-from tfi2i.verbs import training
 
 CHECKOUT = Path(__file__).parents[2]
 VERBS = (
@@ -104,7 +105,6 @@ def test_importing_the_light_modules_does_not_load_tensorflow():
     done = python(
         "import sys, tfi2i, tfi2i.cli, tfi2i.runs.run\n"
         "import tfi2i.config.config, tfi2i.config.signatures\n"
-        "from tfi2i.verbs import evaluation, training, translation\n"
         "assert tfi2i.InputError and tfi2i.Config and tfi2i.Run\n"
         "print([m for m in ('tensorflow', 'keras', 'tensorflow_datasets') if m in sys.modules])"
     )
@@ -160,13 +160,13 @@ def test_what_goes_wrong_decides_the_code(monkeypatch, capsys, raised, code, lin
     def fail(arguments):
         raise raised
 
-    monkeypatch.setattr(training, "list_verb", fail)
+    monkeypatch.setattr(listing, "run", fail)
     assert main(["list"]) == code
     assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(training, "list_verb", lambda arguments: 1 // 0)
+    monkeypatch.setattr(listing, "run", lambda arguments: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         main(["list"])
 
@@ -174,8 +174,8 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_reader_that_has_enough_is_no_error():
     code = (
-        "import sys; from tfi2i import cli\nfrom tfi2i.verbs import training\n"
-        "training.list_verb = lambda a: [print('x' * 99) for _ in range(9999)] and 0\n"
+        "import sys; from tfi2i import cli\nfrom tfi2i.commands import list as listing\n"
+        "listing.run = lambda a: [print('x' * 99) for _ in range(9999)] and 0\n"
         "sys.exit(cli.main(['list']))"
     )
     command = f'TF_CPP_MIN_LOG_LEVEL=2 "{sys.executable}" -c "$1" | head -1'
@@ -411,8 +411,7 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
 
 
 def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
-    from torch_writer import state_dict, write_zip
-
+    from tests.official.torch_writer import state_dict, write_zip
     from tfi2i.models import CycleGAN
 
     folder = tmp_path / "horse2zebra"
@@ -447,11 +446,12 @@ def test_import_takes_only_the_architecture(capsys):
 
 
 def test_demo_is_called_with_folder_and_seed(monkeypatch):
-    from tfi2i import demo
-
     calls = []
-    monkeypatch.setattr(
-        demo, "run", lambda out, export, *, seed, smoke: calls.append((out, seed, smoke))
-    )
+
+    def run(arguments):
+        calls.append((arguments.out, arguments.seed, arguments.smoke))
+        return 0
+
+    monkeypatch.setattr(demo, "run", run)
     assert main(["demo"]) == main(["demo", "--out", "x", "--seed", "3", "--smoke"]) == 0
     assert calls == [(Path("demo"), 0, False), (Path("x"), 3, True)]

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 from squares import Squares
 
-from tfi2i.arguments import parser
-from tfi2i.cli import main
+from tfi2i.cli import main, parser
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError

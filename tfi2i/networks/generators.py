@@ -25,7 +25,7 @@ def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True
             3,
             use_bias=use_bias,
             kernel_initializer=initializer(),
-            name=f"{name}conv{i}",
+            name=f"{name}_conv{i}",
         )(y)
         y = InstanceNormalization(name=f"{name}_norm{i}")(y)
         if i == 0:

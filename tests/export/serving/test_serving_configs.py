@@ -15,7 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf import wrappers_pb2 as wrappers
 from tfi2i_export.serving.server import BATCHING, IMAGE
 
-from tfi2i.arguments import parser
+from tfi2i.cli import parser
 
 SERVING = Path(__file__).parents[3] / "export" / "serving"
 README = (SERVING / "README.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfi2i.commands.arguments import add_direction, add_verb
 from tfi2i.errors import InputError
-from tfi2i.runs.run import Run
 
 if TYPE_CHECKING:
     from tfi2i_export.serving.server import Running, Server
@@ -20,8 +20,39 @@ CURL = """\
     grep -o '"b64": *"[^"]*' | cut -d '"' -f 4 | base64 -d > translated.png"""
 
 
-def serve_verb(arguments: argparse.Namespace) -> int:
-    """`tfi2i serve RUN_OR_FOLDER`; returns 1 when the server ends by itself."""
+def add(verbs) -> None:
+    """Adds `tfi2i serve`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "serve",
+        "run TensorFlow Serving for the SavedModels of a run",
+        "Starts the server that this machine has: tensorflow_model_server, which listens on all\n"
+        "interfaces, or else its docker image, on this machine alone. Nothing is downloaded. The\n"
+        "highest version of each model is served; a higher one that is exported while the server\n"
+        "runs takes its place. There is no authentication. Ctrl-C stops it.",
+        "  tfi2i serve runs/00003-nicegan-horse2zebra\n"
+        "  tfi2i serve runs/00003-nicegan-horse2zebra --direction b2a --port 9501\n"
+        "  tfi2i serve /models/a2b-saved_model",
+    )
+    verb.add_argument(
+        "models",
+        metavar="RUN_OR_FOLDER",
+        type=Path,
+        help="a run directory, a SavedModel with its versions, or a folder of such",
+    )
+    add_direction(verb, "of a run's models only these [both]", default=None)
+    verb.add_argument("--port", metavar="N", type=int, default=8501, help="of REST [8501]")
+    verb.add_argument("--grpc-port", metavar="N", type=int, default=8500, help="of gRPC [8500]")
+    verb.add_argument(
+        "--batching",
+        action="store_true",
+        help="answer up to 8 requests together, for GPUs: a broken picture then fails all of them",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves models until Ctrl-C; returns 1 when the server ends by itself."""
     from tfi2i_export.serving import server as model_server
 
     models = _models(arguments.models, arguments.direction)
@@ -46,8 +77,10 @@ def serve_verb(arguments: argparse.Namespace) -> int:
 
 
 def _models(path: Path, direction: str | None) -> dict[str, Path]:
-    """The base_path of each model by name: of a run's exports/, a folder of models, or one."""
+    """Returns name -> base_path of the models in a run's exports/ or a folder, or of one model."""
     from tfi2i_export.saved_model.files import versions
+
+    from tfi2i.runs.run import Run
 
     is_run = (path / "config.yaml").is_file()
     if direction is not None and not is_run:
@@ -81,7 +114,7 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
 
 
 def _takes_files(base_path: Path) -> bool:
-    """Whether the version that will be served takes picture files, or else float tensors alone."""
+    """Returns whether the version to be served takes picture files, not float tensors alone."""
     from tfi2i_export.saved_model.files import signatures, versions
 
     signature = signatures(versions(base_path)[-1]).get("serving_default")
@@ -89,7 +122,7 @@ def _takes_files(base_path: Path) -> bool:
 
 
 def _how_to_ask(server: "Server", running: "Running", takes_files: dict[str, bool]) -> str:
-    """What is printed once the server answers."""
+    """Returns the text that is printed once the server answers."""
     if server.on_loopback_only:
         where = "on this machine alone (127.0.0.1)"
     else:

@@ -1,29 +1,19 @@
-"""`tfi2i demo`: the main job on the embedded data, and a picture that shows that it worked."""
+"""The verb that does the whole job on pictures drawn here, and shows that it worked: demo."""
 
+import argparse
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
+from tfi2i.commands.arguments import add_out, add_seed, add_smoke, add_verb
 
-from tfi2i.config import building
-from tfi2i.config import config as configs
-from tfi2i.data.dataset import Dataset
-from tfi2i.evaluate.evaluation import evaluate
-from tfi2i.evaluate.paired import l1, trivial_answers
-from tfi2i.files import replacing, to_json, write_text
-from tfi2i.pictures import sheets
-from tfi2i.pictures.pixels import run_over
-from tfi2i.runs import environment
-from tfi2i.runs.environment import fast_precision
-from tfi2i.runs.run import Run
-from tfi2i.training.fit import fit
-from tfi2i.training.reports import Pixels
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfi2i.data.dataset import Dataset
+    from tfi2i.data.domains import Pixels
+    from tfi2i.runs.run import Run
 
 CONFIG = "nice_gan/scenes"
 TRAINING_IMAGES = 200  # of each domain, from which the trivial answers take their statistics
@@ -36,31 +26,65 @@ NAMES = {
 }
 
 
-Export = Callable[[Run, Dataset, str], tuple[Path, Callable[[Pixels], Pixels]]]
+def add(verbs) -> None:
+    """Adds `tfi2i demo`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "demo",
+        "the whole job on pictures drawn here, without any download",
+        "Trains a small NICE-GAN to turn summer days into dusk posters, measures it against the\n"
+        "truth and shows one picture of the result.",
+        "  tfi2i demo\n  tfi2i demo --out /tmp/demo --seed 1\n  tfi2i demo --smoke",
+    )
+    add_out(verb, "folder to write to [demo]", default=Path("demo"))
+    add_seed(verb)
+    add_smoke(verb)
 
 
-def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dict[str, Any]:
-    """Trains NICE-GAN on scenes, measures and exports it, and draws `out/demo.png`.
+def run(arguments: argparse.Namespace) -> int:
+    """Trains NICE-GAN on scenes, measures and exports it, and draws `demo.png`.
 
-    Args:
-        out: a folder; each demo is a run of its own in it, and demo.png shows the latest.
-        export: makes the int8 file of a direction; gives its path and pixels -> pixels by it.
-        seed: of the scenes, of the first weights and of the order of examples.
-        smoke: a few steps of a tiny system, to see within a minute that everything works.
-
-    Returns:
-        The summary that is printed, as plain values; also in the run as evaluation/demo.json.
+    Each demo is a run of its own in the folder `out`, and `out/demo.png` shows the latest. The
+    summary that is printed is also in the run, as evaluation/demo.json.
     """
+    from rich.console import Console
+
+    from tfi2i.evaluate.evaluation import evaluate
+
     console = Console(stderr=True)
-    precision = fast_precision()
+    made, system, data, summary = _trained(arguments, console)
+    pixels = {key: data.pixels("test", key, system.image_size)[0] for key in "ab"}
+    fakes, errors = _compared(system, data, pixels)
+    summary |= {"pairs": len(pixels["a"]), "l1": errors, "int8": {}}
+    console.print("Measuring on held-out pictures.")
+    evaluation = evaluate(made, data, seed=arguments.seed)
+    summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
+    small = _exported(made, data, pixels, summary)
+    _write(arguments.out, made, summary, _picture(pixels, fakes, small))
+    _show(console, arguments.out, made, summary)
+    return 0
+
+
+def _trained(
+    arguments: argparse.Namespace, console: "Console"
+) -> tuple["Run", Any, "Dataset", dict[str, Any]]:
+    """Returns a trained run with its system and data, and the first lines of the summary."""
+    from tfi2i.config import building
+    from tfi2i.config import config as configs
+    from tfi2i.runs import environment
+    from tfi2i.runs.run import Run
+    from tfi2i.training.fit import fit
+
+    precision, seed = environment.fast_precision(), arguments.seed
     config = configs.load(
         CONFIG, [f"model.dtype={precision}", f"fit.seed={seed}", f"data.seed={seed}"]
     )
-    if smoke:
+    if arguments.smoke:
         config = config.smoke()
     system, data = building.build_system(config), building.build_data(config)
     record = environment.describe() | {"data": data.description()}
-    made = Run.create(out, config.system, "demo", config.resolved().as_dict(), record)
+    made = Run.create(arguments.out, config.system, "demo", config.resolved().as_dict(), record)
     console.print(
         f"Training {config.system} on {config.data_name} for {system.total_steps} steps of "
         f"{config.batches['batch_size']} images, {precision}, on {os.cpu_count()} CPU cores. "
@@ -69,40 +93,26 @@ def run(out: Path, export: Export, *, seed: int = 0, smoke: bool = False) -> dic
     started = time.perf_counter()
     with made.lock(), made.logged():
         fit(system, data, made, config.batches, **config.fit)
-    seconds = time.perf_counter() - started
-
-    pixels = {key: data.pixels("test", key, system.image_size)[0] for key in "ab"}
-    fakes, errors = _compared(system, data, pixels)
-    summary: dict[str, Any] = {
+    summary = {
         "system": config.system,
         "seed": seed,
         "precision": precision,
         "steps": system.step,
-        "seconds": round(seconds, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         "cpus": os.cpu_count(),
-        "pairs": len(pixels["a"]),
-        "l1": errors,
-        "int8": {},
     }
-    console.print("Measuring on held-out pictures.")
-    evaluation = evaluate(made, data, seed=seed)
-    summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
-    small = {}
-    for direction in map(str, system.directions):
-        source, target = direction.split("2")
-        path, answer = export(made, data, direction)
-        small[direction] = answer(pixels[source])
-        summary["l1"][direction]["int8"] = l1(small[direction], pixels[target])
-        summary["int8"][direction] = {"file": str(path), "kilobytes": path.stat().st_size // 1000}
-    _write(out, made, summary, _picture(pixels, fakes, small))
-    _show(console, out, made, summary)
-    return summary
+    return made, system, data, summary
 
 
 def _compared(
-    system: Any, data: Dataset, pixels: dict[str, Pixels]
-) -> tuple[dict[str, Pixels], dict[str, dict[str, float]]]:
-    """The translations by direction, and their L1 beside that of answers that learn nothing."""
+    system: Any, data: "Dataset", pixels: dict[str, "Pixels"]
+) -> tuple[dict[str, "Pixels"], dict[str, dict[str, float]]]:
+    """Returns translations by direction, and their L1 beside that of trivial answers."""
+    import numpy as np
+
+    from tfi2i.evaluate.paired import l1, trivial_answers
+    from tfi2i.pictures.pixels import run_over
+
     train = {
         key: np.stack(
             [domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))]
@@ -121,7 +131,7 @@ def _compared(
 
 
 def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The KIDs of an evaluation by direction, of the translator and of what to compare with."""
+    """Returns an evaluation's KIDs by direction: the translator's, and those to compare with."""
     return {
         direction: {
             "identity": found["trivial"]["identity"]["kid"],
@@ -133,10 +143,33 @@ def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def _exported(
+    made: "Run", data: "Dataset", pixels: dict[str, "Pixels"], summary: dict[str, Any]
+) -> dict[str, "Pixels"]:
+    """Returns the int8 files' translations by direction, and adds files and L1 to the summary."""
+    from tfi2i_export.exporting import Choice, export
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
+
+    from tfi2i.evaluate.paired import l1
+
+    small = {}
+    for direction in summary["l1"]:
+        source, target = direction.split("2")
+        # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly,
+        # and the picture and the table show the difference.
+        path = export(made, data, Choice(direction=direction), accept=True)
+        small[direction] = TFLiteTranslator(path)(pixels[source])
+        summary["l1"][direction]["int8"] = l1(small[direction], pixels[target])
+        summary["int8"][direction] = {"file": str(path), "kilobytes": path.stat().st_size // 1000}
+    return small
+
+
 def _picture(
-    pixels: dict[str, Pixels], fakes: dict[str, Pixels], small: dict[str, Pixels]
-) -> Pixels:
-    """Rows input, translation, int8, truth for both directions; the first pairs, not chosen."""
+    pixels: dict[str, "Pixels"], fakes: dict[str, "Pixels"], small: dict[str, "Pixels"]
+) -> "Pixels":
+    """Draws rows input, translation, int8 and truth for both directions of the first pairs."""
+    from tfi2i.pictures import sheets
+
     rows = []
     for direction, fake in fakes.items():
         source, target = direction.split("2")
@@ -149,14 +182,20 @@ def _picture(
     return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
 
 
-def _write(out: Path, made: Run, summary: dict[str, Any], picture: Pixels) -> None:
+def _write(out: Path, made: "Run", summary: dict[str, Any], picture: "Pixels") -> None:
+    from PIL import Image
+
+    from tfi2i.files import replacing, to_json, write_text
+
     write_text(made.evaluation_dir / "demo.json", to_json(summary, indent=2) + "\n")
     for path in (made.evaluation_dir / "demo.png", out / "demo.png"):
         with replacing(path) as temporary:
             Image.fromarray(picture).save(temporary)
 
 
-def _show(console: Console, out: Path, made: Run, summary: dict[str, Any]) -> None:
+def _show(console: "Console", out: Path, made: "Run", summary: dict[str, Any]) -> None:
+    from rich.table import Table
+
     minutes, seconds = divmod(round(summary["seconds"]), 60)
     table = Table(title=f"L1 error on {summary['pairs']} held-out pairs, 0 to 1")
     table.add_column("answer")

@@ -1,0 +1,80 @@
+"""The verb that measures exported files: bench."""
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tfi2i.commands.arguments import add_out, add_verb, whole_numbers
+from tfi2i.errors import InputError
+
+
+def add(verbs) -> None:
+    """Adds `tfi2i bench`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "bench",
+        "time exported .tflite files side by side on this machine",
+        "Prints time, size and memory of each file beside its agreement with the run, and writes\n"
+        "bench.json and a chart. Files in the exports/ folder of their run are also compared with\n"
+        "what the converter makes of it without any rewriting.",
+        "  tfi2i bench runs/00003-nicegan-horse2zebra/exports\n"
+        "  tfi2i bench zebra-int8.tflite zebra-float32.tflite --threads 1 --runs 100\n"
+        "  tfi2i bench zebra-int8.tflite --run runs/00003-nicegan-horse2zebra",
+    )
+    files = "a .tflite file, or a folder of them"
+    verb.add_argument("artefacts", metavar="ARTEFACT", type=Path, nargs="+", help=files)
+    verb.add_argument("--threads", metavar="N,N", default="1,2,4", help="of the CPU [1,2,4]")
+    verb.add_argument("--runs", metavar="N", type=int, default=30, help="of each file [30]")
+    verb.add_argument("--run", metavar="RUN", type=Path, help="what the files were exported from")
+    size = "side of the pictures for files of any size [the run's]"
+    verb.add_argument("--size", metavar="N", type=int, help=size)
+    add_out(verb, "[the first file's folder]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Times files, prints the table and writes bench.json and a chart."""
+    from rich.console import Console
+    from tfi2i_export.tflite import bench
+    from tfi2i_export.tflite import bench_report as comparison
+
+    from tfi2i.runs.run import Run
+
+    files = bench.tflite_files(arguments.artefacts)
+    run = Run(arguments.run) if arguments.run else bench.run_of(files[0])
+    out = arguments.out or files[0].parent
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder.")
+    console = Console()
+    with _progress() as progress:
+        results = bench.bench(
+            files,
+            threads=whole_numbers(
+                "--threads", arguments.threads, "numbers with commas between, as 1,2,4"
+            ),
+            runs=arguments.runs,
+            plain=run,
+            size=arguments.size,
+            progress=progress,
+        )
+    console.print(comparison.table(results))
+    *_, chart = comparison.write(results, out, runs=arguments.runs)
+    console.print(f"Look at {chart}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar that is drawn between measurements, by no thread of its own that would disturb them."""
+    from rich.progress import TimeRemainingColumn
+
+    from tfi2i.terminal import progress_bar
+
+    with progress_bar(TimeRemainingColumn(), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("measuring")
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, refresh=True)
+
+        yield tell

@@ -1,0 +1,56 @@
+"""The verb that looks at pictures before a training: check-data."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfi2i.commands.arguments import CONFIG_HELP, add_set, add_verb
+from tfi2i.errors import InputError
+
+if TYPE_CHECKING:
+    from tfi2i.config.config import Config
+
+
+def add(verbs) -> None:
+    """Adds `tfi2i check-data`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "check-data",
+        "look at every picture before hours of training depend on them",
+        "Reports counts, sizes, unreadable files, duplicates, and pictures that training and test\n"
+        "share. The exit code is 1 if there are problems.",
+        "  tfi2i check-data horse2zebra/            a folder with trainA and trainB\n"
+        "  tfi2i check-data my.yaml\n"
+        "  tfi2i check-data --set data.source=folders --set data.a=photos --set data.b=paintings",
+    )
+    verb.add_argument("source", metavar="CONFIG_OR_FOLDER", nargs="?", help=CONFIG_HELP)
+    add_set(verb)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the report on the pictures; returns 1 if there are problems."""
+    from tfi2i.config import building
+    from tfi2i.data.check import check
+
+    report = check(building.build_data(_data_config(arguments.source, arguments.overrides)))
+    print(report.text())
+    return 1 if report.problems else 0
+
+
+def _data_config(source: str | None, overrides: list[str]) -> "Config":
+    """Loads a configuration from a file, a folder of trainA and trainB, or settings alone."""
+    from tfi2i.config import config as configs
+    from tfi2i.models import ALL
+
+    if source is not None and not Path(source).is_dir():
+        return configs.load(source, overrides)
+    values: dict[str, Any] = {"system": next(iter(ALL))}  # any: only the data is looked at
+    if source is not None:
+        values["data"] = {"source": "folders", "root": source}
+    elif not overrides:
+        raise InputError(
+            "check-data needs a configuration, a folder with trainA and trainB in it,"
+            " or --set data.source=... and the settings of that source."
+        )
+    return configs.load(values, overrides)

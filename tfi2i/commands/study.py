@@ -1,0 +1,148 @@
+"""The verbs that ask people which translations they prefer: study and study-results."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfi2i.commands.arguments import add_direction, add_out, add_seed, add_set, add_verb
+from tfi2i.commands.evaluate import pictures_of
+from tfi2i.errors import InputError
+
+if TYPE_CHECKING:
+    from tfi2i.data.domains import Pixels
+
+
+def add(verbs) -> None:
+    """Adds `tfi2i study` and `tfi2i study-results`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "study",
+        "make a page that asks people which translations they prefer",
+        "The page shows an input and its translations by two or more methods, shuffled and\n"
+        "unnamed. It needs no server: participants open index.html, vote, and send back a file.",
+        "  tfi2i study runs/00003-nicegan-horse2zebra runs/00004-nicegan-horse2zebra --out study\n"
+        "  tfi2i study ours=runs/00003-nicegan-horse2zebra theirs=their_pictures/ --out study",
+    )
+    verb.add_argument(
+        "methods",
+        metavar="[NAME=]RUN",
+        nargs="+",
+        help="a run directory, or a folder of translations with the names of the test pictures;"
+        " the first run's test pictures are shown",
+    )
+    add_out(verb, "a new folder", required=True)
+    add_direction(verb)
+    verb.add_argument(
+        "--images", metavar="N", type=int, default=40, help="how many questions at most [40]"
+    )
+    verb.add_argument(
+        "--question",
+        default="Which translation is the best?",
+        help="what participants are asked [Which translation is the best?]",
+    )
+    verb.add_argument(
+        "--title", default="Which picture do you prefer?", help="of the page, seen by participants"
+    )
+    add_seed(verb)
+    add_set(verb)
+    _add_results(verbs)
+
+
+def _add_results(verbs) -> None:
+    """Adds `tfi2i study-results`."""
+    verb = add_verb(
+        verbs,
+        _run_results,
+        "study-results",
+        "count the votes of a study",
+        "Prints the share of votes of each method with its 95 % confidence interval.",
+        "  tfi2i study-results votes-*.json",
+    )
+    verb.add_argument(
+        "votes", metavar="VOTES.json", type=Path, nargs="+", help="what participants sent back"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes the page of a study."""
+    from tfi2i.config import config as configs
+    from tfi2i.evaluate.study import make_study
+    from tfi2i.runs.run import Run
+
+    named = [_named(text) for text in arguments.methods]
+    runs = [Run(path) for _, path in named if (path / "config.yaml").is_file()]
+    if not runs:
+        raise InputError(
+            "study needs at least one run directory, whose test pictures are translated; the other "
+            "methods may be folders of pictures."
+        )
+    for run in runs:
+        run.check_direction(arguments.direction)
+    source = arguments.direction[0]
+    data, aspect = pictures_of(runs[0], arguments.overrides)
+    side = configs.load(runs[0].config_path).resolved().model["image_size"]
+    inputs, names = data.pixels(
+        "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
+    )
+    methods = [
+        (name, _translated(path, arguments.direction, inputs, names, aspect))
+        for name, path in named
+    ]
+    made = make_study(
+        methods,
+        inputs,
+        names,
+        arguments.out,
+        question=arguments.question,
+        title=arguments.title,
+        seed=arguments.seed,
+    )
+    print(
+        f"Open {made} in a browser, or give others the folder {made.parent}; each participant "
+        "sends back a file.\nCount them: tfi2i study-results VOTES.json..."
+    )
+    return 0
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Splits NAME=PATH; a PATH alone names itself."""
+    name, equals, path = text.partition("=")
+    if equals and not Path(text).exists():
+        return name, Path(path)
+    return Path(text).resolve().name, Path(text)
+
+
+def _translated(
+    path: Path, direction: Any, inputs: "Pixels", names: list[str], aspect: str
+) -> "Pixels":
+    """Returns a method's translations: a run makes them, a folder has them by name."""
+    import numpy as np
+
+    from tfi2i.data.resize import scaled_to_square
+    from tfi2i.pictures.files import picture_paths, read_picture
+    from tfi2i.pictures.pixels import run_over
+    from tfi2i.runs.run import Run
+
+    if (path / "config.yaml").is_file():
+        import tensorflow as tf
+
+        return run_over(tf.function(Run(path).network(direction)), inputs)
+    there = {found.stem: found for found in picture_paths(path)}
+    missing = [name for name in names if Path(name).stem not in there]
+    if missing:
+        raise InputError(
+            f"{path}: has no translation of {missing[0]} ({len(missing)} of {len(names)} are "
+            "missing); a folder must hold a picture of the same name for every input."
+        )
+    pictures = [read_picture(there[Path(name).stem]).pixels for name in names]
+    return np.stack([scaled_to_square(pixels, inputs.shape[1], aspect) for pixels in pictures])
+
+
+def _run_results(arguments: argparse.Namespace) -> int:
+    """Prints the preferences that participants sent back."""
+    from tfi2i.evaluate.study import preferences, read_votes, results_text
+
+    votes = read_votes(arguments.votes)
+    print(results_text(votes, preferences(votes)))
+    return 0

@@ -1,0 +1,185 @@
+"""The verb that uses what was trained: translate."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfi2i.commands.arguments import add_direction, add_out, add_values, add_verb
+from tfi2i.errors import InputError
+
+if TYPE_CHECKING:
+    from tfi2i.pictures.folders import Translate
+
+_NOT_A_FILE = "--input is for .tflite files with inputs besides the picture; leave it out."
+
+
+def add(verbs) -> None:
+    """Adds `tfi2i translate`."""
+    verb = add_verb(
+        verbs,
+        run,
+        "translate",
+        "translate pictures of any size with a trained system",
+        "Results keep the pictures' size, name and sub-folders. Big pictures are done in\n"
+        "overlapping tiles. A picture that cannot be read is named, and the others are done.\n\n"
+        "With --server a served model does it, and no RUN_OR_TRANSLATOR is named. Its URL is\n"
+        "  http://HOST:PORT/v1/models/NAME  or  grpc://HOST:PORT/NAME  (with TLS: https, grpcs)\n"
+        "with /versions/NUMBER or /labels/LABEL behind it for a certain version.",
+        "  tfi2i translate runs/00003-nicegan-horse2zebra photos/ --out zebras\n"
+        "  tfi2i translate runs/00003-nicegan-horse2zebra zebra.png --out horses --direction b2a\n"
+        "  tfi2i translate a2b.keras *.jpg --out out --tile 512\n"
+        "  tfi2i translate zebra-int8.tflite photos/ --out zebras\n"
+        "  tfi2i translate --server http://localhost:8501/v1/models/zebra photos/ --out zebras",
+    )
+    verb.usage = (
+        "%(prog)s RUN_OR_TRANSLATOR IMAGES [IMAGES ...] --out DIR [OPTIONS]\n"
+        "       %(prog)s --server URL IMAGES [IMAGES ...] --out DIR [OPTIONS]"
+    )
+    model = verb.add_argument(
+        "model",
+        metavar="RUN_OR_TRANSLATOR",
+        type=Path,
+        help="a run directory, a .keras file of a run's translators/ folder, or a .tflite file that"
+        " was exported from a run",
+    )
+    images = verb.add_argument(
+        "images",
+        metavar="IMAGES",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="picture files, or folders of them",
+    )
+    _add_server(verb, (model, images))
+    add_out(verb, "folder for the results", required=True)
+    add_direction(verb, "from domain a to b or back; only for a run [a2b]", default=None)
+    verb.add_argument(
+        "--tile",
+        metavar="N",
+        type=int,
+        help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
+    )
+    add_values(verb, "--input", "what a .tflite file takes besides pictures")
+    verb.add_argument(
+        "--overwrite", action="store_true", help="replace results that are there already"
+    )
+    verb.add_argument(
+        "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
+    )
+
+
+class _Server(argparse.Action):
+    """Stores the URL; there is no model then, so that one path is enough."""
+
+    def __init__(self, paths: tuple[argparse.Action, ...], **settings: Any):
+        super().__init__(**settings)
+        self._paths = paths
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, values)
+        for path in self._paths:
+            path.required = False
+
+
+def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]) -> None:
+    """Adds `--server` and its options; `paths` are the arguments for a model and pictures."""
+    verb.add_argument(
+        "--server",
+        metavar="URL",
+        action=_Server,
+        paths=paths,
+        help="of a model that TF Serving serves, see above; instead of RUN_OR_TRANSLATOR",
+    )
+    verb.add_argument(
+        "--workers", metavar="N", type=int, help="pictures at the same time, with --server [4]"
+    )
+    verb.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=float,
+        help="for each picture, with --server; all attempts included [60]",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Translates pictures here or by a server; returns 1 if some could not be."""
+    from tfi2i.pictures.folders import translate_files
+
+    if arguments.server is not None:
+        return _by_server(arguments)
+    for option in ("workers", "deadline"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option} goes with --server URL; leave it out without a server.")
+    if arguments.tile is not None and arguments.tile < 1:
+        raise InputError(f"--tile {arguments.tile}: a tile's side is a number of pixels above 0.")
+    summary = translate_files(
+        _picture_translator(arguments.model, arguments.direction, arguments.tile, arguments.input),
+        arguments.images,
+        arguments.out,
+        suffix=arguments.format,
+        overwrite=arguments.overwrite,
+    )
+    return 1 if summary.failed else 0
+
+
+def _by_server(arguments: argparse.Namespace) -> int:
+    # Its own log, on stderr, repeats what the error says.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from tfi2i_export.serving.client import ServerTranslator
+
+    from tfi2i.pictures.folders import translate_files
+
+    if arguments.input:
+        raise InputError(_NOT_A_FILE)
+    for option in ("direction", "tile"):
+        if getattr(arguments, option) is not None:
+            raise InputError(
+                f"--{option} is decided by the model that the server holds; leave it out with "
+                "--server."
+            )
+    # The first path stands where the model does without a server.
+    paths = [path for path in (arguments.model, *arguments.images) if path is not None]
+    for path in paths:
+        if path.suffix in (".keras", ".tflite") or (path / "config.yaml").is_file():
+            raise InputError(
+                f"{path} is a model, and the server has its own; name pictures alone with --server."
+            )
+    given = {} if arguments.deadline is None else {"deadline_seconds": arguments.deadline}
+    with ServerTranslator(arguments.server, **given) as translator:
+        summary = translate_files(
+            translator,
+            paths,
+            arguments.out,
+            suffix=arguments.format,
+            overwrite=arguments.overwrite,
+            workers=4 if arguments.workers is None else arguments.workers,
+        )
+    return 1 if summary.failed else 0
+
+
+def _picture_translator(
+    path: Path, direction: str | None, tile: int | None, inputs: Sequence[str]
+) -> "Translate":
+    """Pixels (H, W, 3) -> the same, by a run, a .keras or a .tflite file."""
+    from tfi2i.pictures.tiles import PictureTranslator
+    from tfi2i.runs.keras_files import load_translator
+    from tfi2i.runs.run import Run
+
+    if direction is not None and path.is_file():
+        raise InputError(
+            f"--direction {direction}: {path} has one direction only; leave --direction out."
+        )
+    if path.is_file() and path.suffix == ".tflite":
+        from tfi2i_export.inputs import files_by_name, read
+        from tfi2i_export.tflite.pictures import TFLitePictureTranslator
+
+        files = files_by_name(inputs, "--input")
+        values = {name: read(file)[0] for name, file in files.items()}
+        return TFLitePictureTranslator(path, tile=tile, inputs=values)
+    if inputs:
+        raise InputError(_NOT_A_FILE)
+    if path.is_file():
+        return PictureTranslator(load_translator(path), tile=tile)
+    return PictureTranslator(Run(path).network("b2a" if direction == "b2a" else "a2b"), tile=tile)
