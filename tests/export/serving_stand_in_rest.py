@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     predict_pb2,
 )
-from tfi2i_export.cpp_session import SessionError
+from tfi2i_export.server_session import SessionError
 
 CONNECTIONS = 64
 IDLE_SECONDS = 30

@@ -1,4 +1,4 @@
-"""SavedModels for servers: what they answer in the C++ runtime, and how versions appear."""
+"""SavedModels for servers: what they answer in the C++ session, and how versions appear."""
 
 import io
 
@@ -9,10 +9,10 @@ from keras import layers
 from PIL import Image
 from small_files import network
 from tfi2i_export import saved_model
-from tfi2i_export.cpp_session import Request, answers_in_fresh_process
 from tfi2i_export.saved_model import TENSOR, SavedTranslator, refuse_unservable, save
 from tfi2i_export.saved_model_files import signatures
 from tfi2i_export.saved_model_lint import lint
+from tfi2i_export.server_session import Request, answers_in_fresh_process
 
 from tfi2i.errors import InputError
 
