@@ -38,25 +38,34 @@ def read(folder: Path) -> Any:
     return model
 
 
-def signatures(folder: Path) -> dict[str, Any]:
-    """The `SignatureDef` of each signature that can be asked for, by name, as a server finds them.
+def served_graph(folder: Path) -> Any:
+    """The `MetaGraphDef` that a server loads: the one with the tag "serve" alone.
 
     Raises:
-        InputError: as `read`; or no graph has the tag "serve" alone.
+        InputError: as `read`; or there is none.
     """
     graphs = read(folder).meta_graphs
     for graph in graphs:
         if set(graph.meta_info_def.tags) == {TAG}:
-            # The others are TensorFlow's own: what to run when it loads the graph.
-            return {
-                name: signature
-                for name, signature in sorted(graph.signature_def.items())
-                if not name.startswith("__saved_model_")
-            }
+            return graph
     found = ", ".join(repr("+".join(graph.meta_info_def.tags)) for graph in graphs)
     raise InputError(
         f"{folder} has no graph tagged {TAG!r} but {found[:200]}; export the model for serving."
     )
+
+
+def signatures(folder: Path) -> dict[str, Any]:
+    """The `SignatureDef` of each signature that can be asked for, by name, as a server finds them.
+
+    Raises:
+        InputError: as `served_graph`.
+    """
+    # The others are TensorFlow's own: what to run when it loads the graph.
+    return {
+        name: signature
+        for name, signature in sorted(served_graph(folder).signature_def.items())
+        if not name.startswith("__saved_model_")
+    }
 
 
 def versions(base: Path) -> list[Path]:

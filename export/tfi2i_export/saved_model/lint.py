@@ -6,26 +6,30 @@ what answers there may be refused by a server, fail with each request, or be gar
 """
 
 import hashlib
+import json
+import math
+import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
+from tfi2i.files import to_json, write_text
 from tfi2i_export.saved_model import warmup
-from tfi2i_export.saved_model.checkpoint_index import index, part
 from tfi2i_export.saved_model.files import TAG, read, signatures
-from tfi2i_export.saved_model.server_session import DEFAULT_SIGNATURE
+from tfi2i_export.saved_model.server_session import DEFAULT_SIGNATURE, run_fresh_process
 
 SMALL = 1024
 """Bytes; smaller weights may be alike by chance, and doubling them costs nothing."""
 NAMED = 3
 """How many of many are named in a finding."""
 LONGEST = 100  # characters of a name from the file in a finding
+LONGEST_REASON = 300  # characters of TensorFlow's words in a message
 
 # All that a server writes to JSON and reads from it.
 REST_TYPES = frozenset(
@@ -226,18 +230,15 @@ def _asset_findings(graph: Any) -> Iterator[str]:
 def _weight_findings(folder: Path, graph: Any) -> Iterator[str]:
     """Looks for weights that are missing, or stored twice: alike in type, shape and content."""
     weights = folder / "variables"
-    there = (weights / "variables.index").exists()
-    if not there and any(node.op == "VarHandleOp" for _, node in _nodes(graph)):
+    if not any(node.op == "VarHandleOp" for _, node in _nodes(graph)):
+        return
+    if not (weights / "variables.index").exists():
         yield (
             f"{weights} has no variables.index, so that a server loads the model without its"
             " weights and fails with each request; copy the folder again."
         )
-    try:
-        twins = _twins(weights) if there else []
-    except (DecodeError, IndexError, OSError, ValueError) as error:
-        raise InputError(
-            f"{weights} is damaged ({error}); copy the folder again, or export the model again."
-        ) from error
+        return
+    twins = _twins(weights)
     if twins:
         first, second, _ = twins[0]
         more = f" ({len(twins) - 1} more such)" if twins[1:] else ""
@@ -249,25 +250,53 @@ def _weight_findings(folder: Path, graph: Any) -> Iterator[str]:
 
 
 def _twins(weights: Path) -> list[tuple[str, str, int]]:
-    """(weight, a later one that equals it, its bytes) of the checkpoint in a folder."""
-    header, entries = index(weights / "variables.index")
-    sizes = [entry.size for entry in entries.values()]
-    there = sum(path.stat().st_size for path in weights.glob("variables.data-*"))
-    if min(sizes, default=0) < 0 or sum(sizes) > there:
-        raise ValueError("the weights are shorter than their index says")
+    """(weight, a later one that equals it, its bytes) of the checkpoint in a folder.
+
+    TensorFlow's reader ends the process at some damaged ones, so it gets a process of its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfi2i-") as exchange:
+        report = Path(exchange, "weights.json")
+        end = run_fresh_process(__name__, str(weights.absolute()), str(report))
+        found = {"damage": end.message if end else "its reader left no word", "twins": []}
+        if report.exists():
+            found = json.loads(report.read_text(encoding="utf-8"))
+    if found["damage"] is not None:
+        damage = " ".join(str(found["damage"]).split())[:LONGEST_REASON].rstrip(".")
+        raise InputError(
+            f"{weights} is damaged ({damage}); copy the folder again, or export the model again."
+        )
+    return found["twins"]
+
+
+def _report_weights(weights: Path, report: Path) -> None:
+    """Writes the twins, or why the weights cannot be read, from this process of its own."""
+    damage, twins = None, []
+    try:
+        twins = _found_twins(weights)
+    except Exception as error:  # the reader raises almost anything, even SystemError
+        damage = str(error)
+    write_text(report, to_json({"damage": damage, "twins": twins}))
+
+
+def _found_twins(weights: Path) -> list[tuple[str, str, int]]:
+    reader = tf.train.load_checkpoint(str(weights / "variables"))
+    types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
     alike: dict[Any, list[str]] = defaultdict(list)
-    for name, entry in entries.items():
-        if entry.size >= SMALL and entry.dtype != types_pb2.DT_STRING:
-            alike[entry.dtype, entry.shape.SerializeToString(), entry.size].append(name)
+    for name in sorted(shapes):
+        if types[name] != tf.string:
+            alike[types[name], tuple(shapes[name])].append(name)
+    sizes = {(kind, shape): kind.size * math.prod(shape) for kind, shape in alike}
+    there = sum(path.stat().st_size for path in weights.glob("variables.data-*"))
+    if sum(size * len(alike[one]) for one, size in sizes.items()) > there:
+        raise ValueError("the weights are shorter than their index says")
     twins = []
-    for (_, _, size), names in alike.items():
+    for (kind, shape), names in alike.items():
+        size = sizes[kind, shape]
         known: dict[bytes, str] = {}
-        for name in names if names[1:] else []:
-            entry = entries[name]
-            shard = f"variables.data-{entry.shard_id:05}-of-{header.num_shards:05}"
-            content = part(weights / shard, entry.offset, size)
-            if content[16:] == content[:-16]:
-                continue  # equal values, such as an optimiser starts from, of up to 16 bytes each
+        for name in names if names[1:] and size >= SMALL else []:
+            content = reader.get_tensor(name).tobytes()
+            if content[kind.size :] == content[: -kind.size]:
+                continue  # equal values, such as an optimiser starts from
             digest = hashlib.sha256(content).digest()
             if digest in known:
                 twins.append((known[digest], name, size))
@@ -316,3 +345,7 @@ def _listed(words: Sequence[str]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return _listed([_quoted(name) for name in names])
+
+
+if __name__ == "__main__":
+    _report_weights(*map(Path, sys.argv[1:]))

@@ -1,8 +1,7 @@
 """Warm-up records: requests that TF Serving sends to a version itself before it serves it.
 
 They spare the first users the wait for graphs that are optimised on first use. The file is a
-TFRecord of `PredictionLog` messages. Their official classes are in tensorflow-serving-api, which is
-optional and must not be needed for an export; so what is used of them is described here again.
+TFRecord of `PredictionLog` messages.
 """
 
 import functools
@@ -13,18 +12,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import (  # type: ignore[import-untyped]
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-)
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import prediction_log_pb2  # type: ignore[import-untyped]
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i_export.saved_model.server_session import Request, Value, answers_in_fresh_process
+from tfi2i_export.saved_model.server_session import (
+    Request,
+    Value,
+    answers_in_fresh_process,
+    as_value,
+    message,
+)
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 MOST = 1000
@@ -35,30 +34,6 @@ LARGEST = 2**28
 FRAME = 16  # bytes of a record besides its content: length, checksum of that; checksum of content
 
 LONGEST = 400  # characters of the runtime's words in a message
-
-# A map's value is sent like bytes whether it is declared as bytes or, as officially, as a message.
-_MESSAGES = """
-name: "warmup.proto" package: "warmup" syntax: "proto3"
-message_type { name: "PredictionLog"
-  field { name: "predict_log" number: 6 type: TYPE_MESSAGE type_name: ".warmup.PredictLog" }
-}
-message_type { name: "PredictLog"
-  field { name: "request" number: 1 type: TYPE_MESSAGE type_name: ".warmup.PredictRequest" }
-}
-message_type { name: "PredictRequest"
-  field { name: "model_spec" number: 1 type: TYPE_MESSAGE type_name: ".warmup.ModelSpec" }
-  field { name: "inputs" number: 2 type: TYPE_MESSAGE label: LABEL_REPEATED
-          type_name: ".warmup.PredictRequest.InputsEntry" }
-  nested_type { name: "InputsEntry" options { map_entry: true }
-    field { name: "key" number: 1 type: TYPE_STRING }
-    field { name: "value" number: 2 type: TYPE_BYTES }
-  }
-}
-message_type { name: "ModelSpec"
-  field { name: "name" number: 1 type: TYPE_STRING }
-  field { name: "signature_name" number: 3 type: TYPE_STRING }
-}
-"""
 
 
 def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], model: str) -> None:
@@ -82,7 +57,7 @@ def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], mod
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as file:
             for signature, inputs in requests:
-                file.write(_record(signature, inputs, model))
+                file.write(_record(Request(signature, inputs), model))
         _refuse_large(path, temporary.stat().st_size)
 
 
@@ -132,22 +107,9 @@ def replay(folder: Path) -> list[dict[str, Value]]:
     return [answer.outputs for answer in answers]
 
 
-@functools.cache
-def _message() -> Any:
-    """The class of `PredictionLog`, in a pool of its own: the official one may be loaded too."""
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(text_format.Parse(_MESSAGES, descriptor_pb2.FileDescriptorProto()))
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("warmup.PredictionLog"))
-
-
-def _record(signature: str, inputs: Mapping[str, Value], model: str) -> bytes:
-    log = _message()()
-    request = log.predict_log.request
-    request.model_spec.name = model
-    request.model_spec.signature_name = signature
-    for alias, values in inputs.items():
-        kind = tf.string if isinstance(values, list) else None
-        request.inputs[alias] = tf.make_tensor_proto(values, kind).SerializeToString()
+def _record(request: Request, model: str) -> bytes:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(message(request, model))
     return log.SerializeToString(deterministic=True)
 
 
@@ -185,17 +147,13 @@ def _records(path: Path) -> list[bytes]:
 def _request(record: bytes, name: str) -> tuple[str, dict[str, Any]]:
     """(signature, {alias: TensorProto}) of a `PredictionLog`."""
     try:
-        log = _message().FromString(record)
-        if not log.HasField("predict_log"):
-            raise InputError(f"{name} is no request to predict; leave it out.")
-        request = log.predict_log.request
-        inputs = {
-            alias: tensor_pb2.TensorProto.FromString(content)
-            for alias, content in request.inputs.items()
-        }
+        log = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
         raise _damaged(name, "it is no PredictionLog") from error
-    return request.model_spec.signature_name, inputs
+    if not log.HasField("predict_log"):
+        raise InputError(f"{name} is no request to predict; leave it out.")
+    request = log.predict_log.request
+    return request.model_spec.signature_name, dict(request.inputs)
 
 
 def _bytes(tensor: Any, name: str) -> int:
@@ -215,12 +173,10 @@ def _value(tensor: Any, name: str) -> Value:
         array = tf.make_ndarray(tensor)
     except (TypeError, ValueError) as error:
         raise _damaged(name, "a tensor's values do not fit its type and shape") from error
-    if array.dtype != np.object_:
-        return array
-    if array.ndim != 1:
-        raise InputError(f"{name} has strings of shape {array.shape}, not (n,); leave it out.")
-    # Where none are stored, NumPy's array holds empty texts, not empty bytes.
-    return [text or b"" for text in array.tolist()]
+    try:
+        return as_value(array)
+    except ValueError as error:
+        raise InputError(f"{name} has {error}; leave it out.") from error
 
 
 def _refuse_large(path: Path, size: int) -> None:

@@ -128,7 +128,7 @@ def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
     """Writes the next version of a model; returns its folder, BASE/1, BASE/2 ...
 
     A server that watches `base` loads a version as soon as it sees its number. So it gets it last:
-    when it is whole, lint finds nothing, and the C++ loader has answered the warm-up records.
+    when it is whole, lint finds nothing, and the C++ session has answered the warm-up records.
 
     Args:
         folded: float32 image -> image, its size free or fixed.
@@ -155,7 +155,7 @@ def refuse_unservable(folder: Path) -> list[dict[str, Any]]:
     """Makes sure that a version can be loaded and asked; the outputs for its warm-up records.
 
     Raises:
-        InputError: Lint finds something, or the C++ loader fails on a warm-up record.
+        InputError: Lint finds something, or the C++ session fails on a warm-up record.
     """
     findings = lint(folder)
     if findings:

@@ -220,13 +220,8 @@ def _connected(address: Address) -> Wire:
         from tfi2i_export.serving.rest import RestWire
 
         return RestWire(address)
-    try:
-        from tfi2i_export.serving.grpc import GrpcWire
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{address.url}: gRPC needs the package tensorflow-serving-api; install it with "
-            "`pip install 'tfi2i[serving]'`, or use the server's http:// URL."
-        ) from error
+    from tfi2i_export.serving.grpc import GrpcWire
+
     return GrpcWire(address)
 
 

@@ -1,4 +1,4 @@
-"""Asks a TensorFlow Serving server over gRPC. Needs the package tensorflow-serving-api."""
+"""Asks a TensorFlow Serving server over gRPC."""
 
 import re
 from collections.abc import Mapping

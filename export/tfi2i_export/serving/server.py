@@ -30,6 +30,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from tensorflow_serving.config.model_server_config_pb2 import (  # type: ignore[import-untyped]
+    ModelServerConfig,
+)
+
 from tfi2i.errors import InputError
 from tfi2i.processes import answer_of
 from tfi2i.terminal import printable
@@ -311,13 +316,12 @@ def models_config(models: Mapping[str, Path]) -> str:
             )
         if not str(path).isprintable():
             raise InputError(f"{path}: the server needs a path without control characters.")
-    blocks = [
-        f"  config {{\n    name: {json.dumps(name)}\n"
-        f"    base_path: {json.dumps(path.as_posix(), ensure_ascii=False)}\n"
-        '    model_platform: "tensorflow"\n  }\n'
-        for name, path in models.items()
-    ]
-    return f"model_config_list {{\n{''.join(blocks)}}}\n"
+    config = ModelServerConfig()
+    for name, path in models.items():
+        config.model_config_list.config.add(
+            name=name, base_path=path.as_posix(), model_platform="tensorflow"
+        )
+    return text_format.MessageToString(config, as_utf8=True)
 
 
 def _wait(running: Running, names: Sequence[str], seconds: float) -> None:

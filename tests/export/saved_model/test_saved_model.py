@@ -1,4 +1,4 @@
-"""SavedModels for servers: what they answer in the C++ runtime, and how versions appear."""
+"""SavedModels for servers: what they answer in the C++ session, and how versions appear."""
 
 import io
 

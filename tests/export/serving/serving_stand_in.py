@@ -3,10 +3,10 @@
 It speaks the server's gRPC protocol, through the official stubs, and its REST protocol. Models run
 in the C++ session that the server loads them into (`server_session`); folders, labels,
 warm-up, rules and error codes are those of the server's source. It is not the server: it has no
-batching, monitoring, TLS, gzip, request time limit, Classify, Regress or MultiInference, it does
-not try again to load what failed, nor tell of versions that are being loaded or were unloaded;
-Python's JSON parser reads its requests, and their size is bounded. What passes here is known to
-hold in TensorFlow's runtime, not in a server's build of it.
+batching, monitoring, TLS, gzip, request time limit, Classify, Regress or MultiInference; it has
+XLA, does not try again to load what failed, nor tell of versions that are being loaded or were
+unloaded; Python's JSON parser reads its requests, and their size is bounded. What passes here is
+known to hold in TensorFlow's runtime, not in a server's build of it.
 
 By hand, until its standard input ends; the ports are written as a line of JSON:
 
@@ -357,7 +357,7 @@ def config_of(models: Mapping[str, Path]) -> ModelServerConfig:
 def running(models: Mapping[str, Path], *flags: str) -> Iterator[Running]:
     """Starts a stand-in in a process of its own, given the folders of versions by name.
 
-    In the tests' own it would switch XLA off, as the server does, for all of them.
+    In the tests' own it would know the functions in Python that tests have saved.
     """
     bases = [f"--base={name}={base}" for name, base in models.items()]
     with tempfile.TemporaryDirectory(prefix="serving-stand-in-") as folder:

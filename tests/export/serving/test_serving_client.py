@@ -793,13 +793,6 @@ def test_certificates_are_verified(tmp_path, monkeypatch):
             np.testing.assert_array_equal(translator(noise()), 255 - noise())
 
 
-def test_without_the_package_grpc_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "tfi2i_export.serving.grpc", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    message = refusal(ServerTranslator, "grpc://127.0.0.1:8500/m")
-    assert "pip install 'tfi2i[serving]'" in message
-
-
 # the command line
 
 

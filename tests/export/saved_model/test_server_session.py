@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tfi2i_export.saved_model import cpp_runtime
 from tfi2i_export.saved_model.server_session import (
     Request,
     Session,
@@ -17,8 +16,8 @@ from tfi2i_export.saved_model.server_session import (
 
 from tfi2i.errors import InputError
 
-INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, FAILED_PRECONDITION = 3, 4, 5, 9
-UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 12, 13, 14
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, FAILED_PRECONDITION = 3, 4, 9
+UNIMPLEMENTED, UNAVAILABLE = 12, 14
 
 ONE = {"x": np.ones(2, np.float32)}
 TEXT = (tf.string, "text")
@@ -35,11 +34,6 @@ def archived(folder, **endpoints):
         archive.add_endpoint(name, function, specs)
     archive.write_out(folder, verbose=False)
     return folder
-
-
-@tf.function(jit_compile=True)
-def compiled(x):
-    return tf.exp(x) + x
 
 
 def in_python(x):
@@ -90,18 +84,10 @@ def bad(tmp_path_factory):
     return archived(
         tmp_path_factory.mktemp("saved_models") / "bad",
         fine=(lambda x: {"y": x + 1}, x),
-        xla=(lambda x: {"y": compiled(x)}, x),
         python=(in_python, x),
         abort=(aborting, x),
         endless=(endless, x),
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def xla_for_others():
-    """Keras compiles some layers by XLA, which sessions turn off for the whole process."""
-    yield
-    cpp_runtime._runtime()._ZN10tensorflow20EnableXlaCompilationEv()
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +198,7 @@ def test_types_that_are_not_known_here_are_named(session):
 
 def test_strings_of_another_rank_are_refused(session):
     code, message = failure(session, "one_text", {"text": [b"a"]})
-    assert (code, message) == (UNIMPLEMENTED, "An output holds strings (), not (N,).")
+    assert (code, message) == (UNIMPLEMENTED, "An output has strings of shape (), not (n,).")
 
 
 def test_junk_for_a_picture_is_an_invalid_argument(session):
@@ -271,20 +257,37 @@ def test_a_session_that_nobody_holds_gives_its_memory_back(tmp_path):
     assert resident_mb() - before < 60
 
 
-def test_xla_is_off(bad):
-    code, message = failure(Session(bad), "xla", ONE)
-    assert code == INTERNAL
-    assert "XLA compilation disabled" in message
-
-
 def test_a_folder_that_cannot_be_loaded_says_why(tensors, tmp_path):
-    with pytest.raises(SessionError, match="Could not find SavedModel") as raised:
+    with pytest.raises(InputError, match="holds no saved_model.pb"):
         Session(tmp_path)
-    assert raised.value.code == NOT_FOUND
     copy = shutil.copytree(tensors, tmp_path / "copy")
     next(copy.glob("variables/variables.data-*")).unlink()
     with pytest.raises(SessionError, match="variables.data"):
         Session(copy)
+
+
+def test_tables_are_filled_from_assets_before_the_first_request(tmp_path):
+    """By an operation that a server runs after loading."""
+    words = tmp_path / "words.txt"
+    words.write_text("cat\ndog\n", encoding="utf-8")
+    model = tf.Module()
+    model.words = tf.saved_model.Asset(str(words))
+    model.table = tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            *(model.words, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+            *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
+        ),
+        -1,
+    )
+    model.find = tf.function(
+        lambda text: {"line": model.table.lookup(text)},
+        input_signature=[tf.TensorSpec((None,), tf.string, name="text")],
+    )
+    folder = tmp_path / "1"
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.find})
+    words.unlink()
+    answer = Session(folder).run("", {"text": [b"dog", b"cow", b"cat"]})
+    assert answer["line"].tolist() == [1, -1, 0]
 
 
 def test_without_variables_a_model_is_loaded_and_fails_when_it_is_asked(tensors, tmp_path, image):
@@ -295,16 +298,7 @@ def test_without_variables_a_model_is_loaded_and_fails_when_it_is_asked(tensors,
     assert failure(session, "", {"image": image})[0] == FAILED_PRECONDITION
 
 
-def test_a_tensorflow_that_lacks_what_is_needed_is_refused(monkeypatch):
-    monkeypatch.setitem(cpp_runtime._FUNCTIONS, "TF_Gone", (None,))
-    with pytest.raises(InputError, match="lacks what is needed .*TF_Gone.*; install another"):
-        cpp_runtime._runtime.__wrapped__()
-    monkeypatch.setattr(cpp_runtime, "LIBRARY", "libnowhere.so")
-    with pytest.raises(InputError, match="libnowhere.so cannot be loaded"):
-        cpp_runtime._runtime.__wrapped__()
-
-
-# In a process without TensorFlow's Python.
+# In a process of its own.
 
 
 def test_a_fresh_process_answers_the_same_in_order(session, tensors, image):
@@ -329,13 +323,11 @@ def test_a_fresh_process_answers_the_same_in_order(session, tensors, image):
     assert [answer.error is None for answer in answers] == [True, True, False, False, True, False]
 
 
-def test_python_and_xla_fail_and_what_follows_is_answered(bad):
-    python, xla, fine = answers_in_fresh_process(
-        bad, [Request(name, ONE) for name in ("python", "xla", "fine")]
+def test_python_fails_and_what_follows_is_answered(bad):
+    python, fine = answers_in_fresh_process(
+        bad, [Request(name, ONE) for name in ("python", "fine")]
     )
     assert "PyFunc" in error(python)[1]
-    assert error(xla)[0] == INTERNAL
-    assert "XLA compilation disabled" in error(xla)[1]
     assert fine.outputs["y"].tolist() == [2, 2]
 
 
@@ -352,8 +344,8 @@ def test_a_crash_is_told_and_what_was_answered_before_is_kept(bad):
 
 
 def test_the_time_is_bounded(bad):
-    endless = answers_in_fresh_process(bad, [Request("endless", ONE)], timeout_seconds=6)
-    assert error(endless[0]) == (DEADLINE_EXCEEDED, "There is no answer in 6 s.")
+    endless = answers_in_fresh_process(bad, [Request("endless", ONE)], timeout_seconds=30)
+    assert error(endless[0]) == (DEADLINE_EXCEEDED, "There is no answer in 30 s.")
     with pytest.raises(InputError, match="bad cannot be loaded .*: There is no answer in 0.01 s"):
         answers_in_fresh_process(bad, [], timeout_seconds=0.01)
 
@@ -366,7 +358,7 @@ def test_what_cannot_be_loaded_is_refused_in_a_sentence(tensors, tmp_path):
     (copy / "saved_model.pb").write_bytes((copy / "saved_model.pb").read_bytes()[:-100])
     with pytest.raises(InputError, match="saved_model.pb is damaged"):
         answers_in_fresh_process(copy, [])
-    with pytest.raises(SessionError):
+    with pytest.raises(InputError, match="saved_model.pb is damaged"):
         Session(copy)
     with pytest.raises(InputError, match="nowhere is not there"):
         answers_in_fresh_process(tmp_path / "nowhere", [])
