@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
+TRAIN, DEMO = "train nice_gan/scenes --smoke", "demo --smoke"  # 30 and 80 s of a processor
 
-# Runs the verbs in one process, then prints which files of ours were imported.
+# Runs commands in one process, then prints which files of ours were imported.
 USE = """
 import sys
 from tfi2i.cli import main
-for words in ("list", "train nice_gan/scenes --smoke", "demo --smoke"):
-    assert main(words.split()) == 0, words
+for command in sys.argv[1:]:
+    assert main(command.split()) == 0, command
 ours = [m for name, m in sys.modules.items() if name.split(".")[0] in ("tfi2i", "tfi2i_export")]
 print("imported", *sorted(m.__file__ for m in ours), sep="\\n")
 """
@@ -77,11 +78,15 @@ def install(wheel: Path, *where: object, python: Path | str = sys.executable) ->
     run(*pip, "--no-deps", "--no-index", *where, wheel, cwd=wheel.parent)
 
 
-def use(python: Path, script: Path, home: Path, cwd: Path, **environment: str) -> None:
+def use(
+    python: Path, script: Path, home: Path, cwd: Path, *commands: str, **environment: str
+) -> None:
     """Uses the program installed in `home` from a folder outside of the checkout."""
     cwd.mkdir()
     assert "nice_gan/scenes" in run(python, script, "list", cwd=cwd, **environment)
-    imported = run(python, "-c", USE, cwd=cwd, **environment).partition("\nimported\n")[2]
+    imported = run(python, "-c", USE, *commands, cwd=cwd, **environment).partition("\nimported\n")[
+        2
+    ]
     files = imported.splitlines()
     assert len(files) > 30
     assert [path for path in files if not Path(path).is_relative_to(home)] == []
@@ -91,13 +96,14 @@ def use(python: Path, script: Path, home: Path, cwd: Path, **environment: str) -
 def test_the_wheel_works_from_a_folder(wheel, python, tmp_path):
     home = tmp_path / "target"
     install(wheel, "--target", home)
-    use(python, home / "bin" / "tfi2i", home, tmp_path / "work", PYTHONPATH=str(home))
+    script = home / "bin" / "tfi2i"
+    use(python, script, home, tmp_path / "work", TRAIN, DEMO, PYTHONPATH=str(home))
 
 
 @pytest.mark.slow
 def test_the_wheel_works_from_an_environment(wheel, python, tmp_path):
     install(wheel, python=python)
-    use(python, python.parent / "tfi2i", python.parent.parent, tmp_path / "work")
+    use(python, python.parent / "tfi2i", python.parent.parent, tmp_path / "work", TRAIN)
 
 
 def test_the_wheel_holds_what_the_checkout_has(wheel):

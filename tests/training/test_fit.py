@@ -417,6 +417,7 @@ def kill_after(process, metrics, reports, delay):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
     smoke = ["nice_gan/scenes", "--smoke", *sets(*TINY, *KILLED)]
     finish(command(*smoke, "--runs", str(tmp_path / "whole")))
