@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfi2i.conditions import Direction
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
@@ -309,8 +310,11 @@ def test_small_changes_that_reach_the_target_are_as_wanted():
 class KeepsB:
     """Translates a to its negative and b to itself."""
 
-    directions = ("a2b", "b2a")
+    directions = (Direction("a2b", "a", "b"), Direction("b2a", "b", "a"))
     step = total_steps = 20
+
+    def values_of(self, direction, count, seed):
+        return {}
 
     def predictor(self, direction):
         return (lambda image: -image) if direction == "a2b" else (lambda image: image)
