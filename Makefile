@@ -1,15 +1,22 @@
-# `make demo`, `make test`, `make android` and `make app-models` set up what they need in .venv and run it.
+# `make demo`, `make test`, `make test-all`, `make android` and `make app-models` set up what they need in .venv and run it.
 PYTHON ?= python3
 BIN := .venv/bin
 
 ANDROID := PYTHON=$(CURDIR)/$(BIN)/python TFI2I_ANDROID_MODELS=$(CURDIR)/android_demo/build/models
 
-.PHONY: demo test lint android app-models clean
+# Processes that test files are spread over; each takes up to 3 GB.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-all lint android app-models clean
 demo: .venv/ready
 	$(BIN)/tfi2i demo --out demo
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest
+	$(PYTEST) -m 'not slow'
+
+test-all: .venv/ready lint
+	$(PYTEST)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -247,6 +247,7 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path):
         in_own_process("sighs", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_measures_trains_and_draws(tmp_path, capsys):
     settings = [part for one in TINY for part in ("--set", one)]
     out = tmp_path / "out"

@@ -20,13 +20,13 @@ from tfi2i.pictures.pixels import run_over
 from tfi2i.runs.run import Run
 
 SIDE = 64
-FEW = ["data.train_size=4", "data.test_size=4"]
+FEW = ["model.image_size=64", "data.train_size=4", "data.test_size=4"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run whose system is not trained, with weights that are not the first ones either."""
-    config = configs.load("nice_gan/scenes", []).smoke(FEW)
+    config = configs.load("cyclegan/scenes", []).smoke(FEW)
     system = building.build_system(config)
     random = np.random.default_rng(0)
     for name in system.inference_networks:
@@ -64,7 +64,7 @@ def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_
     difference = TFLiteTranslator(path)(pixels) - expected(run, pixels, "b2a").astype(int)
     assert np.abs(difference).max() <= 1
     card = sidecar.verify(path.with_suffix(".json"))
-    assert (card.run, card.system, card.step) == (run.name, "NICEGAN", 0)
+    assert (card.run, card.system, card.step) == (run.name, "CycleGAN", 0)
     assert card.domains == {"source": "b", "target": "a"}
     assert card.agreement["passed"]
     assert not card.agreement["accepted"]

@@ -13,9 +13,9 @@ No key is listed here: a keyword-only argument is a setting, what is positional 
 """
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -339,8 +339,9 @@ def _checked(section: str, key: str, one: _Stated, tables: Mapping[str, Mapping]
 
 def shipped() -> dict[str, Path]:
     """The configurations that come with tfi2i, by name (`nice_gan/scenes`)."""
-    checkout = Path(__file__).parent.parent / "configs"
-    root = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "tfi2i" / "configs"
+    package = Path(str(resources.files("tfi2i")))
+    installed = package / "configs"
+    root = installed if installed.is_dir() else package.parent / "configs"  # a checkout
     return {
         path.relative_to(root).with_suffix("").as_posix(): path
         for path in sorted(root.glob("*/*.yaml"))
