@@ -12,24 +12,29 @@ from tfi2i_export.saved_model import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
 
 Domains = Mapping[str, str | None]
-Extra = Mapping[str, Mapping[str, Any]]
-"""By the name of an input besides the picture, fields of its `Tensor` from `kind` on."""
 
 
-def of_file(model: bytes, domains: Domains, extra: Extra = {}) -> tuple[Signature, ...]:
+def of_file(
+    model: bytes, domains: Domains, extra: Mapping[str, Mapping[str, Any]] = {}
+) -> tuple[Signature, ...]:
     """Returns those of a .tflite file.
 
     Args:
         model: Content as `conversion.convert` or `quantization.quantize` made it.
         domains: Names of "source" and "target", or None.
-        extra: Fields of the inputs besides the picture; of those not named, `kind` is "style".
+        extra: Fields of `Tensor` from `kind` on, by the name of the input besides the picture; of
+            inputs that are not named, `kind` is "style".
     """
     known = inspect(model).signatures
     return tuple(_of_tensors(name, *both, domains, extra) for name, both in known.items())
 
 
 def of_saved_model(
-    folded: keras.Model, domains: Domains, *, tensor_only: bool, extra: Extra = {}
+    folded: keras.Model,
+    domains: Domains,
+    *,
+    tensor_only: bool,
+    extra: Mapping[str, Mapping[str, Any]] = {},
 ) -> tuple[Signature, ...]:
     """Returns those of a SavedModel, as `saved_model.save` gives them; arguments as `of_file`."""
     taken = {one.name: _type(one.shape) for one in folded.inputs}
@@ -46,7 +51,11 @@ def _type(shape: Sequence[int | None]) -> TensorType:
 
 
 def _of_tensors(
-    name: str, taken: Tensors, made: Tensors, domains: Domains, extra: Extra
+    name: str,
+    taken: Tensors,
+    made: Tensors,
+    domains: Domains,
+    extra: Mapping[str, Mapping[str, Any]],
 ) -> Signature:
     def picture(name: str, type: TensorType, domain: str | None, meaning: str) -> Tensor:
         return Tensor(

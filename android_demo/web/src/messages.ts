@@ -9,7 +9,12 @@ export type Fit = "whole" | "crop" | "tiles";
 export interface Signature extends Size {
   readonly name: string;
   readonly dtype: "float32" | "uint8";
+  /** The shapes of the inputs besides the picture, by name. */
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
 }
+
+/** Values of the inputs besides the picture, by name, in the order of their shapes. */
+export type Inputs = Readonly<Record<string, readonly number[]>>;
 
 /** All that running a model takes. */
 export interface ModelFile {
@@ -23,7 +28,7 @@ export interface ModelFile {
 
 export type Task =
   | { kind: "prepare"; model: ModelFile }
-  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit };
+  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit; inputs: Inputs };
 
 export interface Translation {
   /** Of the photo's size. */

@@ -10,6 +10,7 @@ export function showAbout(model: Model): void {
   const rows: [string, string][] = [
     ["File", `${sidecar.file}, ${megabytes(sidecar.size_bytes)}`],
     ["Format", `${sidecar.format}, ${sidecar.io} in and out`],
+    ["Direction", sidecar.direction],
     ["Sizes", sizesOf(model)],
     ["Trained", `${sidecar.system} on ${sidecar.data}, ${sidecar.step} steps`],
     ["Run", sidecar.run],

@@ -107,14 +107,14 @@ class Session(private val app: DemoApplication, choice: Choice) {
     }
 
     private fun translated(job: Job, photo: Photo, choice: Choice): (ScreenState) -> ScreenState {
-        val card = choice.card
+        val sidecar = choice.sidecar
         val size = choice.size
-        if (card == null || size == null) throw DemoException(Message(R.string.no_models))
+        if (sidecar == null || size == null) throw DemoException(Message(R.string.no_models))
         change(job) { it.copy(work = Work.OpeningModel) }
-        val generator = app.models.generator(card, size)
+        val generator = app.models.generator(sidecar, size)
         val started = SystemClock.elapsedRealtime()
         change(job) { it.copy(work = Work.Translating(0f)) }
-        val pixels = Translator(generator).translate(
+        val pixels = Translator(generator, sidecar.values(choice.chosen)).translate(
             photo.pixels,
             choice.fit,
             progress = { done -> change(job) { it.copy(work = Work.Translating(done)) } },

@@ -52,13 +52,15 @@ internal class StandIn(
     multiple: Int = 4,
     private val answer: (FloatArray) -> FloatArray,
 ) : Generator {
-    override val card = ModelCard.parse(vectors.getString("card")).copy(multiple = multiple)
+    override val sidecar = Sidecar.parse(vectors.getString("sidecar")).copy(multiple = multiple)
     override val accelerator = "CPU"
     override val fallbackReason: String? = null
     var runs = 0
+    val given = mutableListOf<Map<String, FloatArray>>()
 
-    override fun run(image: FloatArray): FloatArray {
+    override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray {
         check(image.size == height * width * CHANNELS)
+        given += inputs
         runs++
         return answer(image)
     }
