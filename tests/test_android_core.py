@@ -1,4 +1,4 @@
-"""What android_demo/core has to agree with: vectors that its tests read, written from Python.
+"""Vectors that android_demo/core has to agree with: its tests read them, Python writes them.
 
 `python tests/test_android_core.py` writes them anew.
 """

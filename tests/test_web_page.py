@@ -324,7 +324,7 @@ def test_a_sidecar_of_schema_1_still_loads(browser, changed_site):
 
 
 def weights(before, after):
-    """How much each of `before` samples gives to each of `after`: (after, before)."""
+    """Shares of `before` samples in each of `after`: (after, before)."""
     edges = np.arange(after + 1) * before / after
     if after < before:
         clipped = np.clip(edges[:, None] - np.arange(before), 0, 1)
@@ -389,7 +389,7 @@ def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, 
     for case in json.loads((folder / "manifest.json").read_text())["cases"]:
         sidecar = json.loads((folder / case["sidecar"]).read_text())
         if any(-1 in one["inputs"][0]["shape"] for one in sidecar["signatures"]):
-            assert f"{card['file']} takes pictures of any size" in visit.page.text_content(
+            assert f"{sidecar['file']} takes pictures of any size" in visit.page.text_content(
                 "#reasons"
             )
             continue
@@ -408,7 +408,7 @@ def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, 
         made = visit.saved()
         differing = int((made != expected).sum())
         with capsys.disabled():
-            print(f"{card['file']:40} {shape[0]:4} x {shape[1]:<4} {differing or 'bytes equal'}")
+            print(f"{sidecar['file']:40} {shape[0]:4} x {shape[1]:<4} {differing or 'bytes equal'}")
         assert_same(made, expected)
         compared.add(sidecar["format"])
     visit.close()

@@ -1,7 +1,8 @@
 """Writes what the test on a phone compares with: golden.py [MODELS [FOLDER]].
 
 picture.png is a drawn scene of the size that the app's first model takes, translation.png what
-LiteRT makes of it here, with the first choice for each input besides the picture. MODELS are the app's by default, FOLDER the assets of its test.
+LiteRT makes of it here, with the first choice for each input besides the picture. MODELS are the
+app's by default, FOLDER the assets of its test.
 """
 
 import sys

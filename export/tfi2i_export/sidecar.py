@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ LARGEST_DOUBLE = sys.float_info.max
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # in float32, which inputs besides the picture are
 
 # Tensors of schema 1 lack these. Of inputs besides the picture it did not say what they are for.
-_ADDED = {"kind": None, "names": [], "exclusive": True, "distribution": None, "presets": []}
-_ADDED |= {"encoder": None}
+_ADDED: dict[str, Any] = {
+    **{"kind": None, "names": [], "exclusive": True},
+    **{"distribution": None, "presets": [], "encoder": None},
+}
 _FORMER_KIND = "style"
 
 
@@ -92,7 +94,7 @@ class Sidecar:
     recipe: dict[str, Any]
     system: str
     direction: str
-    domains: dict[str, str | None]
+    domains: Mapping[str, str | None]
     data: str
     run: str
     step: int
@@ -306,7 +308,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 
 
 def _problem(value: Any, schema: dict[str, Any], where: str) -> str | None:
-    """What is wrong with a JSON value, at the first place where something is; None: nothing."""
+    """Says what is wrong with a JSON value, at the first place where something is, or None."""
     if not schema:  # as anything goes, there is no need to follow a stranger's nesting
         return None
     if "$ref" in schema:

@@ -90,7 +90,7 @@ def _of_tensors(
 
 
 def _of_picture_files(beside: Sequence[Tensor], domains: Domains, takes_picture: bool) -> Signature:
-    """The signature of a SavedModel that takes and gives picture files."""
+    """Returns the signature of a SavedModel that takes and gives picture files."""
 
     def file(domain: str | None, meaning: str) -> Tensor:
         return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)

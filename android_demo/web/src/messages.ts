@@ -1,8 +1,8 @@
-/** What the page and its worker tell each other. */
+/** Messages between the page and its worker. */
 
 import type { Pixels, Size } from "./pixels";
 
-/** How a photo and a model of another size come together; translation.ts says how. */
+/** Ways to bring a photo and a model of another size together, as translation.ts says. */
 export type Fit = "whole" | "crop" | "tiles";
 
 /** One way to call a model. */
@@ -31,7 +31,7 @@ export type Task =
   | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit; inputs: Inputs };
 
 export interface Translation {
-  /** Of the photo's size. */
+  /** The translation, of the photo's size. */
   readonly pixels: Pixels;
   /** The size at which the model ran, and how often. */
   readonly size: Size;

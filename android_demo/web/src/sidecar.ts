@@ -59,7 +59,7 @@ export interface Sidecar {
   warnings: string[];
 }
 
-/** What sidecar.schema.json uses of JSON Schema. */
+/** The part of JSON Schema that sidecar.schema.json uses. */
 interface Schema {
   $ref?: string;
   type?: string | string[];
@@ -112,7 +112,7 @@ function objects(value: unknown): Record<string, unknown>[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
 }
 
-/** Which preset of a file that keeps to the schema does not fit its input. */
+/** Says which preset of a file that keeps to the schema does not fit its input. */
 function misfit({ signatures }: Sidecar): string | undefined {
   for (const [i, { inputs }] of signatures.entries()) {
     for (const [j, { presets, shape }] of inputs.entries()) {
@@ -140,7 +140,7 @@ function parsed(text: string, label: string): unknown {
   }
 }
 
-/** What is wrong with a value, at the first place where something is. */
+/** Says what is wrong with a value, at the first place where something is. */
 function problemOf(value: unknown, rules: Schema, where: string): string | undefined {
   if (rules.$ref) {
     const name = rules.$ref.replace("#/$defs/", "") as keyof typeof schema.$defs;

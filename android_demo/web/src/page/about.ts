@@ -1,4 +1,4 @@
-/** What a model's sidecar says about it, for people. */
+/** A model's sidecar, told to people. */
 
 import { element } from "./element";
 import { type Model, sizesOf } from "./models";

@@ -1,4 +1,4 @@
-/** What to choose for a model's inputs besides the picture, a list for each. */
+/** A list to choose from for each of a model's inputs besides the picture. */
 
 import type { Inputs } from "../messages";
 import { choicesOf, type Sidecar } from "../sidecar";

@@ -57,7 +57,7 @@ async function text(name: string): Promise<string> {
   }
 }
 
-/** What running a model takes, if LiteRT.js can run it. */
+/** All that running a model takes, if LiteRT.js can run it. */
 function runnable(sidecar: Sidecar): ModelFile {
   const { file, format, size_bytes: bytes, sha256, multiple, domains } = sidecar;
   if (format === "saved_model") {

@@ -10,7 +10,7 @@ import type { Generator } from "./translation";
 const INPUT = "image";
 const OUTPUT = "translation";
 
-/** What LiteRT wrote while opening or running a model; its last error is why that failed. */
+/** Lines that LiteRT wrote while opening or running a model; its last error is why that failed. */
 const journal: string[] = [];
 
 /** Starts LiteRT, once in the life of a worker. */
@@ -104,7 +104,7 @@ function unpacked(values: ArrayLike<number>, like: Pixels, label: string): Pixel
   return result;
 }
 
-/** What `act` gives; what LiteRT throws becomes a sentence. */
+/** Gives what `act` gives; what LiteRT throws becomes a sentence. */
 async function explained<T>(label: string, done: string, act: () => Promise<T>): Promise<T> {
   journal.length = 0;
   try {

@@ -4,7 +4,7 @@ import dev.tfi2i.core.SidecarException
 import dev.tfi2i.core.TranslationException
 import dev.tfi2i.inference.InferenceException
 
-/** What to tell of a failure that can happen; null: a mistake in this app, which must not hide. */
+/** Words for a failure that can happen; null: a mistake in this app, which must not hide. */
 fun messageOf(failure: Throwable): Message? = when (failure) {
     is DemoException -> failure.words
     is SidecarException, is InferenceException, is TranslationException ->

@@ -14,7 +14,7 @@ class ModelShelf(context: Context) {
     /** Their sidecars, by name. */
     val sidecars: List<Sidecar>
 
-    /** What is wrong with the others. */
+    /** Reasons why the others cannot be used. */
     val problems: List<Message>
 
     init {

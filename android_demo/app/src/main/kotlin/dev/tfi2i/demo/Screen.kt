@@ -36,10 +36,10 @@ class Screen(
     }
     private var shown: Choice? = null
 
-    /** Of the translation, from 0 to 1. */
+    /** Strength of the translation, from 0 to 1. */
     val strength: Float get() = strengthBar.progress.toFloat() / strengthBar.max
 
-    /** Where the divider is, from 0 to 1. */
+    /** Place of the divider, from 0 to 1. */
     var divider: Float by compare::divider
 
     init {

@@ -8,7 +8,7 @@ import dev.tfi2i.core.Pixels
 import dev.tfi2i.core.Size
 
 /**
- * How to translate; null in [sidecar]: the app has no models.
+ * The chosen way to translate; null in [sidecar]: the app has no models.
  *
  * @property chosen by the name of an input besides the picture the index among its choices; of
  *   others it is the first.
@@ -29,7 +29,7 @@ class Translation(
     val fallbackReason: String?,
 )
 
-/** What goes on in the background. */
+/** Work that goes on in the background. */
 sealed interface Work {
     data object None : Work
 

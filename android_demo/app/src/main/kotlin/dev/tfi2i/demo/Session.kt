@@ -10,7 +10,7 @@ import dev.tfi2i.core.Translator
 import java.io.File
 
 /**
- * What the main screen works on; it outlives the activity when the phone is turned.
+ * The work of the main screen; it outlives the activity when the phone is turned.
  *
  * Called by the main thread, it has [ModelThread] do the work, and shows each new state to the
  * [listener] on the main thread.

@@ -3,7 +3,7 @@ package dev.tfi2i.demo
 import android.content.res.Resources
 import kotlin.math.floor
 
-/** What the main screen says in words. */
+/** The main screen's words. */
 class StatusText(private val resources: Resources, private val shelf: ModelShelf) {
     fun of(state: ScreenState): String {
         val lines = mutableListOf<String>()

@@ -6,10 +6,10 @@ interface Generator : AutoCloseable {
     val height: Int
     val width: Int
 
-    /** What computes, in words for people, such as GPU. */
+    /** The device that computes, in words for people, such as GPU. */
     val accelerator: String
 
-    /** Why a faster accelerator is not used; null: none was refused. */
+    /** Reason why a faster accelerator is not used; null: none was refused. */
     val fallbackReason: String?
 
     /**

@@ -5,7 +5,7 @@ import java.security.MessageDigest
 import org.json.JSONException
 import org.json.JSONTokener
 
-/** What the pictures of a file are stored as. */
+/** The type in which a file takes and gives pictures. */
 enum class Io { FLOAT, UINT8 }
 
 /** A value for an input, its numbers in the order of the input's shape. */
@@ -37,7 +37,7 @@ data class Tensor(
 
 /** One way to call a file; the picture (1, H, W, 3) comes first among [inputs] and [outputs]. */
 data class Signature(val name: String, val inputs: List<Tensor>, val outputs: List<Tensor>) {
-    /** Of the pictures it takes; null: any whose sides are multiples of [Sidecar.multiple]. */
+    /** Size of the pictures it takes; null: any whose sides are multiples of [Sidecar.multiple]. */
     val size: Size?
         get() {
             val (_, height, width) = inputs.first().shape
@@ -47,7 +47,7 @@ data class Signature(val name: String, val inputs: List<Tensor>, val outputs: Li
 
 internal const val FREE = -1
 
-/** How a file's pictures compare with those of the model it was made from; dB null: infinite. */
+/** Agreement of a file's pictures with those of the model it was made from; dB null: infinite. */
 data class Agreement(
     val reference: String,
     val pictures: Int,
@@ -91,7 +91,7 @@ data class Sidecar(
     val sizes: List<Size>
         get() = signatures.mapNotNull { it.size }.sortedBy { it.height.toLong() * it.width }
 
-    /** Whether it takes pictures of any size whose sides are multiples of [multiple]. */
+    /** Tells that it takes pictures of any size whose sides are multiples of [multiple]. */
     val isFree: Boolean get() = signatures.any { it.size == null }
 
     /** The inputs besides the picture, such as a style. */

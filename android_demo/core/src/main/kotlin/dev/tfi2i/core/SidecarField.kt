@@ -57,7 +57,7 @@ internal class SidecarField(private val value: Any?, private val where: String =
     fun number(): Double =
         (value as? Number)?.toDouble()?.takeIf { it.isFinite() } ?: throw wrong("a number")
 
-    /** What [read] makes of it, or null where the file has null. */
+    /** Gives what [read] makes of it, or null where the file has null. */
     fun <T> orNull(read: SidecarField.() -> T): T? = if (value == JSONObject.NULL) null else read()
 
     fun wrong(wanted: String): SidecarException =

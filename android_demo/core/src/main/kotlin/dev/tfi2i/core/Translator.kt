@@ -1,6 +1,6 @@
 package dev.tfi2i.core
 
-/** How a photo of any size becomes a picture of the one size that a generator takes. */
+/** Ways to make of a photo of any size a picture of the one size that a generator takes. */
 enum class Fit {
     /** Scaled until it fits, and its translation scaled back: all at once, with less detail. */
     WHOLE,

@@ -5,7 +5,7 @@ import java.util.Base64
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** What tests/test_android_core.py writes. */
+/** The vectors that tests/test_android_core.py writes. */
 internal val vectors: JSONObject by lazy {
     JSONObject(Pixels::class.java.getResource("/vectors.json").readText())
 }

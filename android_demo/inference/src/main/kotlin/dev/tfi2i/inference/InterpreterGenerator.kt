@@ -74,6 +74,11 @@ private class InterpreterEngine(
 
     init {
         try {
+            // An input that nobody names would be run with whatever is in its memory.
+            val inputs = interpreter.getSignatureInputs(call.signature.name).toSet()
+            if (inputs != call.signature.inputs.map { it.name }.toSet()) {
+                throw IllegalArgumentException("it takes ${inputs.sorted().joinToString()}")
+            }
             if (call.signature.size == null) { // then it is the file's only one
                 val (height, width) = call.size
                 interpreter.resizeInput(placeOf(call.input), intArrayOf(1, height, width, CHANNELS))

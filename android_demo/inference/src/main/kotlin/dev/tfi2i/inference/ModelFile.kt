@@ -9,7 +9,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
-/** Of the CPU, unless told: as many as most phones have fast cores. */
+/** Threads of the CPU unless told: as many as most phones have fast cores. */
 const val DEFAULT_THREADS = 4
 
 /** The one way to call a file that is asked for. */
@@ -25,7 +25,7 @@ internal class Call(val signature: Signature, val size: Size) {
 }
 
 /**
- * How a file is called for pictures of a [size].
+ * The way to call a file for pictures of a [size].
  *
  * @param size null: the smallest that the file takes; of a file of free size that of its training.
  */

@@ -2,7 +2,7 @@ package dev.tfi2i.inference
 
 import dev.tfi2i.core.Sidecar
 
-/** What runs one model for pictures of one size. */
+/** A runtime with one model for pictures of one size. */
 internal interface Engine : AutoCloseable {
     /** The translation of a picture (1, H, W, 3), not checked; [inputs] are all the others. */
     fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray

@@ -19,7 +19,7 @@ class Case(
     val values: FloatArray,
     /** The values as pixels: whole numbers from 0 to 255. */
     val levels: IntArray,
-    /** Whether the size that the file states can be computed; of a free file it may be 1 x 1. */
+    /** Tells that the size the file states can be computed; of a free file it may be 1 x 1. */
     val prepared: Boolean,
     /** The values of the inputs besides the picture. */
     val inputs: Map<String, FloatArray>,
@@ -29,7 +29,7 @@ class Case(
         FloatArray(levels.size) { levels[it].toFloat() }
     }
 
-    /** What the app makes of the values that a generator gives. */
+    /** Makes of a generator's values what the app makes of them. */
     fun levelsOf(values: FloatArray): IntArray {
         val argb = ImageTensor.unpack(values, size.width, size.height).argb
         return IntArray(CHANNELS * argb.size) {
@@ -45,10 +45,10 @@ object Models {
     private val folder: File? = System.getenv("TFI2I_ANDROID_MODELS")?.let(::File)
     private val manifest by lazy { JSONObject(File(folder, "manifest.json").readText()) }
 
-    /** Where LiteRT's C library lies. */
+    /** The path of LiteRT's C library. */
     val library: String get() = manifest.getString("library")
 
-    /** Where its messages go. */
+    /** The file that its messages go to. */
     val log: String get() = File(folder, "litert.log").path
 
     val cases: List<Case> by lazy {

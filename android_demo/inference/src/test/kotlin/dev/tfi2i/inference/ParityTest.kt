@@ -11,7 +11,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
 
-/** What the app's classes answer, against what Python answers by the same file. */
+/** Answers of the app's classes, against Python's by the same file. */
 class ParityTest {
     @Before fun models() = Models.needed()
 

@@ -21,7 +21,7 @@ import java.nio.ByteOrder
 import java.security.MessageDigest
 import kotlin.concurrent.thread
 
-/** What is refused, in which words; and that nothing is left open then. */
+/** Refusals and their words, after which nothing is left open. */
 class RefusalTest {
     @get:Rule val folder = TemporaryFolder()
 

@@ -48,6 +48,9 @@ class Interpreter(model: ByteBuffer, options: Options) : AutoCloseable {
         override fun index(): Int = number
     }
 
+    fun getSignatureInputs(signatureKey: String): Array<String> =
+        explained { host.inputNames(host.index(signatureKey)).toTypedArray() }
+
     fun getInputTensorCount(): Int = explained { host.inputNames(0).size }
 
     fun getInputTensor(inputIndex: Int): Tensor = Numbered(inputIndex)
