@@ -1,4 +1,4 @@
-/** An error that a user can cause or mend, in a sentence to be shown; any other is a fault of ours. */
+/** An error that a user can cause or mend, in a sentence to show; any other is a fault of ours. */
 export class Problem extends Error {}
 
 /** Returns the text to show for anything that was thrown. */

@@ -102,7 +102,10 @@ function shapeOf(tensor: Tensor, file: string): number[] {
   );
 }
 
-function pictures({ shape, dtype, range }: Tensor, file: string): Omit<Signature, "name" | "shapes"> {
+function pictures(
+  { shape, dtype, range }: Tensor,
+  file: string,
+): Omit<Signature, "name" | "shapes"> {
   if (dtype !== "float32" && dtype !== "uint8") {
     throw new Problem(
       `${file} takes and gives ${dtype} values, which LiteRT.js does not support; export it with ` +

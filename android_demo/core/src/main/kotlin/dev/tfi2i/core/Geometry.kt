@@ -12,8 +12,8 @@ object Geometry {
     private const val BYTES_PER_PIXEL = 16
 
     /**
-     * The number to divide the sides of a photo by when it is decoded, so that translating it fits into
-     * [heapBytes] of memory: a power of two, as Android's `BitmapFactory` wants it.
+     * The number to divide the sides of a photo by when it is decoded, so that translating it fits
+     * into [heapBytes] of memory: a power of two, as Android's `BitmapFactory` wants it.
      */
     fun sampleSize(width: Int, height: Int, heapBytes: Long): Int {
         require(width > 0 && height > 0) { "A photo has at least one pixel, not $width x $height." }
