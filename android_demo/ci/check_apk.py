@@ -19,7 +19,7 @@ ACC_NATIVE = 0x100
 ELF_MACHINES = {"arm64-v8a": 183, "x86_64": 62}
 PAGE = 4096
 ANDROID = "{http://schemas.android.com/apk/res/android}"
-# What must be found in the framework or in the dex. The framework's jar has no java.*.
+# Classes that must be found in the framework or in the dex. The framework's jar has no java.*.
 CHECKED_PACKAGES = ("android/", "dalvik/", "org/", "kotlin/", "com/google/", "dev/tfi2i/")
 
 
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What the manifest says.
+    """Reads the manifest.
 
     Classes are written as `dev/tfi2i/demo/MainActivity`, a permission that ends with an API level
     as `android.permission.WRITE_EXTERNAL_STORAGE@28`.
@@ -48,7 +48,7 @@ class Manifest(NamedTuple):
 
 
 class Code(NamedTuple):
-    """What the dex files define, refer to and leave to native libraries."""
+    """Reads what the dex files define, refer to and leave to native libraries."""
 
     defined: frozenset[str]
     referred: frozenset[str]
@@ -61,7 +61,7 @@ def shown(names: Iterable[str]) -> str:
 
 
 def data_offset(stream: IO[bytes], entry: zipfile.ZipInfo) -> int:
-    """Where an entry's bytes begin. The local header's extra field has a length of its own."""
+    """Returns where an entry's bytes begin; its local header's extra field has its own length."""
     stream.seek(entry.header_offset)
     header = stream.read(30)
     name_length, extra_length = struct.unpack("<HH", header[26:30])
@@ -69,7 +69,7 @@ def data_offset(stream: IO[bytes], entry: zipfile.ZipInfo) -> int:
 
 
 def is_native(name: str) -> bool:
-    """Whether the name of an entry is a native library's."""
+    """Tells whether the name of an entry is a native library's."""
     return name.startswith("lib/") and name.endswith(".so")
 
 
@@ -97,7 +97,7 @@ def aligned_row(archive: zipfile.ZipFile, stream: IO[bytes]) -> Row:
 
 
 def native_rows(archive: zipfile.ZipFile, abis: Iterable[str]) -> list[Row]:
-    """The same libraries for exactly these ABIs, each built for its own processor."""
+    """Checks that just these ABIs have equal lists of libraries, each built for its processor."""
     libraries: dict[str, set[str]] = {abi: set() for abi in abis}
     wanted = set(libraries)
     foreign = []

@@ -1,7 +1,8 @@
 """Writes what the test on a phone compares with: golden.py [MODELS [FOLDER]].
 
 picture.png is a drawn scene of the size that the app's first model takes, translation.png what
-LiteRT makes of it here. MODELS are the app's by default, FOLDER the assets of its test.
+LiteRT makes of it here, with the first choice for each input besides the picture. MODELS are the
+app's by default, FOLDER the assets of its test.
 """
 
 import sys
@@ -26,7 +27,9 @@ def write_golden(models: Path, folder: Path) -> None:
     picture, _ = draw(0, "test", 0, side if side > 0 else sidecar.image_size)
     folder.mkdir(parents=True, exist_ok=True)
     write_picture(folder / "picture.png", picture)
-    translation = TFLitePictureTranslator(models / sidecar.file)(picture)
+    beside = sidecar.signatures[0].inputs[1:]
+    values = {one.name: one.choices[0].values for one in beside}
+    translation = TFLitePictureTranslator(models / sidecar.file, inputs=values)(picture)
     write_picture(folder / "translation.png", translation)
 
 

@@ -1,26 +1,44 @@
 """The sidecar: NAME.json beside an exported NAME.tflite or SavedModel folder, and what it promises.
 
 Programs in Python, Kotlin and JavaScript read it, so it is plain JSON: snake_case, null for what is
-absent, no NaN. Every field is described in sidecar.schema.json, which `write` and `read` enforce.
+absent, no NaN. Every field is described in sidecar.schema.json, which `write` and `read` enforce;
+files of schema 1, which had fewer, are read as well.
 """
 
 import dataclasses
 import functools
 import hashlib
 import json
-import math
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
 from tfi2i.files import to_json, write_text
 
-SCHEMA = 1
+SCHEMA = 2
 """The number of the format; it grows when an old reader would misread a new file."""
 
 LARGEST = 1_000_000  # bytes of a sidecar; they have about 4 kB
+LARGEST_DOUBLE = sys.float_info.max
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # in float32, which inputs besides the picture are
+
+# Tensors of schema 1 lack these. Of inputs besides the picture it did not say what they are for.
+_ADDED: dict[str, Any] = {
+    **{"kind": None, "names": [], "exclusive": True},
+    **{"distribution": None, "presets": [], "encoder": None},
+}
+_FORMER_KIND = "style"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A value for an input, nested as the input's shape is without its first axis."""
+
+    name: str
+    values: list[Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +55,21 @@ class Tensor:
     zero_point: int | None = None
     domain: str | None = None
     meaning: str
+    kind: str | None = None
+    names: tuple[str, ...] = ()
+    exclusive: bool = True
+    distribution: str | None = None
+    presets: tuple[Preset, ...] = ()
+    encoder: str | None = None
+
+    @property
+    def choices(self) -> tuple[Preset, ...]:
+        """Values to choose from: the names of an exclusive label, otherwise the presets."""
+        count = len(self.names)
+        if self.kind != "label" or not self.exclusive or self.shape[1:] != (count,) or not count:
+            return self.presets
+        rows = ([float(i == j) for j in range(count)] for i in range(count))
+        return tuple(map(Preset, self.names, rows))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +94,7 @@ class Sidecar:
     recipe: dict[str, Any]
     system: str
     direction: str
-    domains: dict[str, str]
+    domains: Mapping[str, str | None]
     data: str
     run: str
     step: int
@@ -84,7 +117,8 @@ def write(sidecar: Sidecar, path: Path) -> None:
         InputError: if a field is not as sidecar.schema.json says; nothing is written then.
     """
     text = to_json(dataclasses.asdict(sidecar), indent=2) + "\n"
-    problem = _problem(json.loads(text), _schema(), "")
+    values = json.loads(text)
+    problem = _problem(values, _schema(), "") or _misfit(values)
     if not problem and text != text.encode(errors="replace").decode():
         problem = "a text holds what is not Unicode"
     if problem:
@@ -93,7 +127,7 @@ def write(sidecar: Sidecar, path: Path) -> None:
 
 
 def read(path: Path) -> Sidecar:
-    """The sidecar of a file; keys this version does not know are left out.
+    """Reads the sidecar of a file, of schema 1 as if it were 2; leaves out keys it does not know.
 
     Raises:
         InputError: if there is none, it is damaged, or a newer tfi2i made it.
@@ -105,7 +139,9 @@ def read(path: Path) -> Sidecar:
             f"{path}: was made by a newer tfi2i (sidecar schema {number}; this version reads"
             f" {SCHEMA}); update tfi2i."
         )
-    problem = _problem(values, _schema(), "")
+    if type(number) is int and number == 1:
+        _update(values)
+    problem = _problem(values, _schema(), "") or _misfit(values)
     if problem:
         raise InputError(f"{path}: is not a sidecar: {problem}; export the model again.")
     signatures = tuple(
@@ -120,8 +156,23 @@ def read(path: Path) -> Sidecar:
     return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
 
 
+def _update(values: dict[str, Any]) -> None:
+    """Fills in what schema 1 lacks; what is no sidecar stays as it is, to be refused."""
+    values["schema"] = SCHEMA
+    for signature in _objects(values.get("signatures")):
+        inputs, outputs = signature.get("inputs"), signature.get("outputs")
+        for tensor in (*_objects(inputs), *_objects(outputs)):
+            tensor.update(_ADDED)
+        for tensor in _objects(inputs)[1:]:
+            tensor["kind"] = _FORMER_KIND
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def verify(path: Path) -> Sidecar:
-    """The sidecar of a file, if the artefact it speaks of is beside it and unchanged.
+    """Reads the sidecar of a file, if the artefact it speaks of is beside it and unchanged.
 
     Raises:
         InputError: as `read`; or the artefact is missing, or of another size or SHA-256.
@@ -205,8 +256,30 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 def _tensor(values: dict[str, Any]) -> Tensor:
     known = _known(Tensor, values)
-    limits = known["range"] and tuple(known["range"])
-    return Tensor(**(known | {"shape": tuple(known["shape"]), "range": limits}))
+    known |= {key: tuple(known[key]) for key in ("shape", "names")}
+    known["range"] = known["range"] and tuple(known["range"])
+    known["presets"] = tuple(Preset(one["name"], one["values"]) for one in known["presets"])
+    return Tensor(**known)
+
+
+def _misfit(values: dict[str, Any]) -> str | None:
+    """Says which preset of a file that keeps to the schema does not fit its input; None: none."""
+    for i, signature in enumerate(values["signatures"]):
+        for j, tensor in enumerate(signature["inputs"]):
+            shape = tensor["shape"][1:]
+            for k, preset in enumerate(tensor["presets"]):
+                if not _fits(preset["values"], shape):
+                    where = f"signatures[{i}].inputs[{j}].presets[{k}].values"
+                    return f"{where} has to hold numbers nested as {_shown(shape)}"
+    return None
+
+
+def _fits(values: Any, shape: list[int]) -> bool:
+    if not shape:
+        return _TYPES["number"](values) and abs(values) <= LARGEST_FLOAT
+    if not isinstance(values, list) or len(values) != shape[0]:
+        return False
+    return all(_fits(one, shape[1:]) for one in values)
 
 
 # The keywords of JSON Schema that sidecar.schema.json uses
@@ -227,13 +300,15 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     # Stricter than JSON Schema, to which 1.0 is an integer: Kotlin reads that as a double.
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= LARGEST_DOUBLE
     ),
 }
 
 
 def _problem(value: Any, schema: dict[str, Any], where: str) -> str | None:
-    """What is wrong with a JSON value, at the first place where something is; None: nothing."""
+    """Says what is wrong with a JSON value, at the first place where something is, or None."""
     if not schema:  # as anything goes, there is no need to follow a stranger's nesting
         return None
     if "$ref" in schema:
@@ -273,7 +348,8 @@ def _problem_of_object(value: dict[str, Any], schema: dict[str, Any], where: str
 def _problem_of_array(value: list[Any], schema: dict[str, Any], what: str) -> str | None:
     least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
     if not least <= len(value) <= most:
-        wanted = f"{least}" if "maxItems" in schema else f"{least} or more"
+        wanted = f"{least}" if least == most else f"{least} to {most}"
+        wanted = wanted if "maxItems" in schema else f"{least} or more"
         return f"{what} has {len(value)} entries and has to have {wanted}"
     for index, item in enumerate(value):
         problem = _problem(item, schema.get("items", {}), f"{what}[{index}]")

@@ -1,6 +1,7 @@
 """The ways to call an artefact, as its sidecar tells them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -10,34 +11,53 @@ from tfi2i_export.sidecar import Signature, Tensor
 from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
+Domains = Mapping[str, str | None]
 
-def of_file(model: bytes, domains: Mapping[str, str]) -> tuple[Signature, ...]:
-    """Those of a .tflite file.
+
+def of_file(
+    model: bytes, domains: Domains, extra: Mapping[str, Mapping[str, Any]] = {}
+) -> tuple[Signature, ...]:
+    """Returns those of a .tflite file.
 
     Args:
-        model: as `conversion.convert` or `quantization.quantize` made it.
-        domains: of "source" and "target".
+        model: Content as `conversion.convert` or `quantization.quantize` made it.
+        domains: Names of "source" and "target", or None.
+        extra: Fields of `Tensor` from `kind` on, by the name of the input besides the picture; of
+            inputs that are not named, `kind` is "style".
     """
     known = inspect(model).signatures
-    return tuple(_of_tensors(name, *both, domains) for name, both in known.items())
+    return tuple(_of_tensors(name, *both, domains, extra) for name, both in known.items())
 
 
 def of_saved_model(
-    folded: keras.Model, domains: Mapping[str, str], *, tensor_only: bool
+    folded: keras.Model,
+    domains: Domains,
+    *,
+    tensor_only: bool,
+    extra: Mapping[str, Mapping[str, Any]] = {},
 ) -> tuple[Signature, ...]:
-    """Those of a SavedModel, as `saved_model.save` gives them."""
-    taken = {
-        one.name: TensorType("float32", tuple(-1 if side is None else side for side in one.shape))
-        for one in folded.inputs
-    }
-    tensors = _of_tensors(TENSOR, taken, {OUTPUT: taken[INPUT]}, domains)
+    """Returns those of a SavedModel, as `saved_model.save` gives them; arguments as `of_file`."""
+    taken = {one.name: _type(one.shape) for one in folded.inputs}
+    made = taken[INPUT] if INPUT in taken else _type(folded.outputs[0].shape)
+    tensors = _of_tensors(TENSOR, taken, {OUTPUT: made}, domains, extra)
     if tensor_only:
         return (tensors,)
-    return _of_picture_files(tensors.inputs[1:], domains), tensors
+    beside = [one for one in tensors.inputs if one.kind is not None]
+    return _of_picture_files(beside, domains, INPUT in taken), tensors
 
 
-def _of_tensors(name: str, taken: Tensors, made: Tensors, domains: Mapping[str, str]) -> Signature:
-    def picture(name: str, type: TensorType, domain: str, meaning: str) -> Tensor:
+def _type(shape: Sequence[int | None]) -> TensorType:
+    return TensorType("float32", tuple(-1 if side is None else side for side in shape))
+
+
+def _of_tensors(
+    name: str,
+    taken: Tensors,
+    made: Tensors,
+    domains: Domains,
+    extra: Mapping[str, Mapping[str, Any]],
+) -> Signature:
+    def picture(name: str, type: TensorType, domain: str | None, meaning: str) -> Tensor:
         return Tensor(
             name=name,
             shape=type.shape,
@@ -49,22 +69,32 @@ def _of_tensors(name: str, taken: Tensors, made: Tensors, domains: Mapping[str, 
             meaning=meaning,
         )
 
-    extra = [
-        Tensor(name=other, shape=type.shape, dtype=type.dtype, meaning=f"the translation's {other}")
+    image = [
+        picture(INPUT, type, domains["source"], "the picture to translate")
+        for other, type in taken.items()
+        if other == INPUT
+    ]
+    beside = [
+        Tensor(
+            name=other,
+            shape=type.shape,
+            dtype=type.dtype,
+            meaning=f"the translation's {other}",
+            **{"kind": "style", **extra.get(other, {})},
+        )
         for other, type in taken.items()
         if other != INPUT
     ]
-    image = picture(INPUT, taken[INPUT], domains["source"], "the picture to translate")
     translation = picture(OUTPUT, made[OUTPUT], domains["target"], "its translation")
-    return Signature(name=name, inputs=(image, *extra), outputs=(translation,))
+    return Signature(name=name, inputs=(*image, *beside), outputs=(translation,))
 
 
-def _of_picture_files(extra: Sequence[Tensor], domains: Mapping[str, str]) -> Signature:
-    """The signature of a SavedModel that takes and gives picture files."""
+def _of_picture_files(beside: Sequence[Tensor], domains: Domains, takes_picture: bool) -> Signature:
+    """Returns the signature of a SavedModel that takes and gives picture files."""
 
-    def file(domain: str, meaning: str) -> Tensor:
+    def file(domain: str | None, meaning: str) -> Tensor:
         return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)
 
-    image = file(domains["source"], f"{KINDS}, of up to {LARGEST} pixels")
+    image = [file(domains["source"], f"{KINDS}, of up to {LARGEST} pixels")] * takes_picture
     translation = file(domains["target"], "its translation as a PNG file, of the same size")
-    return Signature(name=FILES, inputs=(image, *extra), outputs=(translation,))
+    return Signature(name=FILES, inputs=(*image, *beside), outputs=(translation,))

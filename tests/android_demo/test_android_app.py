@@ -1,4 +1,4 @@
-"""What holds of the Android app's manifest, texts, layouts and versions, without building it."""
+"""Checks the Android app's manifest, texts, layouts and versions, without building it."""
 
 import importlib
 import itertools

@@ -1,4 +1,4 @@
-"""What android_demo/core has to agree with: vectors that its tests read, written from Python.
+"""Vectors that android_demo/core has to agree with: its tests read them, Python writes them.
 
 `python tests/android_demo/test_android_core.py` writes them anew.
 """
@@ -26,6 +26,7 @@ from tfi2i.pictures.tiles import tile_starts, tile_weights
 
 DEMO = Path(__file__).parents[2] / "android_demo"
 VECTORS = DEMO / "core/src/test/resources/vectors.json"
+FORMER = Path(__file__).parent / "fixtures" / "sidecar_schema1.json"
 
 AXES = [  # length, tile, overlap, grid
     (32, 32, 4, 1),
@@ -79,10 +80,10 @@ def axis(length, tile, overlap, grid):
 
 
 def tiled(height, width, tile, multiple):
-    card = SimpleNamespace(multiple=multiple)
+    about = SimpleNamespace(multiple=multiple)
     with (
         mock.patch.object(tflite_pictures, "_by_size", return_value={tile: stand_in}),
-        mock.patch.object(tflite_pictures, "sidecar_of", return_value=card),
+        mock.patch.object(tflite_pictures, "sidecar_of", return_value=about),
     ):
         translation = tflite_pictures.TFLitePictureTranslator("stand-in")(picture(height, width))
     sha256 = hashlib.sha256(translation.tobytes()).hexdigest()
@@ -121,17 +122,30 @@ def rounded():
     return {"values": values, "levels": np.clip(np.rint(values), 0, 255).astype(np.uint8)}
 
 
-def card(path):
+def sidecar_text(path):
     """The text of a sidecar with something in every field, of a file for two sizes."""
+    about = {"dtype": "float32", "meaning": "", "encoder": "style.tflite"}
+    presets = (sidecar.Preset("calm", [0.5, -1.25]), sidecar.Preset("wild", [2, 1e-3]))
+    style = Tensor(
+        name="style", shape=(1, 2), kind="style", distribution="normal", presets=presets, **about
+    )
+    names = ("day", "dusk", "1920s")
+    label = Tensor(name="label", shape=(1, 3), kind="label", names=names, **about)
+    rows = (sidecar.Preset("both", [[[1, 0], [0, 1]], [[0, 0], [1, 1]]]),)
+    several = {"kind": "label", "names": ("x", "y"), "exclusive": False, "presets": rows}
+    planes = Tensor(name="planes", shape=(1, 2, 2, 2), **several, **about)
 
     def signature(side):
         picture = {"dtype": "uint8", "layout": "NHWC", "colour": "RGB", "range": (0.0, 255.0)}
         picture["shape"] = (1, side, side, 3)
         return Signature(
             name=f"translate_{side}x{side}",
-            inputs=(Tensor(name="image", domain="a", meaning="The picture.", **picture),),
+            inputs=(
+                Tensor(name="image", domain="day", meaning="The picture.", **picture),
+                *(style, label, planes),
+            ),
             outputs=(
-                Tensor(name="translation", domain="b", meaning="Its translation.", **picture),
+                Tensor(name="translation", domain="dusk", meaning="Its translation.", **picture),
             ),
         )
 
@@ -139,15 +153,15 @@ def card(path):
     agreement |= {"psnr_db_worst": None, "ssim": 0.9991, "bias": [0.25, -0.5, 0], "max_level": 17}
     agreement |= {"limits": {"ssim": 0.98}, "passed": True, "accepted": False}
     made = Sidecar(
-        name="a2b-int8",
-        file="a2b-int8.tflite",
+        name="day2dusk-int8",
+        file="day2dusk-int8.tflite",
         sha256=hashlib.sha256(b"a model").hexdigest(),
         size_bytes=len(b"a model"),
         format="int8",
         recipe={"rewrites": ["fold"], "calibration": 0},
         system="NICEGAN",
-        direction="a2b",
-        domains={"source": "a", "target": "b"},
+        direction="day2dusk",
+        domains={"source": "day", "target": "dusk"},
         data="scenes",
         run="00003-nicegan-scenes",
         step=1600,
@@ -174,7 +188,8 @@ def vectors(folder):
         "upright": [upright(orientation) for orientation in range(1, 9)],
         "resized": [resized(*given) for given in RESIZED],
         "rounded": rounded(),
-        "card": card(folder / "card.json"),
+        "sidecar": sidecar_text(folder / "sidecar.json"),
+        "sidecar_schema1": FORMER.read_text(encoding="utf-8"),
     }
     return json.dumps(made, indent=1, default=lambda array: array.tolist()) + "\n"
 

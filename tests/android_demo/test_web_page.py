@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 WEB = Path(__file__).parents[2] / "android_demo" / "web"
+FORMER = Path(__file__).parents[1] / "fixtures" / "sidecar_schema1.json"
 MODELS = os.environ.get("TFI2I_ANDROID_MODELS")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
@@ -35,7 +36,8 @@ def encoded(pixels, format="PNG", **about):
 # The page, built and served
 
 
-def signature(name, height, width, dtype="float32", **changes):
+def signature(name, height, width, dtype="float32", beside=None, **changes):
+    """Those of one signature; `beside` are fields of a style that goes in as well."""
     from tfi2i_export.sidecar import Signature, Tensor
 
     image, translation = (
@@ -43,15 +45,19 @@ def signature(name, height, width, dtype="float32", **changes):
         for name in ("image", "translation")
         for about in [{"range": (0, 255), "meaning": "A picture."} | changes]
     )
-    return (Signature(name=name, inputs=(image,), outputs=(translation,)),)
+    style = {"name": "style", "shape": (1, 8), "dtype": "float32", "meaning": "", "kind": "style"}
+    more = () if beside is None else (Tensor(**(style | beside)),)
+    return (Signature(name=name, inputs=(image, *more), outputs=(translation,)),)
 
 
 def write_models(folder):
     """Models that run in the browser; the run of each is called as its file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1].joinpath("export"))
+        import inputs_stand_in
         import small_files as files
     from tfi2i_export.graph.fold import fold
+    from tfi2i_export.signatures import of_file
     from tfi2i_export.tflite.conversion import convert, convolutions
     from tfi2i_export.tflite.quantization import quantize
 
@@ -71,6 +77,10 @@ def write_models(folder):
     write("float-back", plain, square, run="float", **b2a)
     write("sizes", files.file_of_two_sizes(), both, io="uint8")
     write("points", files.point_file(), signature("serving_default", 32, 48))
+    content = convert(fold(inputs_stand_in.stand_in(), side=32), io="float")
+    domains = {"source": "photo", "target": None}
+    described = of_file(content, domains, inputs_stand_in.FIELDS)
+    write("open", content, described, direction="any 1 of 5", domains=domains, multiple=2)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -181,10 +191,12 @@ class Visit:
         self.file_name = download.value.suggested_filename
         return np.array(Image.open(download.value.path()))[..., :3]
 
-    def set(self, run, fit="tiles", direction="from a to b", strength=100):
+    def set(self, run, fit="tiles", direction=None, strength=100, **inputs):
         self.choose(run)
-        for name in (fit, direction):
+        for name in filter(None, (direction, fit)):
             self.page.get_by_role("radio", name=name).check(force=True)
+        for name, choice in inputs.items():
+            self.page.get_by_label(name, exact=True).select_option(choice)
         self.page.locator("#strength").evaluate(
             """(one, value) => {
                 one.value = value;
@@ -272,8 +284,47 @@ def test_tiles_and_padding_of_any_size_are_python_s(visit, site, run, height, wi
     assert_same(visit.translated(pixels, run), expected)
 
 
+@pytest.mark.parametrize("chosen", [{}, {"style": "style 6", "label": "1920s"}, {"label": "dusk"}])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (50, 41)])
+def test_a_style_and_a_label_are_python_s_in_every_tile(visit, site, chosen, height, width):
+    from tfi2i_export.sidecar import read
+    from tfi2i_export.tflite.pictures import TFLitePictureTranslator
+
+    path = file_of(site, "open")
+    beside = read(path.with_suffix(".json")).signatures[0].inputs[1:]
+    values = {
+        one.name: next(
+            choice.values
+            for choice in one.choices
+            if choice.name == chosen.get(one.name, one.choices[0].name)
+        )
+        for one in beside
+    }
+    pixels = noise(height, width)
+    expected = TFLitePictureTranslator(path, inputs=values)(pixels)
+    visit.choose("int8")  # so that nothing is chosen from before
+    assert_same(visit.translated(pixels, "open", **chosen), expected)
+    assert visit.file_name == "photo-any 1 of 5.png"
+    assert visit.page.locator("#inputs label").all_inner_texts() == [one.name for one in beside]
+    named = visit.page.get_by_label("label", exact=True).locator("option")
+    assert named.all_inner_texts() == ["day", "dusk", "night", "winter", "1920s"]
+    assert visit.page.locator("#directions label").inner_text() == "any 1 of 5"
+
+
+def test_a_sidecar_of_schema_1_still_loads(browser, changed_site):
+    about = json.loads((changed_site.folder / "models" / "float.json").read_text())
+    former = json.loads(FORMER.read_text(encoding="utf-8"))
+    former |= {key: about[key] for key in ("file", "sha256", "size_bytes", "run")}
+    (changed_site.folder / "models" / "float.json").write_text(json.dumps(former))
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    visit.translated(noise(64, 64), "float", direction="from a to b")
+    assert visit.file_name == "photo-a2b.png"
+    visit.close()
+
+
 def weights(before, after):
-    """How much each of `before` samples gives to each of `after`: (after, before)."""
+    """Shares of `before` samples in each of `after`: (after, before)."""
     edges = np.arange(after + 1) * before / after
     if after < before:
         clipped = np.clip(edges[:, None] - np.arange(before), 0, 1)
@@ -336,9 +387,9 @@ def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, 
     models = offered(visit.page)
     compared = set()
     for case in json.loads((folder / "manifest.json").read_text())["cases"]:
-        card = json.loads((folder / case["card"]).read_text())
-        if any(-1 in one["inputs"][0]["shape"] for one in card["signatures"]):
-            assert f"{card['file']} takes pictures of any size" in visit.page.text_content(
+        sidecar = json.loads((folder / case["sidecar"]).read_text())
+        if any(-1 in one["inputs"][0]["shape"] for one in sidecar["signatures"]):
+            assert f"{sidecar['file']} takes pictures of any size" in visit.page.text_content(
                 "#reasons"
             )
             continue
@@ -347,17 +398,19 @@ def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, 
             np.frombuffer((folder / case[key]).read_bytes(), np.uint8).reshape(shape)
             for key in ("picture", "pixels")
         )
-        value, direction = models[card["file"]]
+        value, direction = models[sidecar["file"]]
         visit.page.select_option("#model", value)
-        visit.page.locator(f"#directions [value={direction}]").check(force=True)
+        visit.page.locator(f"#directions [value='{direction}']").check(force=True)
+        for name, index in case["chosen"].items():
+            visit.page.get_by_label(name, exact=True).select_option(index=index)
         visit.give(encoded(pixels))
         visit.finished()
         made = visit.saved()
         differing = int((made != expected).sum())
         with capsys.disabled():
-            print(f"{card['file']:40} {shape[0]:4} x {shape[1]:<4} {differing or 'bytes equal'}")
+            print(f"{sidecar['file']:40} {shape[0]:4} x {shape[1]:<4} {differing or 'bytes equal'}")
         assert_same(made, expected)
-        compared.add(card["format"])
+        compared.add(sidecar["format"])
     visit.close()
     server.stop()
     assert {"float32", "float16", "int8", "int8-npu"} <= compared
@@ -512,8 +565,12 @@ def signature_of(**changes):
 
 
 REFUSED = {
-    "newer": ({"schema": 2}, "was made by a newer tfi2i (sidecar schema 2; this page reads 1)"),
-    "up": ({"direction": "up"}, 'is not a sidecar: direction is "up" and has to be one of ["a2b"'),
+    "newer": ({"schema": 3}, "was made by a newer tfi2i (sidecar schema 3; this page reads 2)"),
+    "nowhere": ({"direction": ""}, 'is not a sidecar: direction is "" and has to match'),
+    "sampler": (
+        {"domains": {"source": None, "target": "b"}},
+        "makes pictures of no picture, which this page does not show",
+    ),
     "part": ({"step": 1.5}, "is not a sidecar: step is 1.5 and has to be integer"),
     "digest": ({"sha256": "AB"}, 'is not a sidecar: sha256 is "AB" and has to match'),
     "path": ({"file": "../secret"}, 'is not a sidecar: file is "../secret"'),
@@ -525,12 +582,30 @@ REFUSED = {
     "free": ({"shape": (1, -1, -1, 3)}, "export it with --sizes instead of --dynamic"),
     "grey": ({"shape": (1, 64, 64, 1)}, "takes (1, 64, 64, 1), which is no picture"),
     "range": ({"range": (-1, 1)}, "takes -1..1 instead of 0..255"),
+    "style": (
+        {"beside": {}},
+        "takes style besides the picture, and its sidecar has no presets for it; export it with "
+        "--bake, or again with this version of tfi2i.",
+    ),
+    "second": (
+        {"beside": {"kind": "picture"}},
+        "takes a second picture, style, which this page cannot give it; export it with --bake.",
+    ),
+    "integers": ({"beside": {"dtype": "int32"}}, "takes int32 (1, 8) for style; export it again"),
+    "preset": (
+        {"beside": {"presets": [{"name": "calm", "values": [[0] * 8]}]}},
+        "signatures[0].inputs[1].presets[0].values has to hold numbers nested as [8]",
+    ),
+    "presets": (
+        {"beside": {"presets": [{"name": "calm", "values": [0] * 8}] * 65}},
+        "presets has 65 entries and has to have 0 to 64",
+    ),
 }
 
 
 def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site):
     for name, (changes, _) in REFUSED.items():
-        of_tensor = changes.keys() & {"dtype", "shape", "range"}
+        of_tensor = changes.keys() & {"dtype", "shape", "range", "beside"}
         about = {"file": f"bad-{name}.tflite"} | (signature_of(**changes) if of_tensor else changes)
         rewrite(changed_site, f"bad-{name}", "float", **about)
     (changed_site.folder / "models" / "bad-text.json").write_text("[")
@@ -548,7 +623,7 @@ def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site)
     assert told[-2].startswith("bad-text.json is not JSON (")
     assert told[-1] == "models/bad-missing.json cannot be loaded (the server answers 404)."
     assert len(told) == len(bad)
-    assert visit.page.locator("#model option").count() == 4  # the others can be used
+    assert visit.page.locator("#model option").count() == 5  # the others can be used
     assert [text for text in visit.complaints if "404" not in text] == []
     visit.context.close()
 

@@ -4,6 +4,7 @@
 
 FOLDER gets the files with their sidecars, pictures and answers as raw bytes (1, H, W, 3), and
 manifest.json, which says what belongs together. The last is written last: where it is, all is.
+Some files take a style and a label besides the picture.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import export
-from tfi2i_export.tflite.conversion import Io
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.sidecar import read
+from tfi2i_export.signatures import of_file
+from tfi2i_export.tflite.conversion import Io, convert, convolutions
 from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, TFLiteTranslator, opened
-from tfi2i_export.tflite.quantization import FORMATS
+from tfi2i_export.tflite.quantization import FORMATS, quantize
 
 from tfi2i.config import building
 from tfi2i.config import config as configs
@@ -61,34 +66,76 @@ def trained(folder: Path) -> tuple[Run, Dataset]:
     return run, data
 
 
-def answered(path: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """What the manifest says of a file, a case a size; pictures and answers are written beside it.
+def answered(
+    path: Path, picture: NDArray[np.uint8], chosen: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
+    """Returns what the manifest says of a file, a case a size; writes pictures and answers.
 
     Args:
-        path: of the file.
-        picture: (S, S, 3), of which each case takes as much as the file does.
+        path: The file.
+        picture: Pixels (S, S, 3), of which each case takes as much as the file does.
+        chosen: Index of the choice for each input besides the picture, by name.
     """
     cases = []
     content = path.read_bytes()
+    chosen = chosen or {}
+    extra = {}
+    if chosen:
+        beside = read(path.with_suffix(".json")).signatures[0].inputs[1:]
+        extra = {one.name: one.choices[chosen[one.name]].values for one in beside}
     for signature in opened(content).get_signature_list():
-        translator = TFLiteTranslator(content, threads=1, signature=signature)
+        translator = TFLiteTranslator(content, threads=1, signature=signature, inputs=extra)
         height, width = translator.size or FREE_SIZE
         pixels = np.ascontiguousarray(picture[:height, :width])[None]
         runner = opened(content, threads=1).get_signature_runner(signature)
         # Java's interpreters prepare a file at the shape that it states before they resize it.
         prepared = bool(runner.get_input_details()[INPUT]["shape"][1] > 1)
         given = pixels if translator.io == "uint8" else pixels.astype(np.float32)
-        stem = f"{path.stem}.{height}x{width}"
+        stem = ".".join([path.stem, f"{height}x{width}", *map(str, chosen.values())])
+        beside = {name: np.float32([values]) for name, values in extra.items()}
         files = {
             "picture": (f"{height}x{width}.rgb", pixels),
             "pixels": (f"{stem}.rgb", translator(pixels)),
-            "values": (f"{stem}.values", runner(**{INPUT: given})[OUTPUT].astype("<f4")),
+            "values": (f"{stem}.values", runner(**{INPUT: given}, **beside)[OUTPUT].astype("<f4")),
         }
         for name, values in files.values():
             (path.parent / name).write_bytes(values.tobytes())
         case: dict[str, Any] = {key: name for key, (name, _) in files.items()}
-        case |= {"card": f"{path.stem}.json", "height": height, "width": width}
-        cases.append(case | {"prepared": prepared})
+        case |= {"sidecar": f"{path.stem}.json", "height": height, "width": width}
+        cases.append(case | {"prepared": prepared, "chosen": chosen})
+    return cases
+
+
+def with_inputs(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Writes files that take a style and a label, and returns their cases."""
+    import inputs_stand_in  # beside this file, as is the next
+    import small_files
+
+    translator = inputs_stand_in.stand_in()
+    made = {"float32": convert(fold(translator, side=64), io="float")}
+    folded = fold(translator, side=64)
+    made["int8-uint8"], _ = quantize(
+        convert(folded, io="uint8"), "int8", layers=convolutions(folded)
+    )
+    made["float32-dynamic"] = convert(fold(translator, side=None), io="float")
+    cases = []
+    domains = {"source": "photo", "target": None}
+    for kind, content in made.items():
+        path = small_files.written(
+            folder,
+            f"any-{kind}",
+            content,
+            signatures=of_file(content, domains, inputs_stand_in.FIELDS),
+            format=kind.split("-")[0],
+            io="uint8" if "uint8" in kind else "float",
+            direction="any",
+            domains=domains,
+            image_size=64,
+            multiple=2,
+        )
+        print(path.name, flush=True)
+        for chosen in ({"style": 0, "label": 0}, {"style": 5, "label": 4}):
+            cases += answered(path, picture, chosen)
     return cases
 
 
@@ -106,6 +153,7 @@ def make(folder: Path) -> None:
                 path = export(run, data, small, to=folder, accept=True, overwrite=True)
             print(path.name, flush=True)
             cases += answered(path, picture[0])
+        cases += with_inputs(folder, picture[0])
     finally:
         shutil.rmtree(runs)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 from tfi2i_export.inputs import drawn
+from tfi2i_export.sidecar import Preset
 
 from tfi2i.conditions import Condition
 from tfi2i.layers.convolution import ReflectionPad2D
@@ -16,6 +17,21 @@ from tfi2i.models.model import ImageTranslator
 
 SIDE, STYLE, LABEL, WIDTH = 32, 8, 5, 16
 SHAPES = {"style": (1, STYLE), "label": (1, LABEL)}
+NAMES = ("day", "dusk", "night", "winter", "1920s")
+
+PRESETS = tuple(
+    Preset(f"style {i + 1}", np.random.default_rng(i).normal(size=STYLE).round(3).tolist())
+    for i in range(8)
+)
+FIELDS = {
+    "style": {"kind": "style", "distribution": "normal", "presets": PRESETS},
+    "label": {
+        "kind": "label",
+        "names": NAMES,
+        "presets": tuple(map(Preset, NAMES, np.eye(LABEL).tolist())),
+    },
+}
+"""Fields of the inputs' tensors in a sidecar, by name."""
 
 
 def mapping():

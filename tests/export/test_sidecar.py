@@ -3,10 +3,20 @@ import hashlib
 import json
 import math
 import typing
+from pathlib import Path
 
 import pytest
 from tfi2i_export import sidecar as sidecar_module
-from tfi2i_export.sidecar import Sidecar, Signature, Tensor, fingerprint, read, verify, write
+from tfi2i_export.sidecar import (
+    Preset,
+    Sidecar,
+    Signature,
+    Tensor,
+    fingerprint,
+    read,
+    verify,
+    write,
+)
 
 from tfi2i.errors import InputError
 
@@ -16,7 +26,9 @@ KINDS = {
     Sidecar: SCHEMA,
     Signature: SCHEMA["$defs"]["signature"],
     Tensor: SCHEMA["$defs"]["tensor"],
+    Preset: SCHEMA["$defs"]["preset"],
 }
+FORMER = Path(__file__).parents[1] / "fixtures" / "sidecar_schema1.json"
 
 
 def picture(name, domain, *, shape=(1, 8, 8, 3), limits=(-1.0, 1.0)):
@@ -25,10 +37,11 @@ def picture(name, domain, *, shape=(1, 8, 8, 3), limits=(-1.0, 1.0)):
 
 
 def sidecar(**changes):
-    style = Tensor(name="style", shape=(1, 4), dtype="float32", meaning="The style code.")
+    beside = {"shape": (1, 4), "dtype": "float32", "meaning": "The style code.", "kind": "style"}
+    beside |= {"distribution": "normal", "presets": (Preset("style 1", [0.5, -1.5, 0.0, 2]),)}
     signature = Signature(
         name="serving_default",
-        inputs=(picture("image", "a"), style),
+        inputs=(picture("image", "a"), Tensor(name="style", encoder="style.tflite", **beside)),
         outputs=(picture("stylized", "b"),),
     )
     agreement = {"reference": "Keras, float32", "pictures": 24, "psnr_db_mean": 44.1}
@@ -121,12 +134,15 @@ def test_what_is_not_finite_becomes_null(path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 2}, "made by a newer tfi2i"),
+        ({"schema": 3}, "made by a newer tfi2i"),
         ({"schema": True}, "schema is true and has to be integer"),
         ({"step": "7"}, 'step is "7" and has to be integer'),
         ({"step": 7.0}, "step is 7.0 and has to be integer"),
         ({"image_size": 0}, "image_size is 0 and has to be 1 or more"),
-        ({"direction": "b2c"}, 'direction is "b2c" and has to be one of'),
+        ({"direction": ""}, 'direction is "" and has to match'),
+        ({"direction": "a\u202eb"}, r'direction is "a\u202eb" and has to match'),
+        ({"direction": "d" * 101}, "and has to match"),
+        ({"agreement": 10**400}, "agreement is 1000"),
         ({"domains": {"source": "a"}}, "domains lacks target"),
         ({"versions": {"tfi2i": 1, "tensorflow": "", "litert": ""}}, "tfi2i"),
         ({"sha256": "0" * 64 + "\n"}, "sha256 is"),
@@ -142,6 +158,82 @@ def test_a_wrong_value_is_named(path, changes, message):
         read(path)
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def beside(path, **changes):
+    """Changes the input besides the picture."""
+    signatures = json.loads(path.read_text(encoding="utf-8"))["signatures"]
+    signatures[0]["inputs"][1] |= changes
+    edit(path, signatures=signatures)
+
+
+def presets(*values):
+    return {"presets": [{"name": f"preset {i}", "values": one} for i, one in enumerate(values)]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "mood"}, 'inputs[1].kind is "mood" and has to be one of'),
+        ({"names": ["fine", "bad\n"]}, r'names[1] is "bad\n" and has to match'),
+        ({"names": ["n"] * 1001}, "names has 1001 entries and has to have 0 to 1000"),
+        ({"exclusive": None}, "exclusive is null and has to be boolean"),
+        ({"distribution": "poisson"}, "distribution is "),
+        ({"encoder": "../style.tflite"}, 'encoder is "../style.tflite" and has to match'),
+        ({"presets": [{"name": "n" * 201, "values": [0] * 4}]}, "presets[0].name is "),
+        (presets(*[[0] * 4] * 65), "presets has 65 entries and has to have 0 to 64"),
+        (presets([1, 2, 3]), "inputs[1].presets[0].values has to hold numbers nested as [4]"),
+        (presets([0] * 4, [[0] * 4]), "presets[1].values has to hold numbers nested as [4]"),
+        (presets([0, 0, 0, True]), "presets[0].values has to hold numbers"),
+        (presets([0, 0, 0, 1e39]), "presets[0].values has to hold numbers"),
+        (presets([0, 0, 0, 10**400]), "presets[0].values has to hold numbers"),
+        (presets([0, 0, 0, [[[]]]]), "presets[0].values has to hold numbers"),
+        ({"shape": [1] * 9}, "shape has 9 entries and has to have 0 to 8"),
+        ({"shape": []}, "presets[0].values has to hold numbers nested as []"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_value_of_another_input_is_named(path, changes, message):
+    beside(path, **changes)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("direction", ["1920s2photo", "day2dusk", "any", "Tag → Dämmerung, 100%"])
+def test_directions_and_domains_are_in_words(path, direction):
+    made = sidecar(direction=direction, domains={"source": None, "target": "dusk, or so"})
+    write(made, path)
+    assert read(path) == made
+
+
+def test_choices_are_the_names_of_an_exclusive_label_otherwise_the_presets():
+    about = {"name": "label", "shape": (1, 3), "dtype": "float32", "meaning": "", "kind": "label"}
+    about |= {"names": ("day", "dusk", "night"), "presets": (Preset("dusk", [0, 1, 0]),)}
+    label = Tensor(**about)
+    assert label.choices[1:] == (Preset("dusk", [0, 1, 0]), Preset("night", [0, 0, 1]))
+    for change in ({"exclusive": False}, {"names": ()}, {"shape": (1, 4)}, {"kind": "style"}):
+        assert dataclasses.replace(label, **change).choices == label.presets
+
+
+def test_schema_1_still_loads_as_if_it_were_written_today(tmp_path):
+    path = tmp_path / "former.json"
+    path.write_bytes(FORMER.read_bytes())
+    former = read(path)
+    assert (former.schema, former.direction, former.domains["target"]) == (2, "a2b", "b")
+    write(former, path)
+    assert read(path) == former
+    values = json.loads(FORMER.read_text(encoding="utf-8"))
+    inputs = values["signatures"][0]["inputs"]
+    inputs.append({**inputs[0], "name": "style", "shape": [1, 8], "kind": "mood", "domain": None})
+    path.write_text(json.dumps(values), encoding="utf-8")
+    image, style = read(path).signatures[0].inputs
+    assert (image.kind, style.kind, style.presets, style.exclusive) == (None, "style", (), True)
+    for signatures in (None, [None], [{"name": "f", "inputs": 3, "outputs": [{}]}]):
+        edit(path, signatures=signatures)
+        with pytest.raises(InputError, match="is not a sidecar"):
+            read(path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../model.tflite", "/etc/x", "a\\b", "c:x", "x\n"])

@@ -1,7 +1,7 @@
 /*
- * What an Android library takes from Android's C library (bionic) and Linux's (glibc) has not, or
- * has with other numbers: enough for libtensorflowlite_jni.so on x86-64, whose mutexes, conditions
- * and stack protector happen to be laid out alike in both.
+ * Functions that an Android library takes from Android's C library (bionic) and Linux's (glibc)
+ * has not, or has with other numbers: enough for libtensorflowlite_jni.so on x86-64, whose mutexes,
+ * conditions and stack protector happen to be laid out alike in both.
  */
 #define _GNU_SOURCE
 #include <errno.h>

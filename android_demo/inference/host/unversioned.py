@@ -37,7 +37,7 @@ def unversioned(library: bytes, keep: str = "liblog.so") -> bytes:
 
 
 def _dynamic(library: bytes) -> tuple[int, int]:
-    """Where the dynamic section starts and ends; its addresses are places in the file here."""
+    """Returns start and end of the dynamic section; its addresses are places in the file here."""
     (headers,) = struct.unpack_from("<Q", library, 32)
     (number,) = struct.unpack_from("<H", library, 56)
     for i in range(number):

@@ -1,15 +1,20 @@
-/** What the page and its worker tell each other. */
+/** Messages between the page and its worker. */
 
 import type { Pixels, Size } from "./pixels";
 
-/** How a photo and a model of another size come together; translation.ts says how. */
+/** Ways to bring a photo and a model of another size together, as translation.ts says. */
 export type Fit = "whole" | "crop" | "tiles";
 
 /** One way to call a model. */
 export interface Signature extends Size {
   readonly name: string;
   readonly dtype: "float32" | "uint8";
+  /** The shapes of the inputs besides the picture, by name. */
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
 }
+
+/** Values of the inputs besides the picture, by name, in the order of their shapes. */
+export type Inputs = Readonly<Record<string, readonly number[]>>;
 
 /** All that running a model takes. */
 export interface ModelFile {
@@ -23,10 +28,10 @@ export interface ModelFile {
 
 export type Task =
   | { kind: "prepare"; model: ModelFile }
-  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit };
+  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit; inputs: Inputs };
 
 export interface Translation {
-  /** Of the photo's size. */
+  /** The translation, of the photo's size. */
   readonly pixels: Pixels;
   /** The size at which the model ran, and how often. */
   readonly size: Size;

@@ -1,7 +1,7 @@
-/** What a user can cause or mend, in a sentence to be shown; any other error is a fault of ours. */
+/** An error that a user can cause or mend, in a sentence to show; any other is a fault of ours. */
 export class Problem extends Error {}
 
-/** What to show for anything that was thrown. */
+/** Returns the text to show for anything that was thrown. */
 export function inWords(error: unknown): string {
   if (error instanceof Problem) return error.message;
   return `This page failed, which should not happen: ${reason(error)}`;

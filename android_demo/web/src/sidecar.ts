@@ -4,13 +4,38 @@ import schema from "../../../export/tfi2i_export/sidecar.schema.json";
 import { Problem, reason } from "./problem";
 
 /** The number of the format; larger ones are newer and may mean something else. */
-const SCHEMA = 1;
+const SCHEMA = 2;
+
+/** Tensors of schema 1 lack these. Of inputs besides the picture it did not say what they are. */
+const ADDED = {
+  kind: null,
+  names: [],
+  exclusive: true,
+  distribution: null,
+  presets: [],
+  encoder: null,
+};
+const FORMER_KIND = "style";
+const LARGEST_FLOAT = (2 - 2 ** -23) * 2 ** 127; // in float32
+
+/** A value for an input, nested as the input's shape is without its first axis. */
+export interface Preset {
+  name: string;
+  values: unknown[];
+}
 
 export interface Tensor {
   name: string;
   shape: number[];
   dtype: string;
   range: [number, number] | null;
+  domain: string | null;
+  kind: "style" | "latent" | "label" | "picture" | null;
+  names: string[];
+  exclusive: boolean;
+  distribution: "normal" | "uniform" | null;
+  presets: Preset[];
+  encoder: string | null;
 }
 
 /** The fields of a sidecar that the page uses; sidecar.schema.json describes all of them. */
@@ -21,7 +46,8 @@ export interface Sidecar {
   size_bytes: number;
   format: string;
   system: string;
-  direction: "a2b" | "b2a";
+  direction: string;
+  domains: { source: string | null; target: string | null };
   data: string;
   run: string;
   step: number;
@@ -33,7 +59,7 @@ export interface Sidecar {
   warnings: string[];
 }
 
-/** What sidecar.schema.json uses of JSON Schema. */
+/** The part of JSON Schema that sidecar.schema.json uses. */
 interface Schema {
   $ref?: string;
   type?: string | string[];
@@ -58,9 +84,52 @@ export function readSidecar(text: string, label: string): Sidecar {
         "build the page with that version.",
     );
   }
-  const wrong = problemOf(values, schema as Schema, "");
+  if (isObject(values) && number === 1) update(values);
+  let wrong = problemOf(values, schema as Schema, "");
+  const sidecar = values as unknown as Sidecar;
+  wrong ??= misfit(sidecar);
   if (wrong) throw new Problem(`${label} is not a sidecar: ${wrong}; export the model again.`);
-  return values as unknown as Sidecar;
+  return sidecar;
+}
+
+/** Values to choose from: the names of an exclusive label, otherwise the presets. */
+export function choicesOf({ kind, exclusive, names, shape, presets }: Tensor): Preset[] {
+  const isOneOf = kind === "label" && exclusive && names.length > 0;
+  if (!isOneOf || shape.length !== 2 || shape[1] !== names.length) return presets;
+  return names.map((name, i) => ({ name, values: names.map((_, j) => (i === j ? 1 : 0)) }));
+}
+
+/** Fills in what schema 1 lacks; what is no sidecar stays as it is, to be refused. */
+function update(values: Record<string, unknown>): void {
+  values.schema = SCHEMA;
+  for (const { inputs, outputs } of objects(values.signatures)) {
+    for (const tensor of [...objects(inputs), ...objects(outputs)]) Object.assign(tensor, ADDED);
+    for (const tensor of objects(inputs).slice(1)) tensor.kind = FORMER_KIND;
+  }
+}
+
+function objects(value: unknown): Record<string, unknown>[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/** Says which preset of a file that keeps to the schema does not fit its input. */
+function misfit({ signatures }: Sidecar): string | undefined {
+  for (const [i, { inputs }] of signatures.entries()) {
+    for (const [j, { presets, shape }] of inputs.entries()) {
+      const k = presets.findIndex(({ values }) => !fits(values, shape.slice(1)));
+      if (k < 0) continue;
+      const where = `signatures[${i}].inputs[${j}].presets[${k}].values`;
+      return `${where} has to hold numbers nested as ${shown(shape.slice(1))}`;
+    }
+  }
+  return undefined;
+}
+
+function fits(value: unknown, [length, ...rest]: number[]): boolean {
+  if (length === undefined) return typeof value === "number" && Math.abs(value) <= LARGEST_FLOAT;
+  return (
+    Array.isArray(value) && value.length === length && value.every((one) => fits(one, rest))
+  );
 }
 
 function parsed(text: string, label: string): unknown {
@@ -71,7 +140,7 @@ function parsed(text: string, label: string): unknown {
   }
 }
 
-/** What is wrong with a value, at the first place where something is. */
+/** Says what is wrong with a value, at the first place where something is. */
 function problemOf(value: unknown, rules: Schema, where: string): string | undefined {
   if (rules.$ref) {
     const name = rules.$ref.replace("#/$defs/", "") as keyof typeof schema.$defs;
@@ -115,7 +184,8 @@ function problemOfObject(
 function problemOfArray(value: unknown[], rules: Schema, what: string): string | undefined {
   const { minItems = 0, maxItems } = rules;
   if (value.length < minItems || value.length > (maxItems ?? value.length)) {
-    const wanted = maxItems === undefined ? `${minItems} or more` : `${minItems}`;
+    const exactly = minItems === maxItems ? `${minItems}` : `${minItems} to ${maxItems}`;
+    const wanted = maxItems === undefined ? `${minItems} or more` : exactly;
     return `${what} has ${value.length} entries and has to have ${wanted}`;
   }
   for (const [index, item] of value.entries()) {

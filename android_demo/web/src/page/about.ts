@@ -1,4 +1,4 @@
-/** What a model's sidecar says about it, for people. */
+/** A model's sidecar, told to people. */
 
 import { element } from "./element";
 import { type Model, sizesOf } from "./models";
@@ -10,6 +10,7 @@ export function showAbout(model: Model): void {
   const rows: [string, string][] = [
     ["File", `${sidecar.file}, ${megabytes(sidecar.size_bytes)}`],
     ["Format", `${sidecar.format}, ${sidecar.io} in and out`],
+    ["Direction", sidecar.direction],
     ["Sizes", sizesOf(model)],
     ["Trained", `${sidecar.system} on ${sidecar.data}, ${sidecar.step} steps`],
     ["Run", sidecar.run],

@@ -2,7 +2,7 @@
 
 import type { ModelFile, Signature } from "../messages";
 import { Problem, reason } from "../problem";
-import { readSidecar, type Sidecar, type Tensor } from "../sidecar";
+import { choicesOf, readSidecar, type Sidecar, type Tensor } from "../sidecar";
 
 const FOLDER = "models/";
 const LARGEST = 2 ** 30; // bytes; a translator of 8 million weights has 32 million
@@ -12,11 +12,10 @@ export interface Model {
   readonly file: ModelFile;
 }
 
-/** The two directions of one run, format and set of sizes, or one of them. */
+/** The models of one run, format and set of sizes; each has another direction. */
 export interface Choice {
   readonly title: string;
-  readonly a2b?: Model;
-  readonly b2a?: Model;
+  readonly models: readonly Model[];
 }
 
 /** The models that can run here, and in words why others cannot. */
@@ -58,33 +57,55 @@ async function text(name: string): Promise<string> {
   }
 }
 
-/** What running a model takes, if LiteRT.js can run it. */
+/** All that running a model takes, if LiteRT.js can run it. */
 function runnable(sidecar: Sidecar): ModelFile {
-  const { file, format, size_bytes: bytes, sha256, multiple } = sidecar;
+  const { file, format, size_bytes: bytes, sha256, multiple, domains } = sidecar;
   if (format === "saved_model") {
     throw new Problem(`${file} is a SavedModel, for servers; export another format.`);
   }
   if (bytes > LARGEST) {
     throw new Problem(`${file} has ${bytes} bytes, which is too much for a browser.`);
   }
+  if (domains.source === null) {
+    throw new Problem(`${file} makes pictures of no picture, which this page does not show.`);
+  }
   const signatures = sidecar.signatures.map((signature): Signature => {
-    const [image, ...more] = signature.inputs;
-    if (more.length) {
-      const names = more.map(({ name }) => name).join(", ");
-      throw new Problem(`${file} takes ${names} besides a picture; export it with --bake.`);
-    }
+    const [image, ...beside] = signature.inputs;
+    const shapes = Object.fromEntries(beside.map((one) => [one.name, shapeOf(one, file)]));
     const taken = pictures(image!, file);
     const made = pictures(signature.outputs[0]!, file);
     if (made.height !== taken.height || made.width !== taken.width || made.dtype !== taken.dtype) {
       throw new Problem(`${file} gives other pictures than it takes; export it again.`);
     }
-    return { name: signature.name, ...taken };
+    return { name: signature.name, shapes, ...taken };
   });
   const url = FOLDER + encodeURIComponent(file);
   return { label: file, url, bytes, sha256, multiple: Math.max(1, multiple), signatures };
 }
 
-function pictures({ shape, dtype, range }: Tensor, file: string): Omit<Signature, "name"> {
+/** The shape of an input besides the picture, if there are values to choose from. */
+function shapeOf(tensor: Tensor, file: string): number[] {
+  const { name, kind, dtype, shape } = tensor;
+  if (dtype !== "float32" || shape[0] !== 1 || shape.some((side) => side < 1)) {
+    throw new Problem(`${file} takes ${dtype} (${shape.join(", ")}) for ${name}; export it again.`);
+  }
+  if (choicesOf(tensor).length) return shape;
+  if (kind === "picture") {
+    throw new Problem(
+      `${file} takes a second picture, ${name}, which this page cannot give it; export it with ` +
+        "--bake.",
+    );
+  }
+  throw new Problem(
+    `${file} takes ${name} besides the picture, and its sidecar has no presets for it; export it ` +
+      "with --bake, or again with this version of tfi2i.",
+  );
+}
+
+function pictures(
+  { shape, dtype, range }: Tensor,
+  file: string,
+): Omit<Signature, "name" | "shapes"> {
   if (dtype !== "float32" && dtype !== "uint8") {
     throw new Problem(
       `${file} takes and gives ${dtype} values, which LiteRT.js does not support; export it with ` +
@@ -109,19 +130,20 @@ function pictures({ shape, dtype, range }: Tensor, file: string): Omit<Signature
 
 /** Models that differ in their direction only become one choice. */
 function paired(models: Model[]): Choice[] {
-  const choices: { key: string; title: string; a2b?: Model; b2a?: Model }[] = [];
+  const choices: { key: string; title: string; models: Model[] }[] = [];
   for (const model of models) {
     const { name, run, step, format, io, direction } = model.sidecar;
     const sizes = sizesOf(model);
     const key = JSON.stringify([run, step, format, io, sizes]);
-    const choice = choices.find((one) => one.key === key && !one[direction]);
+    const lacks = (one: Choice) => one.models.every(({ sidecar: s }) => s.direction !== direction);
+    const choice = choices.find((one) => one.key === key && lacks(one));
     if (choice) {
-      choice[direction] = model;
+      choice.models.push(model);
       continue;
     }
     const title = `${io === "uint8" ? `${format}, uint8` : format} · ${sizes} · ${run}`;
     const isTaken = choices.some((one) => one.title === title);
-    choices.push({ key, title: isTaken ? `${title} · ${name}` : title, [direction]: model });
+    choices.push({ key, title: isTaken ? `${title} · ${name}` : title, models: [model] });
   }
   return choices;
 }

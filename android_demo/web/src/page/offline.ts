@@ -1,4 +1,4 @@
-/** How long to wait for a worker that may never take control, as after a forced reload. */
+/** Time to wait for a worker that may never take control, as after a forced reload. */
 const WAIT_MS = 2000;
 
 /**

@@ -5,7 +5,9 @@ import { mixed } from "../pixels";
 import { inWords } from "../problem";
 import { showAbout } from "./about";
 import { setUpComparison, showPhoto, showStrength, showTranslation } from "./comparison";
+import { chosenModel, showDirections } from "./directions";
 import { element } from "./element";
+import { chosenInputs, showInputs } from "./inputs";
 import { type Choice, findModels, type Model } from "./models";
 import { keepForOffline } from "./offline";
 import { type Photo, pngOf, readPhoto } from "./photo";
@@ -107,19 +109,21 @@ async function listModels(): Promise<void> {
   }
   modelList.replaceChildren(...choices.map(({ title }, i) => new Option(title, `${i}`)));
   modelList.disabled = !choices.length;
-  selectModel();
+  selectModels();
   if (photo && !isBusy) translate(); // it was chosen before there were models
 }
 
-/** Offers the directions that the choice has, and loads the model of the one that is set. */
+/** Offers the directions of the models that are chosen. */
+function selectModels(): void {
+  showDirections(choices[modelList.selectedIndex]);
+  selectModel();
+}
+
+/** Offers what the model of the direction that is set takes, and loads it. */
 function selectModel(): void {
-  const choice = choices[modelList.selectedIndex];
-  const inputs = [...directions.querySelectorAll("input")];
-  for (const input of inputs) input.disabled = !choice?.[input.value as "a2b" | "b2a"];
-  const usable = inputs.filter((input) => !input.disabled);
-  if (!usable.some((input) => input.checked) && usable[0]) usable[0].checked = true;
   refresh();
   const model = chosen();
+  showInputs(model?.sidecar);
   if (model) showAbout(model);
   if (!isBusy) prepare();
 }
@@ -133,8 +137,7 @@ function prepare(): void {
 }
 
 function chosen(): Model | undefined {
-  const direction = directions.querySelector<HTMLInputElement>("input:checked")?.value;
-  return choices[modelList.selectedIndex]?.[direction as "a2b" | "b2a"];
+  return chosenModel(choices[modelList.selectedIndex]);
 }
 
 // Translating
@@ -148,7 +151,8 @@ function translate(): void {
   setBusy(true);
   showStep("Loading the model");
   const given = { photo, model };
-  send({ kind: "translate", model: model.file, photo: image, fit }, (news) => {
+  const inputs = chosenInputs();
+  send({ kind: "translate", model: model.file, photo: image, fit, inputs }, (news) => {
     hear(news);
     if (news.kind === "translated") finish({ ...given, translation: news.translation }, news.ms);
   });
@@ -269,7 +273,7 @@ async function start(): Promise<void> {
   });
   saveButton.addEventListener("click", () => void save());
   strength.addEventListener("input", changeStrength);
-  modelList.addEventListener("change", selectModel);
+  modelList.addEventListener("change", selectModels);
   directions.addEventListener("change", selectModel);
   fits.addEventListener("change", changeFit);
   changeStrength(); // browsers restore forms

@@ -10,7 +10,7 @@ const MOST_PIXELS = 16_000_000;
 export interface Photo {
   readonly name: string;
   readonly image: ImageData;
-  /** Why it is smaller than the file's picture, in words. */
+  /** Reason why it is smaller than the file's picture, in words. */
   readonly note: string;
 }
 

@@ -1,7 +1,7 @@
 /** Running a model with LiteRT.js, on the CPU. */
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
-import type { ModelFile, Signature } from "../messages";
+import type { Inputs, ModelFile, Signature } from "../messages";
 import { blank, type Pixels } from "../pixels";
 import { Problem, reason } from "../problem";
 import type { Generator } from "./translation";
@@ -10,7 +10,7 @@ import type { Generator } from "./translation";
 const INPUT = "image";
 const OUTPUT = "translation";
 
-/** What LiteRT wrote while opening or running a model; its last error is why that failed. */
+/** Lines that LiteRT wrote while opening or running a model; its last error is why that failed. */
 const journal: string[] = [];
 
 /** Starts LiteRT, once in the life of a worker. */
@@ -33,11 +33,14 @@ export async function startRuntime(): Promise<void> {
   }
 }
 
-/** A model ready to run, and how to let go of it. */
-export async function openGenerator(
-  content: Uint8Array,
-  model: ModelFile,
-): Promise<Generator & { close(): void }> {
+/** A model ready to run. */
+export interface Opened {
+  /** It with values for the inputs besides the picture, the same for all pictures. */
+  generator(inputs: Inputs): Generator;
+  close(): void;
+}
+
+export async function openModel(content: Uint8Array, model: ModelFile): Promise<Opened> {
   const compiled = await explained(model.label, "opened", () =>
     loadAndCompile(content, { accelerator: "wasm" }),
   );
@@ -45,23 +48,29 @@ export async function openGenerator(
   if (missing) {
     throw new Problem(`${model.label} lacks the signature ${missing.name}; export it again.`);
   }
-  const run = async (pixels: Pixels) => {
+  const run = async (pixels: Pixels, inputs: Inputs) => {
     const { height, width } = pixels;
     const signature = model.signatures.find((one) => one.height === height && one.width === width)!;
-    const given = new Tensor(packed(pixels, signature), [1, height, width, 3]);
+    const image = new Tensor(packed(pixels, signature), [1, height, width, 3]);
+    const given: Record<string, Tensor> = { [INPUT]: image };
     try {
-      const outputs = await compiled.run(signature.name, { [INPUT]: given });
+      for (const [name, shape] of Object.entries(signature.shapes)) {
+        given[name] = new Tensor(new Float32Array(inputs[name]!), [...shape]);
+      }
+      const outputs = await compiled.run(signature.name, given);
       const values = (await outputs[OUTPUT]?.data()) ?? [];
       for (const output of Object.values(outputs)) output.delete();
       return unpacked(values, pixels, model.label);
     } finally {
-      given.delete();
+      for (const tensor of Object.values(given)) tensor.delete();
     }
   };
   return {
-    sizes: model.signatures,
-    multiple: model.multiple,
-    run: (pixels) => explained(model.label, "run", () => run(pixels)),
+    generator: (inputs) => ({
+      sizes: model.signatures,
+      multiple: model.multiple,
+      run: (pixels) => explained(model.label, "run", () => run(pixels, inputs)),
+    }),
     close: () => compiled.delete(),
   };
 }
@@ -95,7 +104,7 @@ function unpacked(values: ArrayLike<number>, like: Pixels, label: string): Pixel
   return result;
 }
 
-/** What `act` gives; what LiteRT throws becomes a sentence. */
+/** Gives what `act` gives; what LiteRT throws becomes a sentence. */
 async function explained<T>(label: string, done: string, act: () => Promise<T>): Promise<T> {
   journal.length = 0;
   try {

@@ -2,7 +2,7 @@
 
 import { blank, type Pixels, type Size } from "../pixels";
 
-/** What of the source goes into one sample: weights that sum to 1, from `first` on. */
+/** Parts of the source in one sample: weights that sum to 1, from `first` on. */
 interface Share {
   readonly first: number;
   readonly weights: readonly number[];

@@ -2,7 +2,7 @@
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
 const CACHE = "tfi2i";
-/** What the browser has loaded before this worker could see it. */
+/** Files that the browser has loaded before this worker could see it. */
 const BEFORE = ["./", "page.css", "page.js"];
 
 scope.addEventListener("install", (event) => {

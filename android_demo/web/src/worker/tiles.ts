@@ -1,4 +1,4 @@
-/** Where tiles lie and how they are blended: the arithmetic of tfi2i.pictures.tiles, to the bit. */
+/** Places of tiles and their weights when blended: the arithmetic of tfi2i.pictures.tiles, to the bit. */
 
 /** Starts of the fewest tiles on a grid that cover an axis and overlap by at least `overlap`. */
 export function tileStarts(length: number, tile: number, overlap: number, grid: number): number[] {

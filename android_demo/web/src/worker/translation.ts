@@ -16,7 +16,7 @@ import { roundedUp, tileStarts, tileWeights } from "./tiles";
 /** An image-to-image network. */
 export interface Generator {
   readonly sizes: readonly Size[];
-  /** What tiles' starts should be multiples of: the network's stride. */
+  /** The network's stride, of which tiles' starts should be multiples. */
   readonly multiple: number;
   /** The translation of a picture of one of the sizes. */
   run(pixels: Pixels): Promise<Pixels>;
@@ -138,7 +138,7 @@ function middle(photo: Size, shape: Size): Region {
   return { top, left, height, width };
 }
 
-/** What a size has to be scaled to, to fill a frame along one side. */
+/** Scales a size to fill a frame along one side. */
 function inside(size: Size, frame: Size): Size {
   const scale = Math.min(frame.height / size.height, frame.width / size.width);
   return { height: side(scale * size.height), width: side(scale * size.width) };

@@ -2,19 +2,18 @@
 
 import type { ModelFile, News, Numbered, Task } from "../messages";
 import { inWords } from "../problem";
-import { openGenerator, startRuntime } from "./generator";
+import { type Opened, openModel, startRuntime } from "./generator";
 import { fetchModel } from "./model_file";
 import { translate } from "./translation";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 
-interface Opened {
+interface Current extends Opened {
   model: ModelFile;
   isChecked: boolean;
-  generator: Awaited<ReturnType<typeof openGenerator>>;
 }
 
-let opened: Opened | undefined;
+let current: Current | undefined;
 let started: Promise<void> | undefined;
 let latest = 0;
 // Each task waits for the one before it; the ones that were given up by then are left out.
@@ -35,7 +34,8 @@ async function perform(task: Numbered<Task>): Promise<void> {
     tell({ kind: "ready", isChecked });
     if (task.kind === "prepare") return;
     const begin = performance.now();
-    const translation = await translate(generator, task.photo, task.fit, (done, total) =>
+    const translator = generator(task.inputs);
+    const translation = await translate(translator, task.photo, task.fit, (done, total) =>
       tell({ kind: "working", done, total }),
     );
     const ms = performance.now() - begin;
@@ -45,15 +45,15 @@ async function perform(task: Numbered<Task>): Promise<void> {
   }
 }
 
-async function open(model: ModelFile, tell: (news: News) => void): Promise<Opened> {
-  if (opened && opened.model.url === model.url && opened.model.sha256 === model.sha256) {
-    return opened;
+async function open(model: ModelFile, tell: (news: News) => void): Promise<Current> {
+  if (current && current.model.url === model.url && current.model.sha256 === model.sha256) {
+    return current;
   }
-  opened?.generator.close();
-  opened = undefined;
+  current?.close();
+  current = undefined;
   const { content, isChecked } = await fetchModel(model, (done) =>
     tell({ kind: "loading", done, total: model.bytes }),
   );
-  opened = { model, isChecked, generator: await openGenerator(content, model) };
-  return opened;
+  current = { model, isChecked, ...(await openModel(content, model)) };
+  return current;
 }

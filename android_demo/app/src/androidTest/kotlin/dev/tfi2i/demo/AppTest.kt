@@ -31,8 +31,8 @@ class AppTest {
     @Test
     fun aPictureIsTranslatedAsPythonDoes() {
         val shelf = ModelShelf(context)
-        val card = shelf.cards.first()
-        val translated = openGenerator(shelf.file(card), card, sizesOf(card).first()).use {
+        val sidecar = shelf.sidecars.first()
+        val translated = openGenerator(shelf.file(sidecar), sidecar, sizesOf(sidecar).first()).use {
             Translator(it).translate(Photo.read(picture()).pixels, Fit.WHOLE)
         }
         val expected = instrumentation.context.assets.open("translation.png")

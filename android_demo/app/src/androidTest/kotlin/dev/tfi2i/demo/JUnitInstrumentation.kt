@@ -66,7 +66,7 @@ class JUnitInstrumentation : Instrumentation() {
         private const val PASSED = 0
         private const val FAILED = -2
 
-        /** That of this process. */
+        /** The instrumentation of this process. */
         lateinit var running: Instrumentation
             private set
     }

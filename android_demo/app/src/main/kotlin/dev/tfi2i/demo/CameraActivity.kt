@@ -122,9 +122,12 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
     }
 
     private fun translation(camera: CameraChoice): LiveTranslation? {
-        val card = app.shelf.cards.find { it.name == intent.getStringExtra(MODEL) } ?: return null
+        val name = intent.getStringExtra(MODEL)
+        val sidecar = app.shelf.sidecars.find { it.name == name } ?: return null
         val size = Size(intent.getIntExtra(HEIGHT, 0), intent.getIntExtra(WIDTH, 0))
-        return LiveTranslation(app.models, card, size, camera.uprightPreviewSize, ::show, ::tell)
+        val inputs = sidecar.values(intent.getBundleExtra(CHOSEN)?.indices().orEmpty())
+        val upright = camera.uprightPreviewSize
+        return LiveTranslation(app.models, sidecar, size, inputs, upright, ::show, ::tell)
     }
 
     private fun show(frame: LiveFrame) {
@@ -181,14 +184,16 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
         private const val MODEL = "model"
         private const val HEIGHT = "height"
         private const val WIDTH = "width"
+        private const val CHOSEN = "chosen"
         private const val PHOTO = "photo"
 
         /** Starts this activity with the model of a choice. */
         fun intent(context: Context, choice: Choice): Intent =
             Intent(context, CameraActivity::class.java)
-                .putExtra(MODEL, choice.card?.name)
+                .putExtra(MODEL, choice.sidecar?.name)
                 .putExtra(HEIGHT, choice.size?.height ?: 0)
                 .putExtra(WIDTH, choice.size?.width ?: 0)
+                .putExtra(CHOSEN, choice.chosen.toBundle())
 
         /** The photo that this activity ended with. */
         fun photo(result: Intent, photos: PhotoFiles): File? =

@@ -33,14 +33,14 @@ class CompareView(context: Context, attributes: AttributeSet?) : View(context, a
     private var photo: Bitmap? = null
     private var translation: Bitmap? = null
 
-    /** How much of the translation is seen right of the divider, from 0 to 1. */
+    /** Strength of the translation right of the divider, from 0 to 1. */
     var strength = 1f
         set(value) {
             field = value
             invalidate()
         }
 
-    /** Where the divider is, from 0 at the left to 1. */
+    /** Place of the divider, from 0 at the left to 1. */
     var divider = 0.5f
         set(value) {
             val inside = value.coerceIn(0f, 1f)
@@ -116,7 +116,7 @@ class CompareView(context: Context, attributes: AttributeSet?) : View(context, a
         return true
     }
 
-    /** What makes TalkBack take this for a slider. */
+    /** The description by which TalkBack takes this for a slider. */
     override fun getAccessibilityClassName(): CharSequence =
         if (translation == null) super.getAccessibilityClassName() else SeekBar::class.java.name
 

@@ -4,7 +4,7 @@ import android.app.Application
 import android.content.ComponentCallbacks2
 import java.io.File
 
-/** What lives as long as the process: the models, and where pictures are kept. */
+/** The process: it owns the models, and the place where pictures are kept. */
 class DemoApplication : Application() {
     val shelf: ModelShelf by lazy { ModelShelf(this) }
     val models: ModelThread by lazy { ModelThread(shelf) }

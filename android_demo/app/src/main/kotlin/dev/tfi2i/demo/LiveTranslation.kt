@@ -9,7 +9,7 @@ import android.util.Size
 import android.view.Surface
 import dev.tfi2i.core.Geometry
 import dev.tfi2i.core.ImageTensor
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Pixels
 import kotlin.math.max
 import kotlin.math.min
@@ -23,14 +23,16 @@ class LiveFrame(val bitmap: Bitmap, val milliseconds: Long, val accelerator: Str
  * Translates the middle of camera frames at the size that a model takes; while one is translated,
  * the others pass.
  *
+ * @param inputs values of the model's inputs besides the picture, by name.
  * @param preview the size of the camera's frames on a phone held as it is meant to be.
  * @param show is given each translation, on the main thread.
  * @param failed is told why there are no more, on the main thread.
  */
 class LiveTranslation(
     private val models: ModelThread,
-    private val card: ModelCard,
+    private val sidecar: Sidecar,
     private val size: ModelSize,
+    private val inputs: Map<String, FloatArray>,
     private val preview: Size,
     private val show: (LiveFrame) -> Unit,
     private val failed: (Message) -> Unit,
@@ -81,12 +83,12 @@ class LiveTranslation(
     }
 
     private fun translated(frame: Bitmap, rotation: Int): LiveFrame {
-        val generator = models.generator(card, size)
+        val generator = models.generator(sidecar, size)
         val upright = Geometry.upright(frame.toPixels(), turn(rotation))
         frame.recycle()
         val image: Pixels = Geometry.resize(Geometry.centreCrop(upright, size), size)
         val started = SystemClock.elapsedRealtime()
-        val answer = generator.run(ImageTensor.pack(image))
+        val answer = generator.run(ImageTensor.pack(image), inputs)
         val milliseconds = SystemClock.elapsedRealtime() - started
         val bitmap = ImageTensor.unpack(answer, size.width, size.height).toBitmap()
         return LiveFrame(bitmap, milliseconds, generator.accelerator)

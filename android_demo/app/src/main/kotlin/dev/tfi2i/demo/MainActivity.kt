@@ -45,9 +45,10 @@ class MainActivity : Activity() {
         super.onSaveInstanceState(outState)
         val state = session.state
         outState.putString(PHOTO, state.photo?.file?.name)
-        outState.putString(MODEL, state.choice.card?.name)
-        outState.putInt(SIZE, state.choice.card?.let(::sizesOf)?.indexOf(state.choice.size) ?: 0)
+        outState.putString(MODEL, state.choice.sidecar?.name)
+        outState.putInt(SIZE, state.choice.sidecar?.let(::sizesOf)?.indexOf(state.choice.size) ?: 0)
         outState.putInt(FIT, state.choice.fit.ordinal)
+        outState.putBundle(CHOSEN, state.choice.chosen.toBundle())
         outState.putFloat(DIVIDER, screen.divider)
     }
 
@@ -140,11 +141,12 @@ class MainActivity : Activity() {
     private fun photoIsGone() = session.tell(Message(R.string.photo_gone))
 
     private fun chosen(state: Bundle?): Choice {
-        val cards = app.shelf.cards
-        val card = cards.find { it.name == state?.getString(MODEL) } ?: cards.firstOrNull()
-        val sizes = card?.let(::sizesOf).orEmpty()
+        val sidecars = app.shelf.sidecars
+        val sidecar = sidecars.find { it.name == state?.getString(MODEL) } ?: sidecars.firstOrNull()
+        val sizes = sidecar?.let(::sizesOf).orEmpty()
         val size = sizes.getOrNull(state?.getInt(SIZE) ?: 0) ?: sizes.firstOrNull()
-        return Choice(card, size, Fit.entries[state?.getInt(FIT) ?: 0])
+        val chosen = state?.getBundle(CHOSEN)?.indices().orEmpty()
+        return Choice(sidecar, size, Fit.entries[state?.getInt(FIT) ?: 0], chosen)
     }
 
     private companion object {
@@ -156,6 +158,7 @@ class MainActivity : Activity() {
         const val MODEL = "model"
         const val SIZE = "size"
         const val FIT = "fit"
+        const val CHOSEN = "chosen"
         const val DIVIDER = "divider"
     }
 }

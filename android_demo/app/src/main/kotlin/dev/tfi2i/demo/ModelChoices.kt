@@ -1,46 +1,49 @@
 package dev.tfi2i.demo
 
 import android.content.res.Resources
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 
 /** Models of one run that differ in their direction alone. */
-class ModelFamily(val cards: List<ModelCard>) {
-    /** The card for a direction, or the first. */
-    fun card(direction: String?): ModelCard =
-        cards.find { it.direction == direction } ?: cards.first()
+class ModelFamily(val sidecars: List<Sidecar>) {
+    /** The sidecar for a direction, or the first. */
+    fun sidecar(direction: String?): Sidecar =
+        sidecars.find { it.direction == direction } ?: sidecars.first()
 
     companion object {
-        fun of(cards: List<ModelCard>): List<ModelFamily> = cards
-            .groupBy { listOf(it.run, it.step, it.name.replace(it.direction, "")) }
+        fun of(sidecars: List<Sidecar>): List<ModelFamily> = sidecars
+            .groupBy { listOf(it.run, it.step, it.name.replaceFirst(it.direction, "")) }
             .map { (_, same) -> ModelFamily(same.sortedBy { it.direction }) }
 
         /** A name for each family, no two the same. */
         fun labels(families: List<ModelFamily>, resources: Resources): List<String> {
-            val cards = families.map { it.cards.first() }
-            val short = cards.map {
+            val sidecars = families.map { it.sidecars.first() }
+            val short = sidecars.map {
                 resources.getString(R.string.model_label, it.system, it.data, it.format)
             }
-            return cards.mapIndexed { i, card ->
+            return sidecars.mapIndexed { i, sidecar ->
                 if (short.count { it == short[i] } == 1) {
                     short[i]
                 } else {
-                    resources.getString(R.string.model_label_of_file, short[i], card.run, card.name)
+                    val (run, name) = sidecar.run to sidecar.name
+                    resources.getString(R.string.model_label_of_file, short[i], run, name)
                 }
             }
         }
     }
 }
 
-fun directionLabel(card: ModelCard, resources: Resources): String =
-    resources.getString(R.string.direction_label, card.source, card.target)
+/** The domains, or the direction in its own words where an input chooses the domain. */
+fun directionLabel(sidecar: Sidecar, resources: Resources): String = sidecar.target?.let {
+    resources.getString(R.string.direction_label, sidecar.source, it)
+} ?: sidecar.direction
 
 fun sizeLabel(size: Size, resources: Resources): String =
     resources.getString(R.string.size_label, size.width, size.height)
 
 /** The sizes to choose from for the pictures that a model is given, the smallest first. */
-fun sizesOf(card: ModelCard): List<Size> {
-    if (!card.isFree) return card.sizes
-    val side = (card.imageSize + card.multiple - 1) / card.multiple * card.multiple
+fun sizesOf(sidecar: Sidecar): List<Size> {
+    if (!sidecar.isFree) return sidecar.sizes
+    val side = (sidecar.imageSize + sidecar.multiple - 1) / sidecar.multiple * sidecar.multiple
     return listOf(1, 2, 4).map { Size(it * side, it * side) }
 }

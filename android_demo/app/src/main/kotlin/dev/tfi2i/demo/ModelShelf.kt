@@ -1,8 +1,8 @@
 package dev.tfi2i.demo
 
 import android.content.Context
-import dev.tfi2i.core.ModelCard
-import dev.tfi2i.core.ModelCardException
+import dev.tfi2i.core.Sidecar
+import dev.tfi2i.core.SidecarException
 import java.io.File
 import java.io.IOException
 
@@ -11,57 +11,57 @@ class ModelShelf(context: Context) {
     private val assets = context.assets
     private val copies = File(context.noBackupFilesDir, FOLDER)
 
-    /** Their cards, by name. */
-    val cards: List<ModelCard>
+    /** Their sidecars, by name. */
+    val sidecars: List<Sidecar>
 
-    /** What is wrong with the others. */
+    /** Reasons why the others cannot be used. */
     val problems: List<Message>
 
     init {
         val files = assets.list(FOLDER).orEmpty().toSet()
-        val cards = mutableListOf<ModelCard>()
+        val sidecars = mutableListOf<Sidecar>()
         val problems = mutableListOf<Message>()
-        for (sidecar in files.filter { it.endsWith(SIDECAR) }.sorted()) {
+        for (name in files.filter { it.endsWith(SIDECAR) }.sorted()) {
             try {
-                cards += card(sidecar, files)
-            } catch (error: ModelCardException) {
-                problems += Message(R.string.bad_model, sidecar, error.message.orEmpty())
+                sidecars += sidecar(name, files)
+            } catch (error: SidecarException) {
+                problems += Message(R.string.bad_model, name, error.message.orEmpty())
             }
         }
-        this.cards = cards
+        this.sidecars = sidecars
         this.problems = problems
     }
 
-    private fun card(sidecar: String, files: Set<String>): ModelCard {
-        val json = assets.open("$FOLDER/$sidecar").use { it.readBytes().decodeToString() }
-        val card = ModelCard.parse(json)
-        if (card.file !in files) {
-            throw ModelCardException("${card.file} is not beside it; copy both together.")
+    private fun sidecar(name: String, files: Set<String>): Sidecar {
+        val json = assets.open("$FOLDER/$name").use { it.readBytes().decodeToString() }
+        val sidecar = Sidecar.parse(json)
+        if (sidecar.file !in files) {
+            throw SidecarException("${sidecar.file} is not beside it; copy both together.")
         }
-        return card
+        return sidecar
     }
 
     /**
-     * The file of a card, copied out of the APK, where native code cannot open it.
+     * The file of a sidecar, copied out of the APK, where native code cannot open it.
      *
-     * Whoever opens it has to check that it is the one the card is of.
+     * Whoever opens it has to check that it is the one the sidecar is of.
      *
      * @throws DemoException there is no room for the copy.
      */
-    fun file(card: ModelCard): File {
-        val copy = File(copies, card.sha256)
-        if (copy.length() == card.sizeBytes) return copy
-        val begun = File(copies, "${card.sha256}.part")
+    fun file(sidecar: Sidecar): File {
+        val copy = File(copies, sidecar.sha256)
+        if (copy.length() == sidecar.sizeBytes) return copy
+        val begun = File(copies, "${sidecar.sha256}.part")
         try {
             copies.mkdirs()
-            assets.open("$FOLDER/${card.file}").use { asset ->
+            assets.open("$FOLDER/${sidecar.file}").use { asset ->
                 begun.outputStream().use { asset.copyTo(it) }
             }
             if (!begun.renameTo(copy)) throw IOException("$copy cannot be written.")
         } catch (error: IOException) {
             begun.delete()
             val reason = error.message.orEmpty()
-            throw DemoException(Message(R.string.bad_model, card.file, reason), error)
+            throw DemoException(Message(R.string.bad_model, sidecar.file, reason), error)
         }
         deleteOthers()
         return copy
@@ -69,7 +69,7 @@ class ModelShelf(context: Context) {
 
     /** Deletes the models of earlier versions of the app. */
     private fun deleteOthers() {
-        val kept = cards.map { it.sha256 }
+        val kept = sidecars.map { it.sha256 }
         copies.listFiles().orEmpty().filter { it.name !in kept }.forEach { it.delete() }
     }
 

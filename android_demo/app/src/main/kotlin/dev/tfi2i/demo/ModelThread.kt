@@ -1,7 +1,7 @@
 package dev.tfi2i.demo
 
 import dev.tfi2i.core.Generator
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import java.util.concurrent.Executors
 
@@ -10,19 +10,19 @@ class ModelThread(private val shelf: ModelShelf) {
     private val executor = Executors.newSingleThreadExecutor { Thread(it, "model") }
     private var opened: Opened? = null
 
-    private class Opened(val card: ModelCard, val size: Size, val generator: Generator)
+    private class Opened(val sidecar: Sidecar, val size: Size, val generator: Generator)
 
     /** Does a task after those before it. */
     fun execute(task: () -> Unit) = executor.execute(task)
 
-    /** The generator of a card for a size, opened unless it is; for tasks on this thread alone. */
-    fun generator(card: ModelCard, size: Size): Generator {
+    /** The generator of a model for a size, opened unless it is; for tasks on this thread alone. */
+    fun generator(sidecar: Sidecar, size: Size): Generator {
         opened?.let {
-            if (it.card == card && it.size == size) return it.generator
+            if (it.sidecar == sidecar && it.size == size) return it.generator
             close()
         }
-        val generator = openGenerator(shelf.file(card), card, size)
-        opened = Opened(card, size, generator)
+        val generator = openGenerator(shelf.file(sidecar), sidecar, size)
+        opened = Opened(sidecar, size, generator)
         return generator
     }
 

@@ -2,7 +2,7 @@ package dev.tfi2i.demo
 
 import dev.tfi2i.core.Generator
 import dev.tfi2i.core.Io
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import dev.tfi2i.inference.CompiledModelGenerator
 import dev.tfi2i.inference.InferenceException
@@ -15,16 +15,18 @@ import java.io.File
  *
  * @throws InferenceException no way takes it.
  */
-fun openGenerator(model: File, card: ModelCard, size: Size): Generator {
-    if (card.io == Io.UINT8 || card.isFree) return InterpreterGenerator.open(model, card, size)
+fun openGenerator(model: File, sidecar: Sidecar, size: Size): Generator {
+    if (sidecar.io == Io.UINT8 || sidecar.isFree) {
+        return InterpreterGenerator.open(model, sidecar, size)
+    }
     val refusal = try {
-        return CompiledModelGenerator.open(model, card, size)
+        return CompiledModelGenerator.open(model, sidecar, size)
     } catch (error: InferenceException) {
         error.message.orEmpty()
     } catch (error: LinkageError) { // no library of LiteRT's for this processor
         error.toString()
     }
-    return Explained(InterpreterGenerator.open(model, card, size), refusal)
+    return Explained(InterpreterGenerator.open(model, sidecar, size), refusal)
 }
 
 private class Explained(generator: Generator, override val fallbackReason: String) :

@@ -18,7 +18,7 @@ import java.io.IOException
  */
 class Photo(val file: File, val pixels: Pixels, val shown: Bitmap, val stored: Size?) {
     companion object {
-        /** Of the memory of this process, the rest is for the app itself. */
+        /** Share of this process's memory for a photo; the rest is for the app itself. */
         private const val SHARE_OF_HEAP = 0.7
 
         /**

@@ -14,7 +14,7 @@ import java.io.IOException
 
 /** The phone's own pictures, where translations are saved. */
 class SavedPictures(private val context: Context) {
-    /** Whether [save] would be refused without this permission; null: it needs none, or has it. */
+    /** The permission without which [save] would be refused; null: it needs none, or has it. */
     val missingPermission: String?
         get() = Manifest.permission.WRITE_EXTERNAL_STORAGE.takeIf {
             Build.VERSION.SDK_INT < Build.VERSION_CODES.Q &&

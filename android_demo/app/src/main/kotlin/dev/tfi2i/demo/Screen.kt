@@ -2,14 +2,12 @@ package dev.tfi2i.demo
 
 import android.app.Activity
 import android.view.View
-import android.widget.AdapterView
-import android.widget.ArrayAdapter
 import android.widget.ProgressBar
 import android.widget.SeekBar
 import android.widget.Spinner
 import android.widget.TextView
 import dev.tfi2i.core.Fit
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import kotlin.math.roundToInt
 
@@ -32,17 +30,20 @@ class Screen(
     private val cancel: View = activity.view(R.id.cancel)
     private val finishing: List<View> = listOf(R.id.save, R.id.share).map { activity.view(it) }
     private val statusText = StatusText(activity.resources, shelf)
-    private val families = ModelFamily.of(shelf.cards)
+    private val families = ModelFamily.of(shelf.sidecars)
+    private val inputs = InputChoices(activity) { chosen ->
+        shown?.let { choose(it.copy(chosen = chosen)) }
+    }
     private var shown: Choice? = null
 
-    /** Of the translation, from 0 to 1. */
+    /** Strength of the translation, from 0 to 1. */
     val strength: Float get() = strengthBar.progress.toFloat() / strengthBar.max
 
-    /** Where the divider is, from 0 to 1. */
+    /** Place of the divider, from 0 to 1. */
     var divider: Float by compare::divider
 
     init {
-        fill(model, ModelFamily.labels(families, activity.resources))
+        model.fill(ModelFamily.labels(families, activity.resources))
         strengthBar.setOnSeekBarChangeListener(object : SeekBar.OnSeekBarChangeListener {
             override fun onProgressChanged(bar: SeekBar, value: Int, byUser: Boolean) {
                 compare.strength = strength
@@ -52,10 +53,10 @@ class Screen(
 
             override fun onStopTrackingTouch(bar: SeekBar) = Unit
         })
-        onChoice(model) { tell(families[it].card(shown?.card?.direction)) }
-        onChoice(direction) { index -> family()?.cards?.getOrNull(index)?.let(::tell) }
-        onChoice(size) { index -> sizes().getOrNull(index)?.let(::tell) }
-        onChoice(fit) { index -> shown?.let { choose(it.copy(fit = Fit.entries[index])) } }
+        model.onChoice { tell(families[it].sidecar(shown?.sidecar?.direction)) }
+        direction.onChoice { index -> family()?.sidecars?.getOrNull(index)?.let(::tell) }
+        size.onChoice { index -> sizes().getOrNull(index)?.let(::tell) }
+        fit.onChoice { index -> shown?.let { choose(it.copy(fit = Fit.entries[index])) } }
     }
 
     fun show(state: ScreenState) {
@@ -89,46 +90,28 @@ class Screen(
         val family = family()
         if (family != null) {
             model.setSelection(families.indexOf(family))
-            fill(direction, family.cards.map { directionLabel(it, activity.resources) })
-            direction.setSelection(family.cards.indexOf(choice.card))
-            fill(size, sizes().map { sizeLabel(it, activity.resources) })
+            direction.fill(family.sidecars.map { directionLabel(it, activity.resources) })
+            direction.setSelection(family.sidecars.indexOf(choice.sidecar))
+            size.fill(sizes().map { sizeLabel(it, activity.resources) })
             size.setSelection(sizes().indexOf(choice.size))
         }
         direction.isEnabled = direction.count > 1
         size.isEnabled = size.count > 1
+        inputs.show(choice.sidecar, choice.chosen)
         fit.setSelection(choice.fit.ordinal)
     }
 
-    private fun family(): ModelFamily? = families.find { shown?.card in it.cards }
+    private fun family(): ModelFamily? = families.find { shown?.sidecar in it.sidecars }
 
-    private fun sizes() = shown?.card?.let(::sizesOf).orEmpty()
+    private fun sizes() = shown?.sidecar?.let(::sizesOf).orEmpty()
 
-    private fun tell(card: ModelCard) {
+    private fun tell(sidecar: Sidecar) {
         val before = shown ?: return
-        if (card != before.card) choose(before.copy(card = card, size = sizesOf(card).first()))
+        if (sidecar == before.sidecar) return
+        choose(Choice(sidecar, sizesOf(sidecar).first(), before.fit))
     }
 
     private fun tell(size: Size) {
         shown?.let { choose(it.copy(size = size)) }
-    }
-
-    private fun fill(spinner: Spinner, labels: List<String>) {
-        val adapter = ArrayAdapter(activity, android.R.layout.simple_spinner_item, labels)
-        adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item)
-        spinner.adapter = adapter
-    }
-
-    /** [chosen] is also called at the start, and for what [showChoice] selects. */
-    private fun onChoice(spinner: Spinner, chosen: (Int) -> Unit) {
-        spinner.onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
-            override fun onItemSelected(
-                parent: AdapterView<*>,
-                view: View?,
-                position: Int,
-                id: Long,
-            ) = chosen(position)
-
-            override fun onNothingSelected(parent: AdapterView<*>) = Unit
-        }
     }
 }

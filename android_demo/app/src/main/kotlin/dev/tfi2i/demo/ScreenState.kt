@@ -3,12 +3,22 @@ package dev.tfi2i.demo
 import android.graphics.Bitmap
 import android.net.Uri
 import dev.tfi2i.core.Fit
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Pixels
 import dev.tfi2i.core.Size
 
-/** How to translate; null in [card]: the app has no models. */
-data class Choice(val card: ModelCard?, val size: Size?, val fit: Fit)
+/**
+ * The chosen way to translate; null in [sidecar]: the app has no models.
+ *
+ * @property chosen by the name of an input besides the picture the index among its choices; of
+ *   others it is the first.
+ */
+data class Choice(
+    val sidecar: Sidecar?,
+    val size: Size?,
+    val fit: Fit,
+    val chosen: Map<String, Int> = emptyMap(),
+)
 
 /** A translated photo, of the photo's size, and how it came about. */
 class Translation(
@@ -19,7 +29,7 @@ class Translation(
     val fallbackReason: String?,
 )
 
-/** What goes on in the background. */
+/** Work that goes on in the background. */
 sealed interface Work {
     data object None : Work
 

@@ -10,7 +10,7 @@ import dev.tfi2i.core.Translator
 import java.io.File
 
 /**
- * What the main screen works on; it outlives the activity when the phone is turned.
+ * The work of the main screen; it outlives the activity when the phone is turned.
  *
  * Called by the main thread, it has [ModelThread] do the work, and shows each new state to the
  * [listener] on the main thread.
@@ -107,14 +107,14 @@ class Session(private val app: DemoApplication, choice: Choice) {
     }
 
     private fun translated(job: Job, photo: Photo, choice: Choice): (ScreenState) -> ScreenState {
-        val card = choice.card
+        val sidecar = choice.sidecar
         val size = choice.size
-        if (card == null || size == null) throw DemoException(Message(R.string.no_models))
+        if (sidecar == null || size == null) throw DemoException(Message(R.string.no_models))
         change(job) { it.copy(work = Work.OpeningModel) }
-        val generator = app.models.generator(card, size)
+        val generator = app.models.generator(sidecar, size)
         val started = SystemClock.elapsedRealtime()
         change(job) { it.copy(work = Work.Translating(0f)) }
-        val pixels = Translator(generator).translate(
+        val pixels = Translator(generator, sidecar.values(choice.chosen)).translate(
             photo.pixels,
             choice.fit,
             progress = { done -> change(job) { it.copy(work = Work.Translating(done)) } },

@@ -3,7 +3,7 @@ package dev.tfi2i.demo
 import android.content.res.Resources
 import kotlin.math.floor
 
-/** What the main screen says in words. */
+/** The main screen's words. */
 class StatusText(private val resources: Resources, private val shelf: ModelShelf) {
     fun of(state: ScreenState): String {
         val lines = mutableListOf<String>()
@@ -14,7 +14,7 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
             state.translation?.let { lines += done(it) }
         }
         if (state.photo == null) shelf.problems.mapTo(lines) { it.text(resources) }
-        if (shelf.cards.isEmpty()) lines += resources.getString(R.string.no_models)
+        if (shelf.sidecars.isEmpty()) lines += resources.getString(R.string.no_models)
         return lines.distinct().joinToString("\n")
     }
 

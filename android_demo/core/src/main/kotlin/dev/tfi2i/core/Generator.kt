@@ -2,14 +2,14 @@ package dev.tfi2i.core
 
 /** A translator of pictures of one size, loaded and ready; used by one thread at a time. */
 interface Generator : AutoCloseable {
-    val card: ModelCard
+    val sidecar: Sidecar
     val height: Int
     val width: Int
 
-    /** What computes, in words for people, such as GPU. */
+    /** The device that computes, in words for people, such as GPU. */
     val accelerator: String
 
-    /** Why a faster accelerator is not used; null: none was refused. */
+    /** Reason why a faster accelerator is not used; null: none was refused. */
     val fallbackReason: String?
 
     /**
@@ -17,8 +17,11 @@ interface Generator : AutoCloseable {
      *
      * RGB 0..255 in and out, whatever the file itself takes and gives; what comes out is not
      * rounded and may be beyond 0..255. [image] may be written to again after the call.
+     *
+     * @param inputs values of the inputs besides the picture, by name; those of others are the
+     *   first of their choices.
      */
-    fun run(image: FloatArray): FloatArray
+    fun run(image: FloatArray, inputs: Map<String, FloatArray> = emptyMap()): FloatArray
 }
 
 /** A translation that failed; the message is a sentence for people. */

@@ -12,8 +12,8 @@ object Geometry {
     private const val BYTES_PER_PIXEL = 16
 
     /**
-     * What to divide the sides of a photo by when it is decoded, so that translating it fits into
-     * [heapBytes] of memory: a power of two, as Android's `BitmapFactory` wants it.
+     * The number to divide the sides of a photo by when it is decoded, so that translating it fits
+     * into [heapBytes] of memory: a power of two, as Android's `BitmapFactory` wants it.
      */
     fun sampleSize(width: Int, height: Int, heapBytes: Long): Int {
         require(width > 0 && height > 0) { "A photo has at least one pixel, not $width x $height." }
@@ -111,7 +111,7 @@ object Geometry {
         return Pixels(size.width, size.height, argb)
     }
 
-    /** Where the [count] indices from [start] on of an endlessly reflected axis come from. */
+    /** Sources of the [count] indices from [start] on of an endlessly reflected axis. */
     internal fun reflected(length: Int, start: Int, count: Int): IntArray {
         val period = max(1, 2 * (length - 1))
         return IntArray(count) {

@@ -22,6 +22,20 @@ internal class SidecarField(private val value: Any?, private val where: String =
         return List(json.length()) { SidecarField(json.opt(it), "$where[$it]") }
     }
 
+    fun items(most: Int): List<SidecarField> =
+        items().also { if (it.size > most) throw wrong("$most entries at most") }
+
+    /** Numbers that are nested as [shape], in its order. */
+    fun floats(shape: List<Int>): List<Float> {
+        if (shape.isEmpty()) {
+            val float = number().toFloat()
+            return if (float.isFinite()) listOf(float) else throw wrong("a float32 number")
+        }
+        val items = items()
+        if (items.size != shape.first()) throw wrong("numbers nested as $shape")
+        return items.flatMap { it.floats(shape.drop(1)) }
+    }
+
     fun text(): String = value as? String ?: throw wrong("a string")
 
     fun text(pattern: Regex): String =
@@ -43,10 +57,10 @@ internal class SidecarField(private val value: Any?, private val where: String =
     fun number(): Double =
         (value as? Number)?.toDouble()?.takeIf { it.isFinite() } ?: throw wrong("a number")
 
-    /** What [read] makes of it, or null where the file has null. */
+    /** Gives what [read] makes of it, or null where the file has null. */
     fun <T> orNull(read: SidecarField.() -> T): T? = if (value == JSONObject.NULL) null else read()
 
-    fun wrong(wanted: String): ModelCardException =
+    fun wrong(wanted: String): SidecarException =
         damaged("${where.ifEmpty { "the file" }} is ${shown()} and has to be $wanted")
 
     private fun shown(): String {
@@ -60,4 +74,4 @@ internal class SidecarField(private val value: Any?, private val where: String =
 }
 
 internal fun damaged(problem: String) =
-    ModelCardException("This is not a usable sidecar: $problem; export the model again.")
+    SidecarException("This is not a usable sidecar: $problem; export the model again.")

@@ -2,40 +2,49 @@ package dev.tfi2i.core
 
 private val PLAIN_NAME = Regex("""(?!\.{1,2}$)[^/\\:\x00-\x1f]+""")
 private val SHA256 = Regex("[0-9a-f]{64}")
+private const val IN_A_LINE = """[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]"""
+private val DIRECTION = Regex("$IN_A_LINE{1,100}")
+private val TEXT = Regex("$IN_A_LINE{1,200}")
+private const val MOST_PRESETS = 64
+private const val MOST_NAMES = 1_000
+private const val MOST_AXES = 8
 private const val LARGEST_SIDE = 1 shl 14
 private const val LARGEST_MULTIPLE = 64
 
-internal fun modelCard(file: SidecarField): ModelCard {
+internal fun read(file: SidecarField): Sidecar {
     val schema = file["schema"].whole(1L..Long.MAX_VALUE)
-    if (schema > ModelCard.SCHEMA) {
-        throw ModelCardException(
+    if (schema > Sidecar.SCHEMA) {
+        throw SidecarException(
             "This was made by a newer tfi2i (sidecar schema $schema; this app reads " +
-                "${ModelCard.SCHEMA}); update the app.",
+                "${Sidecar.SCHEMA}); update the app.",
         )
     }
     if (file["format"].text() == "saved_model") {
-        throw ModelCardException(
+        throw SidecarException(
             "This is of a SavedModel, which a phone does not run; export with --format int8.",
         )
     }
+    val source = file["domains"]["source"].orNull { text(TEXT) } ?: throw SidecarException(
+        "This is of a model that makes pictures of no picture, which this app does not show.",
+    )
     val io = Io.valueOf(file["io"].oneOf("float", "uint8").uppercase())
-    return ModelCard(
+    return Sidecar(
         name = file["name"].text(),
         file = file["file"].text(PLAIN_NAME),
         sha256 = file["sha256"].text(SHA256),
         sizeBytes = file["size_bytes"].whole(0L..Long.MAX_VALUE),
         format = file["format"].text(),
         system = file["system"].text(),
-        direction = file["direction"].oneOf("a2b", "b2a"),
-        source = file["domains"]["source"].oneOf("a", "b"),
-        target = file["domains"]["target"].oneOf("a", "b"),
+        direction = file["direction"].text(DIRECTION),
+        source = source,
+        target = file["domains"]["target"].orNull { text(TEXT) },
         data = file["data"].text(),
         run = file["run"].text(),
         step = file["step"].whole(0..Int.MAX_VALUE),
         imageSize = file["image_size"].whole(1..LARGEST_SIDE),
         multiple = file["multiple"].whole(1..LARGEST_MULTIPLE),
         io = io,
-        signatures = filled(file["signatures"]).map { signature(it, io) },
+        signatures = filled(file["signatures"]).map { signature(it, io, schema) },
         agreement = file["agreement"].orNull { agreement(this) },
         licence = file["licence"].orNull { text() },
         created = file["created"].text(),
@@ -43,14 +52,15 @@ internal fun modelCard(file: SidecarField): ModelCard {
     )
 }
 
-private fun signature(field: SidecarField, io: Io): Signature {
+private fun signature(field: SidecarField, io: Io, schema: Long): Signature {
+    val inputs = filled(field["inputs"])
     val signature = Signature(
         name = field["name"].text(),
-        inputs = filled(field["inputs"]).map(::tensor),
+        inputs = listOf(tensor(inputs.first())) + inputs.drop(1).map { beside(it, schema) },
         outputs = filled(field["outputs"]).map(::tensor),
     )
     val (taken, given) = listOf(signature.inputs.first(), signature.outputs.first())
-    if (!isPicture(taken, io)) throw field["inputs"].items().first().wrong(picture(io))
+    if (!isPicture(taken, io)) throw inputs.first().wrong(picture(io))
     if (!isPicture(given, io) || given.shape != taken.shape) {
         throw field["outputs"].items().first().wrong("${picture(io)} of the input's size")
     }
@@ -67,10 +77,43 @@ private fun dtype(io: Io) = if (io == Io.FLOAT) "float32" else "uint8"
 
 private fun tensor(field: SidecarField) = Tensor(
     name = field["name"].text(),
-    shape = field["shape"].items().map { it.whole(FREE..LARGEST_SIDE) },
+    shape = field["shape"].items(MOST_AXES).map { it.whole(FREE..LARGEST_SIDE) },
     dtype = field["dtype"].text(),
     meaning = field["meaning"].text(),
 )
+
+/** An input besides the picture that there are values to choose from for. */
+private fun beside(field: SidecarField, schema: Long): Tensor {
+    val tensor = if (schema == 1L) tensor(field).copy(kind = "style") else described(field)
+    if (tensor.dtype != "float32" || tensor.shape.firstOrNull() != 1 ||
+        tensor.shape.any { it < 1 }) {
+        throw field.wrong("of float32 numbers, (1, ...)")
+    }
+    if (tensor.choices.isNotEmpty()) return tensor
+    throw SidecarException(
+        if (tensor.kind == "picture") {
+            "The model takes a second picture, ${tensor.name}, which this app cannot give it; " +
+                "export it with --bake."
+        } else {
+            "The model takes ${tensor.name} besides the picture, and this has no presets for " +
+                "it; export it with --bake, or again with this version of tfi2i."
+        },
+    )
+}
+
+private fun described(field: SidecarField): Tensor {
+    val tensor = tensor(field)
+    return tensor.copy(
+        kind = field["kind"].orNull { oneOf("style", "latent", "label", "picture") },
+        names = field["names"].items(MOST_NAMES).map { it.text(TEXT) },
+        exclusive = field["exclusive"].flag(),
+        distribution = field["distribution"].orNull { oneOf("normal", "uniform") },
+        presets = field["presets"].items(MOST_PRESETS).map {
+            Preset(it["name"].text(TEXT), it["values"].floats(tensor.shape.drop(1)))
+        },
+        encoder = field["encoder"].orNull { text(PLAIN_NAME) },
+    )
+}
 
 private fun agreement(field: SidecarField) = Agreement(
     reference = field["reference"].text(),

@@ -6,7 +6,7 @@ import kotlin.math.max
 import kotlin.math.min
 
 /**
- * How a picture larger than a tile is cut into tiles that overlap, and how they are blended.
+ * Overlapping tiles of a picture that is larger than one, with the weights that blend them.
  *
  * The arithmetic is that of `tfi2i.pictures.tiles` and `tfi2i_export.tflite.pictures`, to the bit.
  *
@@ -25,7 +25,7 @@ class Tiles internal constructor(
 }
 
 object Tiler {
-    /** What neighbouring tiles share at least: an eighth of their shorter side. */
+    /** The least that neighbouring tiles share: an eighth of their shorter side. */
     fun overlapOf(tile: Size): Int = min(tile.height, tile.width) / 2 / 4
 
     /**

@@ -1,6 +1,6 @@
 package dev.tfi2i.core
 
-/** How a photo of any size becomes a picture of the one size that a generator takes. */
+/** Ways to make of a photo of any size a picture of the one size that a generator takes. */
 enum class Fit {
     /** Scaled until it fits, and its translation scaled back: all at once, with less detail. */
     WHOLE,
@@ -13,8 +13,15 @@ enum class Fit {
     TILES,
 }
 
-/** Translates photos of any size; used by one thread at a time. */
-class Translator(private val generator: Generator) {
+/**
+ * Translates photos of any size; used by one thread at a time.
+ *
+ * @param inputs as of [Generator.run], the same for all tiles.
+ */
+class Translator(
+    private val generator: Generator,
+    private val inputs: Map<String, FloatArray> = emptyMap(),
+) {
     private val size = Size(generator.height, generator.width)
 
     /**
@@ -66,7 +73,7 @@ class Translator(private val generator: Generator) {
 
     private fun tiled(photo: Pixels, progress: (Float) -> Unit, cancelled: () -> Boolean): Pixels? {
         if (photo.height > size.height || photo.width > size.width) {
-            val multiple = generator.card.multiple
+            val multiple = generator.sidecar.multiple
             val tiles = Tiler.tiles(photo.height, photo.width, size, multiple = multiple)
             return Tiler.blended(photo, tiles, ::checked, progress, cancelled)
         }
@@ -84,7 +91,7 @@ class Translator(private val generator: Generator) {
     }
 
     private fun checked(image: FloatArray): FloatArray {
-        val answer = generator.run(image)
+        val answer = generator.run(image, inputs)
         if (answer.size != image.size) {
             throw TranslationException(
                 "The model gives ${answer.size} values for a picture of ${image.size}; export it " +

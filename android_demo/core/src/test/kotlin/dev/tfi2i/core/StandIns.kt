@@ -5,7 +5,7 @@ import java.util.Base64
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** What tests/android_demo/test_android_core.py writes. */
+/** The vectors that tests/android_demo/test_android_core.py writes. */
 internal val vectors: JSONObject by lazy {
     JSONObject(Pixels::class.java.getResource("/vectors.json").readText())
 }
@@ -52,13 +52,15 @@ internal class StandIn(
     multiple: Int = 4,
     private val answer: (FloatArray) -> FloatArray,
 ) : Generator {
-    override val card = ModelCard.parse(vectors.getString("card")).copy(multiple = multiple)
+    override val sidecar = Sidecar.parse(vectors.getString("sidecar")).copy(multiple = multiple)
     override val accelerator = "CPU"
     override val fallbackReason: String? = null
     var runs = 0
+    val given = mutableListOf<Map<String, FloatArray>>()
 
-    override fun run(image: FloatArray): FloatArray {
+    override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray {
         check(image.size == height * width * CHANNELS)
+        given += inputs
         runs++
         return answer(image)
     }

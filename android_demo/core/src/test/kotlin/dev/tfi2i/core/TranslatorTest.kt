@@ -87,6 +87,16 @@ class TranslatorTest {
     }
 
     @Test
+    fun `every tile gets the values of the other inputs`() {
+        val values = mapOf("style" to floatArrayOf(0.5f))
+        for (fit in Fit.entries) {
+            val generator = copying(32, 32)
+            Translator(generator, values).translate(picture(70, 100), fit)
+            assertEquals(List(generator.runs) { values }, generator.given)
+        }
+    }
+
+    @Test
     fun `what was cancelled before it began does not run`() {
         for (fit in Fit.entries) {
             val generator = copying(32, 32)

@@ -2,7 +2,7 @@ package dev.tfi2i.inference
 
 import dev.tfi2i.core.Generator
 import dev.tfi2i.core.Io
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import org.tensorflow.lite.Interpreter
 import java.io.File
@@ -12,17 +12,18 @@ import kotlin.math.round
 
 /** A file run by TensorFlow Lite's Interpreter, by the CPU: of any type and size. */
 class InterpreterGenerator private constructor(private val session: Session) : Generator {
-    override val card: ModelCard get() = session.card
+    override val sidecar: Sidecar get() = session.sidecar
     override val height: Int get() = session.call.size.height
     override val width: Int get() = session.call.size.width
     override val accelerator: String get() = "CPU"
     override val fallbackReason: String? get() = null
 
     /**
-     * @throws InferenceException the image has another size or is NaN somewhere, the model fails,
-     *   or it is closed.
+     * @throws InferenceException the image has another size or is NaN somewhere, there is no such
+     *   input or its values do not fit, the model fails, or it is closed.
      */
-    override fun run(image: FloatArray): FloatArray = session.run(image)
+    override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray =
+        session.run(image, inputs)
 
     override fun close() = session.close()
 
@@ -34,20 +35,22 @@ class InterpreterGenerator private constructor(private val session: Session) : G
          * @param size one that the file takes; null: the smallest, or of a file of free size that
          *   of its training.
          * @param threads of the CPU.
-         * @throws InferenceException it cannot be read, is not what its card says, takes no such
+         * @throws InferenceException it cannot be read, is not what its sidecar says, takes no such
          *   size or cannot be run.
          */
         fun open(
             model: File,
-            card: ModelCard,
+            sidecar: Sidecar,
             size: Size? = null,
             threads: Int = DEFAULT_THREADS,
         ): InterpreterGenerator {
             require(threads > 0) { "threads is $threads; give at least 1." }
-            val call = callFor(card, size)
-            val bytes = verified(model, card)
+            val call = callFor(sidecar, size)
+            val bytes = verified(model, sidecar)
             return InterpreterGenerator(
-                Session.tried(card, call) { InterpreterEngine(bytes, card.io, call, threads) },
+                Session.tried(sidecar, call) {
+                    InterpreterEngine(bytes, sidecar.io, call, threads)
+                },
             )
         }
     }
@@ -65,14 +68,20 @@ private class InterpreterEngine(
     threads: Int,
 ) : Engine {
     private val input = buffer()
+    private val beside = call.beside.associate { it.name to floats(it.shape.fold(1, Int::times)) }
     private val output = buffer()
     private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
 
     init {
         try {
+            // An input that nobody names would be run with whatever is in its memory.
+            val inputs = interpreter.getSignatureInputs(call.signature.name).toSet()
+            if (inputs != call.signature.inputs.map { it.name }.toSet()) {
+                throw IllegalArgumentException("it takes ${inputs.sorted().joinToString()}")
+            }
             if (call.signature.size == null) { // then it is the file's only one
                 val (height, width) = call.size
-                interpreter.resizeInput(0, intArrayOf(1, height, width, CHANNELS))
+                interpreter.resizeInput(placeOf(call.input), intArrayOf(1, height, width, CHANNELS))
                 interpreter.allocateTensors()
             }
         } catch (error: Throwable) {
@@ -81,20 +90,32 @@ private class InterpreterEngine(
         }
     }
 
-    override fun run(image: FloatArray): FloatArray {
+    override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray {
         if (io == Io.UINT8) putLevels(image) else input.asFloatBuffer().put(image)
+        for ((name, values) in inputs) beside.getValue(name).asFloatBuffer().put(values)
         val outputs = mapOf(call.output to output.duplicate())
-        interpreter.runSignature(mapOf(call.input to input), outputs, call.signature.name)
+        val taken = mapOf(call.input to input) + beside
+        interpreter.runSignature(taken, outputs, call.signature.name)
         if (io == Io.UINT8) return FloatArray(image.size) { output.get(it).toUByte().toFloat() }
         return FloatArray(image.size).also { output.asFloatBuffer().get(it) }
     }
 
     override fun close() = interpreter.close()
 
-    private fun buffer(): ByteBuffer {
-        val bytes = if (io == Io.UINT8) Byte.SIZE_BYTES else Float.SIZE_BYTES
-        return ByteBuffer.allocateDirect(bytes * call.values).order(ByteOrder.nativeOrder())
+    /** The index of an input among the interpreter's, whose order is not the signature's. */
+    private fun placeOf(name: String): Int {
+        val tensor = interpreter.getInputTensorFromSignature(name, call.signature.name).index()
+        return (0 until interpreter.getInputTensorCount())
+            .first { interpreter.getInputTensor(it).index() == tensor }
     }
+
+    private fun buffer(): ByteBuffer =
+        if (io == Io.UINT8) bytes(call.values) else floats(call.values)
+
+    private fun floats(count: Int) = bytes(Float.SIZE_BYTES * count)
+
+    private fun bytes(count: Int) =
+        ByteBuffer.allocateDirect(count).order(ByteOrder.nativeOrder())
 
     private fun putLevels(image: FloatArray) {
         for ((i, value) in image.withIndex()) {

@@ -1,19 +1,23 @@
 package dev.tfi2i.inference
 
-import dev.tfi2i.core.ModelCard
-import dev.tfi2i.core.ModelCardException
+import dev.tfi2i.core.Sidecar
+import dev.tfi2i.core.SidecarException
 import dev.tfi2i.core.Signature
 import dev.tfi2i.core.Size
+import dev.tfi2i.core.Tensor
 import java.io.File
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
-/** Of the CPU, unless told: as many as most phones have fast cores. */
+/** Threads of the CPU unless told: as many as most phones have fast cores. */
 const val DEFAULT_THREADS = 4
 
 /** The one way to call a file that is asked for. */
 internal class Call(val signature: Signature, val size: Size) {
     val input: String get() = signature.inputs.first().name
+
+    /** The inputs besides the picture. */
+    val beside: List<Tensor> get() = signature.inputs.drop(1)
     val output: String get() = signature.outputs.first().name
 
     /** Numbers in a picture (1, H, W, 3). */
@@ -21,49 +25,45 @@ internal class Call(val signature: Signature, val size: Size) {
 }
 
 /**
- * How a file is called for pictures of a [size].
+ * The way to call a file for pictures of a [size].
  *
  * @param size null: the smallest that the file takes; of a file of free size that of its training.
  */
-internal fun callFor(card: ModelCard, size: Size?): Call {
-    if (card.extraInputs.isNotEmpty()) {
-        throw InferenceException(
-            "${card.file} needs ${card.extraInputs.joinToString()} besides the picture; export " +
-                "it with --bake.",
-        )
-    }
-    val wanted = size ?: card.sizes.firstOrNull() ?: Size(card.imageSize, card.imageSize)
-    val signature = card.signatures.firstOrNull { it.size == wanted }
-        ?: card.signatures.firstOrNull { it.size == null && wanted.isMultipleOf(card.multiple) }
+internal fun callFor(sidecar: Sidecar, size: Size?): Call {
+    val wanted = size ?: sidecar.sizes.firstOrNull() ?: Size(sidecar.imageSize, sidecar.imageSize)
+    val signature = sidecar.signatures.firstOrNull { it.size == wanted }
+        ?: sidecar.signatures.firstOrNull {
+            it.size == null && wanted.isMultipleOf(sidecar.multiple)
+        }
         ?: throw InferenceException(
-            "${card.file} takes pictures of ${card.takes()}, not of ${wanted.inWords()}.",
+            "${sidecar.file} takes pictures of ${sidecar.takes()}, not of ${wanted.inWords()}.",
         )
     return Call(signature, wanted)
 }
 
 /**
- * The bytes of a [model] that is the one its [card] is of.
+ * The bytes of a [model] that is the one its [sidecar] is of.
  *
  * LiteRT trusts what it reads: damage that a SHA-256 would show can end the process.
  */
-internal fun verified(model: File, card: ModelCard): ByteBuffer {
-    val bytes = explained("${card.file} cannot be read") {
+internal fun verified(model: File, sidecar: Sidecar): ByteBuffer {
+    val bytes = explained("${sidecar.file} cannot be read") {
         FileChannel.open(model.toPath()).use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
     }
     try {
-        card.verify(bytes)
-    } catch (error: ModelCardException) {
+        sidecar.verify(bytes)
+    } catch (error: SidecarException) {
         throw InferenceException(error.message.orEmpty(), error)
     }
     if (bytes.limit() < 8 || IDENTIFIER.indices.any { bytes.get(4 + it) != IDENTIFIER[it] }) {
-        throw InferenceException("${card.file} is not a .tflite file; export the model again.")
+        throw InferenceException("${sidecar.file} is not a .tflite file; export the model again.")
     }
     return bytes
 }
 
 internal fun Size.inWords() = "$height x $width"
 
-private fun ModelCard.takes(): String {
+private fun Sidecar.takes(): String {
     val fixed = sizes.map { it.inWords() }
     val free = if (isFree) listOf("sides that are multiples of $multiple") else emptyList()
     return (fixed + free).joinToString(" or ")

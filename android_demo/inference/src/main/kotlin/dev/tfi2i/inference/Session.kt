@@ -1,11 +1,11 @@
 package dev.tfi2i.inference
 
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 
-/** What runs one model for pictures of one size. */
+/** A runtime with one model for pictures of one size. */
 internal interface Engine : AutoCloseable {
-    /** The translation of a picture (1, H, W, 3), not checked. */
-    fun run(image: FloatArray): FloatArray
+    /** The translation of a picture (1, H, W, 3), not checked; [inputs] are all the others. */
+    fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray
 }
 
 /**
@@ -13,27 +13,48 @@ internal interface Engine : AutoCloseable {
  *
  * One thread at a time is inside: native memory must not be given back while it is in use.
  */
-internal class Session(val card: ModelCard, val call: Call, private val engine: Engine) :
+internal class Session(val sidecar: Sidecar, val call: Call, private val engine: Engine) :
     AutoCloseable {
     private var closed = false
 
     @Synchronized
-    fun run(image: FloatArray): FloatArray {
-        if (closed) throw InferenceException("${card.file} is closed.")
+    fun run(image: FloatArray, inputs: Map<String, FloatArray> = emptyMap()): FloatArray {
+        if (closed) throw InferenceException("${sidecar.file} is closed.")
         if (image.size != call.values) {
             throw InferenceException(
-                "${card.file} takes pictures of ${call.size.inWords()}, which have " +
+                "${sidecar.file} takes pictures of ${call.size.inWords()}, which have " +
                     "${call.values} values, not ${image.size}.",
             )
         }
-        val answer = explained("${card.file} fails") { engine.run(image) }
+        val given = valuesOf(inputs)
+        val answer = explained("${sidecar.file} fails") { engine.run(image, given) }
         if (answer.size != call.values) {
             throw InferenceException(
-                "${card.file} gives ${answer.size} values for a picture of " +
+                "${sidecar.file} gives ${answer.size} values for a picture of " +
                     "${call.size.inWords()}; export it again.",
             )
         }
         return answer
+    }
+
+    /** The values of all inputs besides the picture, of which [inputs] has some. */
+    private fun valuesOf(inputs: Map<String, FloatArray>): Map<String, FloatArray> {
+        val unknown = inputs.keys - call.beside.map { it.name }.toSet()
+        if (unknown.isNotEmpty()) {
+            throw InferenceException("${sidecar.file} takes no ${unknown.joinToString()}.")
+        }
+        return call.beside.associate { input ->
+            val values = inputs[input.name] ?: input.choices.firstOrNull()?.values?.toFloatArray()
+                ?: throw InferenceException("${sidecar.file} takes ${input.name}; give values.")
+            val count = input.shape.fold(1, Int::times)
+            if (values.size != count || !values.all(Float::isFinite)) {
+                throw InferenceException(
+                    "${sidecar.file} takes $count finite numbers for ${input.name}, not " +
+                        "${values.toList()}.",
+                )
+            }
+            input.name to values
+        }
     }
 
     @Synchronized
@@ -48,13 +69,13 @@ internal class Session(val card: ModelCard, val call: Call, private val engine: 
          *
          * @throws InferenceException the engine cannot be made or run, or its answer is no picture.
          */
-        fun tried(card: ModelCard, call: Call, make: () -> Engine): Session {
-            val session = Session(card, call, explained("${card.file} cannot be run", make))
+        fun tried(sidecar: Sidecar, call: Call, make: () -> Engine): Session {
+            val session = Session(sidecar, call, explained("${sidecar.file} cannot be run", make))
             try {
                 val everyLevel = FloatArray(call.values) { (it % LEVELS).toFloat() }
                 // A GPU may take a model and yet overflow on it.
                 if (!session.run(everyLevel).all(Float::isFinite)) {
-                    throw InferenceException("${card.file} gives values that are not finite.")
+                    throw InferenceException("${sidecar.file} gives values that are not finite.")
                 }
             } catch (error: Throwable) {
                 session.close()

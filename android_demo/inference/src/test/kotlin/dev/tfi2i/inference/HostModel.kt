@@ -71,13 +71,28 @@ internal class HostModel(
         "resizing",
     )
 
+    fun inputNames(signature: Int): List<String> {
+        val pointer = signature(signature)
+        return List(number { library.LiteRtGetNumSignatureInputs(pointer, it) }) { i ->
+            found("name") { library.LiteRtGetSignatureInputName(pointer, i.toLong(), it) }
+                .getString(0)
+        }
+    }
+
+    fun outputNames(signature: Int): List<String> {
+        val pointer = signature(signature)
+        return List(number { library.LiteRtGetNumSignatureOutputs(pointer, it) }) { i ->
+            found("name") { library.LiteRtGetSignatureOutputName(pointer, i.toLong(), it) }
+                .getString(0)
+        }
+    }
+
     /** By their names new buffers for the inputs of a signature. */
     fun inputs(signature: Int): Map<String, HostBuffer> {
         val pointer = signature(signature)
         val index = signature.toLong()
-        val number = number { library.LiteRtGetNumSignatureInputs(pointer, it) }
-        return (0L until number).associate { i ->
-            val name = found("name") { library.LiteRtGetSignatureInputName(pointer, i, it) }
+        return inputNames(signature).withIndex().associate { (place, name) ->
+            val i = place.toLong()
             val tensor = found("input") {
                 library.LiteRtGetSignatureInputTensorByIndex(pointer, i, it)
             }
@@ -90,7 +105,7 @@ internal class HostModel(
             val needs = found("requirements") {
                 library.LiteRtGetCompiledModelInputBufferRequirements(live(), index, i, it)
             }
-            name.getString(0) to HostBuffer(environment, type, needs)
+            name to HostBuffer(environment, type, needs)
         }
     }
 
@@ -98,14 +113,15 @@ internal class HostModel(
     fun outputs(signature: Int): Map<String, HostBuffer> {
         val pointer = signature(signature)
         val index = signature.toLong()
-        val number = number { library.LiteRtGetNumSignatureOutputs(pointer, it) }.toLong()
+        val names = outputNames(signature)
+        val number = names.size.toLong()
         val layouts = Memory(LAYOUT * number)
         require(
             library.LiteRtGetCompiledModelOutputTensorLayouts(live(), index, number, layouts, true),
             "allocation",
         )
-        return (0L until number).associate { i ->
-            val name = found("name") { library.LiteRtGetSignatureOutputName(pointer, i, it) }
+        return names.withIndex().associate { (place, name) ->
+            val i = place.toLong()
             val tensor = found("output") {
                 library.LiteRtGetSignatureOutputTensorByIndex(pointer, i, it)
             }
@@ -114,7 +130,7 @@ internal class HostModel(
             val needs = found("requirements") {
                 library.LiteRtGetCompiledModelOutputBufferRequirements(live(), index, i, it)
             }
-            name.getString(0) to HostBuffer(environment, type, needs)
+            name to HostBuffer(environment, type, needs)
         }
     }
 

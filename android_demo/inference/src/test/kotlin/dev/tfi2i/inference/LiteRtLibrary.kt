@@ -97,7 +97,7 @@ interface LiteRtLibrary : Library {
     fun LiteRtDestroyTensorBuffer(buffer: Pointer)
 }
 
-/** Where a function puts what it makes or finds. */
+/** A place for what a function makes or finds. */
 typealias Place = PointerByReference
 
 /** A call of LiteRT that failed. */
@@ -123,7 +123,7 @@ private fun silence() {
     unix.dup2(unix.creat(Models.log, OWNERS), 2)
 }
 
-/** How many things of native memory there are: none are left after closing everything. */
+/** The number of things in native memory: none are left after closing everything. */
 internal val alive = AtomicInteger()
 
 internal fun require(status: Int, call: String) {

@@ -1,7 +1,7 @@
 package dev.tfi2i.inference
 
 import dev.tfi2i.core.ImageTensor
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import org.json.JSONArray
 import org.json.JSONObject
@@ -13,21 +13,23 @@ import java.nio.ByteOrder
 /** One way to call one file, with what Python makes of a picture by it. */
 class Case(
     val model: File,
-    val card: ModelCard,
+    val sidecar: Sidecar,
     val size: Size,
     picture: File,
     val values: FloatArray,
     /** The values as pixels: whole numbers from 0 to 255. */
     val levels: IntArray,
-    /** Whether the size that the file states can be computed; of a free file it may be 1 x 1. */
+    /** Tells that the size the file states can be computed; of a free file it may be 1 x 1. */
     val prepared: Boolean,
+    /** The values of the inputs besides the picture. */
+    val inputs: Map<String, FloatArray>,
 ) {
     /** (1, H, W, 3), RGB 0..255. */
     val image: FloatArray = levels(picture).let { levels ->
         FloatArray(levels.size) { levels[it].toFloat() }
     }
 
-    /** What the app makes of the values that a generator gives. */
+    /** Makes of a generator's values what the app makes of them. */
     fun levelsOf(values: FloatArray): IntArray {
         val argb = ImageTensor.unpack(values, size.width, size.height).argb
         return IntArray(CHANNELS * argb.size) {
@@ -35,7 +37,7 @@ class Case(
         }
     }
 
-    override fun toString() = "${card.name} ${size.inWords()}"
+    override fun toString() = "${sidecar.name} ${size.inWords()}"
 }
 
 /** The files of tests/export/android_models.py, in the folder that TFI2I_ANDROID_MODELS names. */
@@ -43,23 +45,26 @@ object Models {
     private val folder: File? = System.getenv("TFI2I_ANDROID_MODELS")?.let(::File)
     private val manifest by lazy { JSONObject(File(folder, "manifest.json").readText()) }
 
-    /** Where LiteRT's C library lies. */
+    /** The path of LiteRT's C library. */
     val library: String get() = manifest.getString("library")
 
-    /** Where its messages go. */
+    /** The file that its messages go to. */
     val log: String get() = File(folder, "litert.log").path
 
     val cases: List<Case> by lazy {
         manifest.getJSONArray("cases").map { case ->
-            val card = ModelCard.parse(file(case, "card").readText())
+            val sidecar = Sidecar.parse(file(case, "sidecar").readText())
             Case(
-                model = File(folder, card.file),
-                card = card,
+                model = File(folder, sidecar.file),
+                sidecar = sidecar,
                 size = Size(case.getInt("height"), case.getInt("width")),
                 picture = file(case, "picture"),
                 values = floats(file(case, "values").readBytes()),
                 levels = levels(file(case, "pixels")),
                 prepared = case.getBoolean("prepared"),
+                inputs = sidecar.values(
+                    case.getJSONObject("chosen").run { keySet().associateWith(::getInt) },
+                ),
             )
         }
     }
@@ -73,7 +78,7 @@ object Models {
     }
 
     /** The first of a file. */
-    fun case(name: String): Case = cases.first { it.card.name == name }
+    fun case(name: String): Case = cases.first { it.sidecar.name == name }
 
     private fun file(case: JSONObject, key: String) = File(folder, case.getString(key))
 

@@ -5,20 +5,21 @@ import dev.tfi2i.core.Io
 import org.junit.AfterClass
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
 
-/** What the app's classes answer, against what Python answers by the same file. */
+/** Answers of the app's classes, against Python's by the same file. */
 class ParityTest {
     @Before fun models() = Models.needed()
 
     @Test fun `the CompiledModel answers every float file of fixed size as Python does`() {
-        val cases = Models.cases.filter { it.card.io == Io.FLOAT && !it.card.isFree }
+        val cases = Models.cases.filter { it.sidecar.io == Io.FLOAT && !it.sidecar.isFree }
         for (case in cases) {
             same("CompiledModel", case) { threads ->
-                CompiledModelGenerator.open(case.model, case.card, case.size, false, threads)
+                CompiledModelGenerator.open(case.model, case.sidecar, case.size, false, threads)
             }
         }
     }
@@ -26,7 +27,7 @@ class ParityTest {
     @Test fun `the Interpreter answers every file as Python does`() {
         for (case in Models.cases.filter { it.prepared }) {
             same("Interpreter", case) { threads ->
-                InterpreterGenerator.open(case.model, case.card, case.size, threads)
+                InterpreterGenerator.open(case.model, case.sidecar, case.size, threads)
             }
         }
     }
@@ -34,21 +35,33 @@ class ParityTest {
     @Test fun `the Interpreter refuses a file that states a size nobody can compute`() {
         for (case in Models.cases.filterNot { it.prepared }) {
             val error = assertThrows(InferenceException::class.java) {
-                InterpreterGenerator.open(case.model, case.card, case.size)
+                InterpreterGenerator.open(case.model, case.sidecar, case.size)
             }
-            assertTrue(error.message.orEmpty().startsWith("${case.card.file} cannot be run ("))
+            assertTrue(error.message.orEmpty().startsWith("${case.sidecar.file} cannot be run ("))
             assertEquals(0, alive.get())
         }
     }
 
     @Test fun `the models are of every format, type, padding and kind of size`() {
-        val cards = Models.cases.map { it.card }
+        val sidecars = Models.cases.map { it.sidecar }
         for (io in Io.entries) {
-            assertEquals(FORMATS, cards.filter { it.io == io }.map { it.format }.toSet())
+            assertEquals(FORMATS, sidecars.filter { it.io == io }.map { it.format }.toSet())
         }
-        assertTrue(cards.any { it.name.endsWith("-mirror") })
-        assertTrue(cards.any { it.sizes.size > 1 })
-        assertTrue(cards.any { it.isFree })
+        assertTrue(sidecars.any { it.name.endsWith("-mirror") })
+        assertTrue(sidecars.any { it.sizes.size > 1 })
+        assertTrue(sidecars.any { it.isFree })
+    }
+
+    @Test fun `some models take a style and a label, which change the picture`() {
+        for (name in listOf("any-float32", "any-int8-uint8", "any-float32-dynamic")) {
+            val (first, other) = Models.cases.filter { it.sidecar.name == name }
+            assertEquals(setOf("style", "label"), first.inputs.keys)
+            assertFalse(first.levels.contentEquals(other.levels))
+            InterpreterGenerator.open(first.model, first.sidecar, first.size).use {
+                it.run(other.image, other.inputs)
+                assertArrayEquals("the first choices", first.values, it.run(first.image), 0f)
+            }
+        }
     }
 
     private fun same(engine: String, case: Case, open: (threads: Int) -> Generator) {
@@ -57,11 +70,12 @@ class ParityTest {
                 assertEquals("CPU", generator.accelerator)
                 assertEquals(case.size.height, generator.height)
                 assertEquals(case.size.width, generator.width)
-                val values = generator.run(case.image)
+                val values = generator.run(case.image, case.inputs)
                 note(engine, case, values)
                 assertArrayEquals("$engine $case", case.levels, case.levelsOf(values))
                 assertArrayEquals("$engine $case", case.values, values, 0f)
-                assertArrayEquals("$engine $case again", values, generator.run(case.image), 0f)
+                val again = generator.run(case.image, case.inputs)
+                assertArrayEquals("$engine $case again", values, again, 0f)
             }
         }
         assertEquals("All native memory is given back.", 0, alive.get())

@@ -2,7 +2,7 @@ package dev.tfi2i.inference
 
 import com.google.ai.edge.litert.pretendedGpu
 import dev.tfi2i.core.Generator
-import dev.tfi2i.core.ModelCard
+import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
@@ -21,7 +21,7 @@ import java.nio.ByteOrder
 import java.security.MessageDigest
 import kotlin.concurrent.thread
 
-/** What is refused, in which words; and that nothing is left open then. */
+/** Refusals and their words, after which nothing is left open. */
 class RefusalTest {
     @get:Rule val folder = TemporaryFolder()
 
@@ -34,7 +34,7 @@ class RefusalTest {
 
     @Test fun `a GPU that refuses is replaced by the CPU, and the reason is kept`() {
         val case = Models.case("a2b-int8")
-        CompiledModelGenerator.open(case.model, case.card).use {
+        CompiledModelGenerator.open(case.model, case.sidecar).use {
             assertEquals("CPU", it.accelerator)
             val reason = it.fallbackReason.orEmpty()
             val expected = Regex(
@@ -43,7 +43,7 @@ class RefusalTest {
             assertTrue(reason, expected.matches(reason))
             assertArrayEquals(case.values, it.run(case.image), 0f)
         }
-        CompiledModelGenerator.open(case.model, case.card, useGpu = false).use {
+        CompiledModelGenerator.open(case.model, case.sidecar, useGpu = false).use {
             assertNull(it.fallbackReason)
         }
     }
@@ -51,7 +51,7 @@ class RefusalTest {
     @Test fun `a GPU that takes the model is used`() {
         val case = Models.case("a2b-float16")
         pretendedGpu = { it }
-        CompiledModelGenerator.open(case.model, case.card).use {
+        CompiledModelGenerator.open(case.model, case.sidecar).use {
             assertEquals("GPU", it.accelerator)
             assertNull(it.fallbackReason)
             assertArrayEquals(case.values, it.run(case.image), 0f)
@@ -61,7 +61,7 @@ class RefusalTest {
     @Test fun `a GPU that takes the model and overflows is replaced by the CPU`() {
         val case = Models.case("a2b-float16")
         pretendedGpu = { values -> values.apply { this[7] = Float.POSITIVE_INFINITY } }
-        CompiledModelGenerator.open(case.model, case.card).use {
+        CompiledModelGenerator.open(case.model, case.sidecar).use {
             assertEquals("CPU", it.accelerator)
             val gives = "a2b-float16.tflite gives values that are not finite."
             assertEquals("The GPU is not used: $gives", it.fallbackReason)
@@ -78,13 +78,13 @@ class RefusalTest {
             val case = Models.case(name)
             val message = "$name.tflite takes $kind, which LiteRT's CompiledModel cannot give " +
                 "it; use the InterpreterGenerator."
-            refused(message) { CompiledModelGenerator.open(case.model, case.card) }
+            refused(message) { CompiledModelGenerator.open(case.model, case.sidecar) }
         }
     }
 
     @Test fun `a size that the file does not take is refused, by the sizes it takes`() {
         val several = Models.case("a2b-int8-32x64")
-        both(several.model, several.card, Size(96, 96)) {
+        both(several.model, several.sidecar, Size(96, 96)) {
             val takes = "a2b-int8-32x64.tflite takes pictures of 32 x 32 or 64 x 64"
             assertEquals("$takes, not of 96 x 96.", it)
         }
@@ -92,16 +92,17 @@ class RefusalTest {
         for (size in listOf(Size(50, 64), Size(64, 0), Size(-4, 64))) {
             val takes = "a2b-float32-dynamic.tflite takes pictures of sides that are multiples of 4"
             refused("$takes, not of ${size.inWords()}.") {
-                InterpreterGenerator.open(free.model, free.card, size)
+                InterpreterGenerator.open(free.model, free.sidecar, size)
             }
         }
     }
 
     @Test fun `without a size it is the smallest, or that of the training`() {
-        val free = Models.cases.filter { it.card.isFree && it.prepared }.map { it.card.name to 64 }
+        val free = Models.cases.filter { it.sidecar.isFree && it.prepared }
+            .map { it.sidecar.name to 64 }
         for ((name, side) in free + listOf("a2b-int8-32x64" to 32, "a2b-int8" to 64)) {
             val case = Models.case(name)
-            InterpreterGenerator.open(case.model, case.card).use {
+            InterpreterGenerator.open(case.model, case.sidecar).use {
                 assertEquals(name, Size(side, side), Size(it.height, it.width))
             }
         }
@@ -120,31 +121,31 @@ class RefusalTest {
     @Test fun `a file that is missing, cut off or changed is refused before it is run`() {
         val case = Models.case("a2b-int8")
         val bytes = case.model.readBytes()
-        both(File(folder.root, "none"), case.card) {
+        both(File(folder.root, "none"), case.sidecar) {
             assertTrue(it, it.startsWith("a2b-int8.tflite cannot be read ("))
         }
-        both(folder.root, case.card) {
+        both(folder.root, case.sidecar) {
             assertTrue(it, it.startsWith("a2b-int8.tflite cannot be read ("))
         }
         for (length in listOf(0, bytes.size - 1)) {
-            both(file(bytes.copyOf(length)), case.card) {
+            both(file(bytes.copyOf(length)), case.sidecar) {
                 assertTrue(it, it.contains("$length bytes and its sidecar says ${bytes.size}"))
             }
         }
         bytes[bytes.size / 2] = (bytes[bytes.size / 2] + 1).toByte()
-        both(file(bytes), case.card) { assertTrue(it, it.contains("SHA-256")) }
+        both(file(bytes), case.sidecar) { assertTrue(it, it.contains("SHA-256")) }
     }
 
     @Test fun `a file of another kind is refused, and a signature that is not there`() {
         val case = Models.case("a2b-int8")
         val others = listOf("", "TFL3", "PK, a zip file", "0".repeat(64)).map { it.toByteArray() }
         for (other in others) {
-            both(file(other), case.card.of(other)) {
+            both(file(other), case.sidecar.of(other)) {
                 assertEquals("a2b-int8.tflite is not a .tflite file; export the model again.", it)
             }
         }
-        val signatures = case.card.signatures.map { it.copy(name = "another") }
-        both(case.model, case.card.copy(signatures = signatures)) {
+        val signatures = case.sidecar.signatures.map { it.copy(name = "another") }
+        both(case.model, case.sidecar.copy(signatures = signatures)) {
             assertTrue(it, it.startsWith("a2b-int8.tflite "))
         }
     }
@@ -155,25 +156,49 @@ class RefusalTest {
         val floats = ByteBuffer.wrap(bytes).order(ByteOrder.nativeOrder())
         val middle = bytes.size / 2 and 3.inv()
         for (at in middle until middle + 4096 step 4) floats.putFloat(at, Float.NaN)
-        both(file(bytes), case.card.of(bytes)) {
+        both(file(bytes), case.sidecar.of(bytes)) {
             assertEquals("a2b-float32.tflite gives values that are not finite.", it)
         }
     }
 
-    @Test fun `an input besides the picture has to be baked`() {
-        val case = Models.case("a2b-int8")
-        val signature = case.card.signatures.single()
-        val style = signature.inputs.single().copy(name = "style", shape = listOf(1, 8))
-        val two = signature.copy(inputs = signature.inputs + style)
-        both(case.model, case.card.copy(signatures = listOf(two))) {
-            val needs = "a2b-int8.tflite needs style besides the picture"
-            assertEquals("$needs; export it with --bake.", it)
+    @Test fun `values that do not fit their input are refused, and the next ones are not`() {
+        val case = Models.case("any-float32")
+        for (open in openers(case)) open().use { generator ->
+            val takes = "any-float32.tflite takes 8 finite numbers for style, not"
+            refused("$takes [1.0, 2.0].") {
+                generator.run(case.image, mapOf("style" to floatArrayOf(1f, 2f)))
+            }
+            val broken = FloatArray(8).apply { this[3] = Float.NaN }
+            refused("$takes ${broken.toList()}.") {
+                generator.run(case.image, mapOf("style" to broken))
+            }
+            refused("any-float32.tflite takes no mood.") {
+                generator.run(case.image, mapOf("mood" to floatArrayOf(1f)))
+            }
+            assertArrayEquals(case.values, generator.run(case.image, case.inputs), 0f)
+        }
+    }
+
+    @Test fun `a sidecar with an input that the model lacks, or without one it has, is refused`() {
+        val case = Models.case("any-float32")
+        val signature = case.sidecar.signatures.single()
+        val (image, label, style) = signature.inputs
+        val others = listOf(
+            listOf(image, label),
+            listOf(image, label, style.copy(name = "mood")),
+            listOf(image, label, style, style.copy(name = "mood")),
+        )
+        for (inputs in others) {
+            val changed = signature.copy(inputs = inputs)
+            both(case.model, case.sidecar.copy(signatures = listOf(changed))) {
+                assertTrue(it, it.startsWith("any-float32.tflite "))
+            }
         }
     }
 
     @Test fun `for a file of bytes values are clipped, and what is no number is refused`() {
         val case = Models.case("a2b-int8-uint8")
-        InterpreterGenerator.open(case.model, case.card).use {
+        InterpreterGenerator.open(case.model, case.sidecar).use {
             val image = case.image.copyOf().apply { this[5] = Float.NaN }
             refused("The picture has values that are NaN.") { it.run(image) }
             val beyond = FloatArray(case.image.size) { i -> case.image[i] * 3 - 200f }
@@ -217,14 +242,14 @@ class RefusalTest {
     }
 
     private fun openers(case: Case): List<() -> Generator> = listOf(
-        { CompiledModelGenerator.open(case.model, case.card, useGpu = false) },
-        { InterpreterGenerator.open(case.model, case.card) },
+        { CompiledModelGenerator.open(case.model, case.sidecar, useGpu = false) },
+        { InterpreterGenerator.open(case.model, case.sidecar) },
     )
 
-    private fun both(model: File, card: ModelCard, size: Size? = null, check: (String) -> Unit) {
+    private fun both(model: File, sidecar: Sidecar, size: Size? = null, check: (String) -> Unit) {
         val openers = listOf<() -> Generator>(
-            { CompiledModelGenerator.open(model, card, size) },
-            { InterpreterGenerator.open(model, card, size) },
+            { CompiledModelGenerator.open(model, sidecar, size) },
+            { InterpreterGenerator.open(model, sidecar, size) },
         )
         for (open in openers) {
             val error = assertThrows(InferenceException::class.java) { open() }
@@ -240,7 +265,7 @@ class RefusalTest {
 
     private fun file(bytes: ByteArray) = folder.newFile().apply { writeBytes(bytes) }
 
-    private fun ModelCard.of(bytes: ByteArray): ModelCard {
+    private fun Sidecar.of(bytes: ByteArray): Sidecar {
         val digest = MessageDigest.getInstance("SHA-256").digest(bytes)
         val sha256 = digest.joinToString("") { "%02x".format(it) }
         return copy(sha256 = sha256, sizeBytes = bytes.size.toLong())

@@ -27,15 +27,15 @@ class TfLiteTest {
         val exact = Models.case("a2b-float32")
         println(ROW.format("file and size", "levels off", "most", "to Python", "to float32"))
         for (case in Models.cases.filter { it.prepared }) {
-            val answer = InterpreterGenerator.open(case.model, case.card, case.size)
-                .use { case.levelsOf(it.run(case.image)) }
+            val answer = InterpreterGenerator.open(case.model, case.sidecar, case.size)
+                .use { case.levelsOf(it.run(case.image, case.inputs)) }
             val apart = IntArray(answer.size) { abs(answer[it] - case.levels[it]) }
             val toPython = decibels(answer, case.levels)
-            val comparable = case.size == exact.size
+            val comparable = case.size == exact.size && case.inputs.isEmpty()
             val toFloat = if (comparable) decibels(answer, exact.levels) else Double.NaN
             val off = "${apart.count { it > 0 }} of ${answer.size}"
             println(ROW.format(case, off, apart.max(), inWords(toPython), inWords(toFloat)))
-            if (case.card.format in SAME) assertEquals("$case", 0, apart.max())
+            if (case.sidecar.format in SAME) assertEquals("$case", 0, apart.max())
             assertTrue("$case is ${apart.max()} levels off", apart.max() <= MOST_LEVELS)
             assertTrue("$case is $toPython dB off", toPython >= LEAST_DECIBELS)
         }
@@ -44,15 +44,15 @@ class TfLiteTest {
     @Test fun `a file that states a size nobody can compute is refused`() {
         for (case in Models.cases.filterNot { it.prepared }) {
             val error = assertThrows(InferenceException::class.java) {
-                InterpreterGenerator.open(case.model, case.card, case.size)
+                InterpreterGenerator.open(case.model, case.sidecar, case.size)
             }
-            assertTrue(error.message.orEmpty().startsWith("${case.card.file} cannot be run ("))
+            assertTrue(error.message.orEmpty().startsWith("${case.sidecar.file} cannot be run ("))
         }
     }
 
     @Test fun `nothing runs after closing`() {
         val case = Models.case("a2b-int8")
-        val generator = InterpreterGenerator.open(case.model, case.card)
+        val generator = InterpreterGenerator.open(case.model, case.sidecar)
         generator.close()
         generator.close()
         assertThrows(InferenceException::class.java) { generator.run(case.image) }

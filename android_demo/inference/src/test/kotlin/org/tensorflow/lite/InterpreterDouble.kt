@@ -12,6 +12,10 @@ import java.nio.ByteBuffer
 
 private const val CPU = 1
 
+interface Tensor {
+    fun index(): Int
+}
+
 class Interpreter(model: ByteBuffer, options: Options) : AutoCloseable {
     open class Options {
         internal var threads: Int? = null
@@ -39,6 +43,20 @@ class Interpreter(model: ByteBuffer, options: Options) : AutoCloseable {
             throw error
         }
     }
+
+    private class Numbered(private val number: Int) : Tensor {
+        override fun index(): Int = number
+    }
+
+    fun getSignatureInputs(signatureKey: String): Array<String> =
+        explained { host.inputNames(host.index(signatureKey)).toTypedArray() }
+
+    fun getInputTensorCount(): Int = explained { host.inputNames(0).size }
+
+    fun getInputTensor(inputIndex: Int): Tensor = Numbered(inputIndex)
+
+    fun getInputTensorFromSignature(inputName: String, signatureKey: String): Tensor =
+        Numbered(explained { host.inputNames(host.index(signatureKey)).indexOf(inputName) })
 
     fun resizeInput(idx: Int, dims: IntArray) {
         explained { host.resize(0, idx, dims) }

@@ -103,15 +103,28 @@ class CompiledModel private constructor(
         }
     }
 
-    fun createInputBuffers(signature: String): List<TensorBuffer> =
-        explained { host.inputs(host.index(signature)).values.map { TensorBuffer(it, distort) } }
+    fun createInputBuffer(inputName: String, signature: String = ""): TensorBuffer =
+        only(inputName) { host.inputs(host.index(signature)) }
 
-    fun createOutputBuffers(signature: String): List<TensorBuffer> =
-        explained { host.outputs(host.index(signature)).values.map { TensorBuffer(it, distort) } }
+    fun createOutputBuffer(outputName: String, signature: String = ""): TensorBuffer =
+        only(outputName) { host.outputs(host.index(signature)) }
 
-    fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>, signature: String) {
+    fun run(
+        inputs: Map<String, TensorBuffer>,
+        outputs: Map<String, TensorBuffer>,
+        signature: String = "",
+    ) {
         val index = host.index(signature)
-        explained { host.run(index, inputs.map { it.host }, outputs.map { it.host }) }
+        val given = host.inputNames(index).map { inputs.getValue(it).host }
+        val made = host.outputNames(index).map { outputs.getValue(it).host }
+        explained { host.run(index, given, made) }
+    }
+
+    private fun only(name: String, make: () -> Map<String, HostBuffer>): TensorBuffer {
+        val buffers = explained(make)
+        for ((other, buffer) in buffers) if (other != name) buffer.close()
+        val found = buffers[name] ?: throw LiteRtException("There is no tensor $name.")
+        return TensorBuffer(found, distort)
     }
 
     override fun destroy() {

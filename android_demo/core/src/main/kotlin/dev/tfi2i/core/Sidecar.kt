@@ -5,15 +5,39 @@ import java.security.MessageDigest
 import org.json.JSONException
 import org.json.JSONTokener
 
-/** What the pictures of a file are stored as. */
+/** The type in which a file takes and gives pictures. */
 enum class Io { FLOAT, UINT8 }
 
+/** A value for an input, its numbers in the order of the input's shape. */
+data class Preset(val name: String, val values: List<Float>)
+
 /** An input or output of a signature; -1 in [shape]: free. */
-data class Tensor(val name: String, val shape: List<Int>, val dtype: String, val meaning: String)
+data class Tensor(
+    val name: String,
+    val shape: List<Int>,
+    val dtype: String,
+    val meaning: String,
+    val kind: String? = null,
+    val names: List<String> = emptyList(),
+    val exclusive: Boolean = true,
+    val distribution: String? = null,
+    val presets: List<Preset> = emptyList(),
+    val encoder: String? = null,
+) {
+    /** Values to choose from: the names of an exclusive label, otherwise the presets. */
+    val choices: List<Preset>
+        get() {
+            val isOneOf = kind == "label" && exclusive && names.isNotEmpty()
+            if (!isOneOf || shape.drop(1) != listOf(names.size)) return presets
+            return names.mapIndexed { i, name ->
+                Preset(name, List(names.size) { if (it == i) 1f else 0f })
+            }
+        }
+}
 
 /** One way to call a file; the picture (1, H, W, 3) comes first among [inputs] and [outputs]. */
 data class Signature(val name: String, val inputs: List<Tensor>, val outputs: List<Tensor>) {
-    /** Of the pictures it takes; null: any whose sides are multiples of [ModelCard.multiple]. */
+    /** Size of the pictures it takes; null: any whose sides are multiples of [Sidecar.multiple]. */
     val size: Size?
         get() {
             val (_, height, width) = inputs.first().shape
@@ -23,7 +47,7 @@ data class Signature(val name: String, val inputs: List<Tensor>, val outputs: Li
 
 internal const val FREE = -1
 
-/** How a file's pictures compare with those of the model it was made from; dB null: infinite. */
+/** Agreement of a file's pictures with those of the model it was made from; dB null: infinite. */
 data class Agreement(
     val reference: String,
     val pictures: Int,
@@ -41,7 +65,7 @@ data class Agreement(
  *
  * The fields are described in `sidecar.schema.json`.
  */
-data class ModelCard(
+data class Sidecar(
     val name: String,
     val file: String,
     val sha256: String,
@@ -50,7 +74,7 @@ data class ModelCard(
     val system: String,
     val direction: String,
     val source: String,
-    val target: String,
+    val target: String?,
     val data: String,
     val run: String,
     val step: Int,
@@ -67,51 +91,62 @@ data class ModelCard(
     val sizes: List<Size>
         get() = signatures.mapNotNull { it.size }.sortedBy { it.height.toLong() * it.width }
 
-    /** Whether it takes pictures of any size whose sides are multiples of [multiple]. */
+    /** Tells that it takes pictures of any size whose sides are multiples of [multiple]. */
     val isFree: Boolean get() = signatures.any { it.size == null }
 
-    /** Names of the inputs besides the picture, such as a style. */
-    val extraInputs: List<String> get() = signatures.first().inputs.drop(1).map { it.name }
+    /** The inputs besides the picture, such as a style. */
+    val extraInputs: List<Tensor> get() = signatures.first().inputs.drop(1)
 
     /**
-     * Refuses another file than the one this card is of.
+     * The values of the inputs besides the picture, by name.
+     *
+     * @param chosen by an input's name the index among its choices; of others it is the first.
+     */
+    fun values(chosen: Map<String, Int>): Map<String, FloatArray> = extraInputs.associate {
+        val choice = it.choices.getOrNull(chosen[it.name] ?: 0) ?: it.choices.first()
+        it.name to choice.values.toFloatArray()
+    }
+
+    /**
+     * Refuses another file than the one this sidecar is of.
      *
      * @param model from its position to its limit; both stay as they are.
-     * @throws ModelCardException it has another size or SHA-256.
+     * @throws SidecarException it has another size or SHA-256.
      */
     fun verify(model: ByteBuffer) {
         val size = model.remaining()
         if (size.toLong() != sizeBytes) {
-            throw ModelCardException(
+            throw SidecarException(
                 "$file has $size bytes and its sidecar says $sizeBytes; export the model again.",
             )
         }
         val digest = MessageDigest.getInstance("SHA-256")
         digest.update(model.duplicate())
         if (digest.digest().joinToString("") { "%02x".format(it) } != sha256) {
-            throw ModelCardException(
+            throw SidecarException(
                 "$file has another SHA-256 than its sidecar says; export the model again.",
             )
         }
     }
 
     companion object {
-        /** The newest format of sidecars that this class reads. */
-        const val SCHEMA = 1
+        /** The newest format of sidecars that this class reads; it reads the one before, too. */
+        const val SCHEMA = 2
 
         /** Characters of a sidecar; they have about 4,000. */
         private const val LONGEST = 1_000_000
 
         /**
-         * The card of a sidecar's text; keys it does not know are left out.
+         * Reads a sidecar's text; keys it does not know are left out.
          *
-         * @throws ModelCardException it is damaged, of a newer tfi2i, or not of a .tflite file.
+         * @throws SidecarException it is damaged, of a newer tfi2i, or of a model that this app
+         *   cannot run.
          */
-        fun parse(json: String): ModelCard = modelCard(SidecarField(parsed(json)))
+        fun parse(json: String): Sidecar = read(SidecarField(parsed(json)))
 
         private fun parsed(json: String): Any? {
             if (json.length > LONGEST) {
-                throw ModelCardException("This has over $LONGEST characters, which no sidecar has.")
+                throw SidecarException("This has over $LONGEST characters, which no sidecar has.")
             }
             val tokener = JSONTokener(json)
             return try {
@@ -119,7 +154,7 @@ data class ModelCard(
                     if (tokener.nextClean() != END) throw damaged("more follows it")
                 }
             } catch (error: JSONException) {
-                throw ModelCardException(
+                throw SidecarException(
                     "This is not JSON (${error.message}); export the model again.",
                 )
             } catch (_: StackOverflowError) { // Android's reader follows any nesting
@@ -132,4 +167,4 @@ data class ModelCard(
 }
 
 /** A sidecar that cannot be used; the message is a sentence for people. */
-class ModelCardException(message: String) : Exception(message)
+class SidecarException(message: String) : Exception(message)

@@ -1,0 +1,41 @@
+import keras
+import pytest
+from tfi2i_export.sidecar import Preset
+from tfi2i_export.signatures import of_saved_model
+
+PRESETS = (Preset("calm", [0.0, 1.0]),)
+EXTRA = {"latent": {"kind": "latent", "distribution": "uniform", "presets": PRESETS}}
+
+
+def network(*names):
+    """A network from an image or none, a latent and a label to an image."""
+    shapes = {"image": (None, None, 3), "latent": (2,), "label": (4,)}
+    inputs = [keras.Input(shapes[name], name=name) for name in names]
+    made = keras.layers.Reshape((1, 1, 3))(keras.layers.Dense(3)(inputs[-1]))
+    if "image" in names:
+        made = inputs[0] + made
+    return keras.Model(inputs, made)
+
+
+@pytest.mark.parametrize("tensor_only", [False, True])
+def test_inputs_are_described_as_the_exporter_says_and_are_styles_otherwise(tensor_only):
+    domains = {"source": "day", "target": "1920s"}
+    model = network("image", "latent", "label")
+    signatures = of_saved_model(model, domains, tensor_only=tensor_only, extra=EXTRA)
+    for signature in signatures:
+        image, latent, label = signature.inputs
+        assert image.name == ("image_bytes" if signature is not signatures[-1] else "image")
+        assert (image.kind, image.domain) == (None, "day")
+        assert (latent.kind, latent.distribution, latent.presets) == ("latent", "uniform", PRESETS)
+        assert (label.kind, label.presets, label.domain) == ("style", (), None)
+        assert [one.domain for one in signature.outputs] == ["1920s"]
+    assert len(signatures) == 2 - tensor_only
+
+
+def test_without_a_source_no_picture_goes_in():
+    domains = {"source": None, "target": "faces"}
+    for signature in of_saved_model(network("latent"), domains, tensor_only=False, extra=EXTRA):
+        assert [one.name for one in signature.inputs] == ["latent"]
+        (made,) = signature.outputs
+        assert made.domain == "faces"
+    assert made.shape == (-1, 1, 1, 3)
