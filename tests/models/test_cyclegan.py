@@ -32,6 +32,23 @@ def official():
 # parity
 
 
+def beyond_the_kink(generator, images):
+    """The images, moved by less than 1e-4 so that no unit of the generator sits on a ReLU's kink.
+
+    One unit is within 4e-6 of 0: the side it falls on is the processor's rounding, and changes a
+    gradient by 1.5 %. The official numbers were made above 0.
+    """
+    taps = [layer.input for layer in generator.layers if isinstance(layer, keras.layers.ReLU)]
+    to_taps = keras.Model(generator.input, taps)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        units = tf.concat([tf.reshape(tap, [-1]) for tap in to_taps(images)], 0)
+        nearest = units[tf.argmin(tf.abs(units))]
+    assert abs(float(nearest)) < 1e-5
+    slope = tape.gradient(nearest, images)
+    return images + 1e-4 * slope / tf.norm(slope)
+
+
 @pytest.fixture(scope="module")
 def trained(official):
     """Images of the untrained networks, the losses of three steps, the first step's gradients."""
@@ -39,6 +56,7 @@ def trained(official):
     load_official(system, nested(official, "w0"))
     system.compile()
     batch = {key: tf.constant(channels_last(official[f"real_{key.upper()}"])) for key in "ab"}
+    batch["b"] = beyond_the_kink(system.gen_ba, batch["b"])
     fake_b = system.network("a2b")(batch["a"])
     images = {
         "fake_B": fake_b,
