@@ -192,7 +192,7 @@ class Dataset:
                     "with pairs, or a system that learns without."
                 )
             return [Pool(sides)]
-        labels = self._labels()
+        labels = self.labels("train")
         if layout.layout == "labelled":
             if labels is None:
                 raise InputError(
@@ -206,14 +206,18 @@ class Dataset:
                 )
         return [Pool({"image": self.domain("train", ANY)}, labels)]
 
-    def _labels(self) -> Array | None:
-        """Labels (pictures, K) of all training pictures, domain after domain."""
+    def labels(self, split: str) -> Array | None:
+        """Labels (pictures, K) of all pictures of a split, domain after domain, if there are any.
+
+        Their columns are named by `label_names`.
+        """
+        domains = self.splits()[split]
         if self.attributes is not None:
-            rows = [self.attributes["train"][name] for name in self.train]
+            rows = [self.attributes[split][name] for name in domains]
             return np.concatenate(rows).astype(np.float32)
-        if len(self.train) < 2:
+        if len(domains) < 2:
             return None
-        counts = [len(domain) for domain in self.train.values()]
+        counts = [len(domain) for domain in domains.values()]
         return np.repeat(np.eye(len(counts), dtype=np.float32), counts, axis=0)
 
     def _prefetched(self, loader: Loader, start_step: int) -> "tf.data.Dataset":
