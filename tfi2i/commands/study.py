@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfi2i.commands.arguments import add_direction, add_out, add_seed, add_set, add_verb
 from tfi2i.commands.evaluate import pictures_of
+from tfi2i.conditions import BOTH_WAYS
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     for run in runs:
         run.check_direction(arguments.direction)
-    source = arguments.direction[0]
+    source = next(
+        way.source for way in runs[0].directions or BOTH_WAYS if way.name == arguments.direction
+    )
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
     inputs, names = data.pixels(
