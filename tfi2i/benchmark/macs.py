@@ -16,9 +16,8 @@ def translation_macs(network: Any, side: int) -> int | None:
     the result, or has to be done once for any number of pictures (the norms of kernels). Nothing is
     computed for it.
     """
-    pictures = [tensor for tensor in network.inputs if len(tensor.shape) == 4]
-    sides = [known for end in (*pictures, network.outputs[0]) for known in end.shape[1:3]]
-    if any(known not in (None, side) for known in sides):
+    pictures = [end for end in (*network.inputs, *network.outputs) if len(end.shape) == 4]
+    if any(known not in (None, side) for end in pictures for known in end.shape[1:3]):
         return None
     shapes = [
         (1, side, side, tensor.shape[3]) if len(tensor.shape) == 4 else (1, *tensor.shape[1:])

@@ -56,13 +56,13 @@ def spread(x: ArrayLike) -> float:
 def mean_l1(pixels: ArrayLike) -> float:
     """The mean |x - y| / 255 between pairs of different pictures of pixels (N, H, W, 3), N > 1.
 
-    By value and place in order, x0 <= x1 ..., the distances of all pairs sum to a weighted sum.
+    With the levels at a place in order, the differences of all their pairs are a weighted sum.
     """
     ordered = np.sort(np.asarray(pixels, np.float32), axis=0)
     count = len(ordered)
-    weights = 2 * np.arange(count) - count + 1
-    total = np.tensordot(weights, ordered.reshape(count, -1).mean(1, dtype=np.float64), 1)
-    return float(total / (count * (count - 1) / 2) / 255)
+    weights = 2 * np.arange(count, dtype=np.float32) - count + 1  # so that equal levels give 0
+    sums = np.tensordot(weights, ordered, 1)
+    return float(sums.mean(dtype=np.float64) / (count * (count - 1) / 2) / 255)
 
 
 def copying_note(l1_to_input: float) -> str | None:
