@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from stand_in import DOMAINS, Painter, Seasons, batch_for
 
-from tfi2i.pictures.pixels import run_over
+from tfi2i.pictures.pixels import in_order, run_over
 from tfi2i.runs.keras_files import load_translator, read_conditions, save_network
 
 
@@ -66,8 +66,7 @@ def test_a_saved_system_and_its_networks_are_the_same(trained, tmp_path):
         save_network(trained.network(way.name), path, conditions, way.target)
         assert [one.name for one in read_conditions(path)] == [one.name for one in conditions]
         pixels, values = inputs_of(trained, way)
-        network = load_translator(path)
-        made = run_over(lambda *inputs: network(list(inputs)), pixels, values=values)  # noqa: B023
+        made = run_over(in_order(load_translator(path)), pixels, values=values)
         np.testing.assert_array_equal(
             made, run_over(again.predictor(way.name), pixels, values=values)
         )

@@ -52,7 +52,7 @@ def painter(tmp_path_factory):
 def evaluated(run, monkeypatch, capsys):
     """What the command line writes and prints."""
     bar = Progress(disable=True)
-    monkeypatch.setattr(evaluation, "_progress", lambda show: bar)
+    monkeypatch.setattr(evaluation, "progress_bar", lambda show: bar)
     assert main(["evaluate", str(run.path)]) == 0
     assert bar.finished
     found = json.loads((run.evaluation_dir / "evaluation.json").read_text())

@@ -12,7 +12,7 @@ from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
-from tfi2i.pictures.pixels import run_over
+from tfi2i.pictures.pixels import in_order, run_over
 from tfi2i.runs.run import Run
 from tfi2i.training import samples
 from tfi2i.training.fit import fit
@@ -130,7 +130,7 @@ def test_checkpoints_and_networks_are_those_of_the_system(trained):
         ]
         pixels = None if way.source is None else data.pixels("test", way.source, 32)[0]
         values = system.values_of(way.name, 4 if pixels is None else len(pixels), 1)
-        made = run_over(lambda *inputs: network(list(inputs)), pixels, values=values)  # noqa: B023
+        made = run_over(in_order(network), pixels, values=values)
         expected = run_over(system.predictor(way.name), pixels, values=values)
         np.testing.assert_allclose(made.astype(int), expected, atol=1)
 

@@ -98,7 +98,7 @@ def test_a_sheet_shows_input_translation_and_truth_and_no_way_back(run):
 
 def test_an_evaluation_has_one_direction_and_nothing_of_the_way_back(run, capsys, monkeypatch):
     bar = Progress(disable=True)
-    monkeypatch.setattr(evaluation, "_progress", lambda show: bar)
+    monkeypatch.setattr(evaluation, "progress_bar", lambda show: bar)
     assert main(["evaluate", str(run.path)]) == 0
     assert bar.finished
     printed = capsys.readouterr().out

@@ -1,10 +1,13 @@
 """How many multiplications a picture takes, read off the graph of its network."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from tfi2i.pictures.pixels import in_order
 
 
 def translation_macs(network: Any, side: int) -> int | None:
@@ -28,9 +31,7 @@ def translation_macs(network: Any, side: int) -> int | None:
         for shape, tensor in zip(shapes, network.inputs, strict=True)
     ]
 
-    def run(*inputs):
-        return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-
+    run = functools.partial(in_order(network), training=False)
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # or a `tf.function` inside would hide its operations
     try:

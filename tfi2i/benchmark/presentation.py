@@ -15,7 +15,7 @@ from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
-from tfi2i.pictures.pixels import run_over
+from tfi2i.pictures.pixels import in_order, run_over
 from tfi2i.runs.run import Run
 
 COLUMNS = 6
@@ -178,14 +178,9 @@ def _first_way(values: dict[str, Any]) -> Direction:
 
 def _made(run: Run, inputs: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """The pictures that a run's first network makes, with sampled values of its conditions."""
-    network, way = run.network(), run.directions[0]
     count = COLUMNS if inputs is None else len(inputs)
-    values = values_of(run.conditions(), count, target=way.target)
-    return run_over(
-        lambda *tensors: network(list(tensors) if len(tensors) > 1 else tensors[0]),
-        inputs,
-        values=values,
-    )
+    values = values_of(run.conditions(), count, target=run.directions[0].target)
+    return run_over(in_order(run.network()), inputs, values=values)
 
 
 def _test_pictures(
