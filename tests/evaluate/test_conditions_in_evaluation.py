@@ -1,5 +1,6 @@
 """Evaluation of systems with several domains, open conditions or no source, up to the report."""
 
+import argparse
 import dataclasses
 import json
 
@@ -10,11 +11,14 @@ from squares import Squares
 from stand_in import DOMAINS, register
 
 from tfi2i.cli import main
+from tfi2i.commands import study
 from tfi2i.conditions import Condition
 from tfi2i.config import building
 from tfi2i.config import config as configs
+from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, diversity, evaluation, report, variety
 from tfi2i.evaluate.distances import kid
+from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import run_over
 from tfi2i.runs.run import Run
 
@@ -177,6 +181,35 @@ def test_a_sampler_has_no_input_to_copy_and_no_trivial_answer(painter, monkeypat
         assert words in text, words
     for words in ("Input", "Copying", "Translation, ", "the input itself", "None"):
         assert words not in text, words
+
+
+def study_of(run, folder, direction):
+    return argparse.Namespace(
+        methods=[f"one={run.path}", f"two={run.path}"],
+        direction=direction,
+        overrides=[],
+        images=2,
+        seed=3,
+        out=folder / "study",
+        question="Which?",
+        title="Study",
+    )
+
+
+def test_a_study_shows_translations_under_sampled_values(seasons, tmp_path):
+    run, system, data = seasons
+    run.save_translators(system)
+    assert study.run(study_of(run, tmp_path, PAIR)) == 0
+    shown = [read_picture(one).pixels for one in (tmp_path / "study" / "pictures").iterdir()]
+    inputs, _ = data.pixels("test", "1920s2dusk", 32, limit=2, seed=3)
+    values = system.values_of(PAIR, 2, 3)
+    for pixels in run_over(system.predictor(PAIR), inputs, values=values).astype(int):
+        assert sum(np.abs(one - pixels).max() <= 1 for one in shown) == 2
+
+
+def test_a_study_of_a_sampler_has_nothing_to_compare_by(painter, tmp_path):
+    with pytest.raises(InputError, match="no picture goes into sample"):
+        study.run(study_of(painter[0], tmp_path, "sample"))
 
 
 def test_evaluations_of_before_directions_said_their_domains_are_read():

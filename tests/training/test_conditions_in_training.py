@@ -6,6 +6,7 @@ from PIL import Image
 from squares import Squares
 from stand_in import DOMAINS, register
 
+from tfi2i.cli import main
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
@@ -155,3 +156,15 @@ def test_losses_that_are_not_finite_stop_it(trained, tmp_path):
     system.compile(learning_rate=float("nan"), total_steps=4)
     with pytest.raises(InputError, match="training diverged at step 2: g_l1 is nan"):
         fit(system, data, run, config.batches, **config.fit)
+
+
+@pytest.mark.parametrize("domains", ["[day, winter, 1920s2dusk]", "[day, winter]"])
+def test_labels_that_are_not_the_datas_are_refused_before_there_is_a_run(tmp_path, capsys, domains):
+    path = tmp_path / "seasons.yaml"
+    settings = "data: {source: seasons}\nbatches: {batch_size: 2}\n"
+    path.write_text(f"system: Seasons\nmodel: {{domains: {domains}}}\n{settings}")
+    assert main(["train", str(path), "--runs", str(tmp_path / "runs")]) == 2
+    error = capsys.readouterr().err
+    assert "but those of seasons are day, 1920s2dusk and winter; name the same ones" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
