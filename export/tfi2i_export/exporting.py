@@ -361,6 +361,7 @@ def _evaluated(
         checkpoints = evaluation["directions"][sidecar.direction]["checkpoints"]
         before = next(one for one in checkpoints.values() if one["step"] == sidecar.step)
         settings = evaluation["protocol"]
+        way = next(way for way in run.directions if way.name == sidecar.direction)
         if settings["image_size"] != sidecar.image_size:
             return None
     except (ValueError, KeyError, TypeError, StopIteration) as error:
@@ -375,9 +376,8 @@ def _evaluated(
         images=counts["translated"],
         seed=settings["seed"],
     )
-    after = measure.score_of(
-        sidecar.direction, artefact.translator(sidecar.image_size, len(sidecar.signatures) > 1)
-    )
+    translate = artefact.translator(sidecar.image_size, len(sidecar.signatures) > 1)
+    after = measure.score_of(way, lambda pixels, rows: translate(pixels))
     paired = {}
     if before["paired"] and after["paired"]:
         paired = {"l1": after["paired"]["l1"], "l1_before": before["paired"]["l1"]}

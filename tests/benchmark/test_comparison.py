@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from stand_in import Painter, Seasons, register
 
-from tfi2i.benchmark import comparison
+from tfi2i.benchmark import comparison, measuring, presentation
 from tfi2i.benchmark.comparison import compare, for_steps
 from tfi2i.benchmark.macs import translation_macs
 from tfi2i.benchmark.measuring import in_own_process
 from tfi2i.cli import main
+from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.models import ALL, ugatit
@@ -69,6 +71,17 @@ def test_a_translator_of_one_size_has_no_count_at_another():
     translator = ALL["NICEGAN"](**ALL["NICEGAN"].smoke, light=False).network()
     assert translation_macs(translator, 256) is None
     assert translation_macs(translator, 64) > 0
+
+
+def test_all_inputs_of_a_network_are_traced_and_what_depends_on_one_of_them_counts():
+    system = Seasons(width=4)
+    pair = 32 * 32 * 9 * ((3 + 3) * 4 + 4 * 3)
+    assert translation_macs(system.network("any"), 32) == pair + 8 * 4
+    assert translation_macs(system.network("1920s2dusk2winter"), 32) == pair + 8 * 4
+    assert translation_macs(system.network(), 64) == 4 * pair + 8 * 4
+    painter = Painter(width=4)
+    assert translation_macs(painter.network(), 32) == (8 + 3) * 16 * 4 + 32 * 32 * 9 * 4 * 3
+    assert translation_macs(painter.network(), 256) is None
 
 
 # planning
@@ -270,3 +283,48 @@ def test_the_command_measures_trains_and_draws(tmp_path, capsys):
         assert drawn.size[0] > 4 * 128
     assert "nice_gan/scenes" in capsys.readouterr().out
     assert Run(out / "runs" / "1-nice_gan-scenes").translator_path("b2a").is_file()
+
+
+# systems of other inputs
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    """Runs that have learned nothing, and the comparison that would show them."""
+    with pytest.MonkeyPatch.context() as patch:
+        register(patch)
+        folder = tmp_path_factory.mktemp("comparison")
+        entries, stated = [], {}
+        for name in ("Seasons", "Painter"):
+            values = {"system": name, "data": {"source": "seasons"}}
+            config = configs.load(values)
+            (folder / f"{name}.yaml").write_text(configs.dump(config))
+            stated[name] = config.resolved().as_dict()
+            run = Run.create(folder / "runs", name, "x", stated[name], {}, folder=name)
+            run.save_translators(building.build_system(config))
+            size = measuring.size(folder / f"{name}.yaml")
+            entries.append({"name": name, "system": name, "folder": name, "size": size})
+        yield {"systems": entries, "options": {"systems": stated}}, folder
+
+
+def test_the_sizes_of_systems_of_other_inputs(stand_ins):
+    comparison, _ = stand_ins
+    seasons, painter = (entry["size"] for entry in comparison["systems"])
+    assert seasons["directions"][-1] == "any"
+    assert len(seasons["directions"]) == 7
+    assert painter["directions"] == ["sample"]
+    for size in (seasons, painter):  # one generator, whatever the number of directions
+        assert size["parameters"]["translators"] == size["parameters"]["trained"] > 0
+        assert size["macs"][32] > 0
+
+
+def test_the_picture_of_a_comparison_shows_the_first_direction_of_each(stand_ins):
+    comparison, folder = stand_ins
+    sheet = presentation.picture(comparison, folder)
+    assert sheet.shape[:2] == (4 + 3 * 132, 96 + 4 * 132 + 4)  # input, translations; samples
+    assert presentation._ways(comparison)["1920s2dusk2winter"] == "1920s2dusk2winter"
+
+
+def test_directions_of_two_domains_are_always_both(stand_ins):
+    found = {"systems": [{"size": {"directions": ["a2b"]}}]}
+    assert presentation._ways(found) == {"a2b": "a to b", "b2a": "b to a"}

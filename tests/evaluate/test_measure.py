@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from squares import Squares
 
+from tfi2i.conditions import BOTH_WAYS
 from tfi2i.data import Dataset, scenes
 from tfi2i.data.domains import Domain
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import kid
-from tfi2i.evaluate.measure import Gallery, Measure, warnings
+from tfi2i.evaluate.gallery import Gallery
+from tfi2i.evaluate.measure import Measure, warnings
 from tfi2i.evaluate.report import Row
 
 SIDE = 32
+AB, BA = BOTH_WAYS
 
 
 class Noise(Domain):
@@ -42,20 +45,17 @@ def measure_of(data, **settings):
     return Measure(data, Squares(), image_size=SIDE, **settings)
 
 
-def truth_of(data, direction):
+def truth_of(data, way):
     """An answer that knows the truth."""
-    target = direction[2]
-    source = data.pixels("test", direction[0], SIDE)[0]
-    truth = data.pixels("test", target, SIDE)[0]
+    source = data.pixels("test", way.source, SIDE)[0]
+    truth = data.pixels("test", way.target, SIDE)[0]
     by_input = {pixels.tobytes(): answer for pixels, answer in zip(source, truth, strict=True)}
-    return lambda pixels: np.stack([by_input[one.tobytes()] for one in pixels])
+    return lambda pixels, rows: np.stack([by_input[one.tobytes()] for one in pixels])
 
 
 def test_the_truth_is_found_to_be_the_truth(data):
     measure, gallery = measure_of(data), Gallery()
-    found = measure.translation(
-        "a2b", truth_of(data, "a2b"), truth_of(data, "b2a"), gallery, "last"
-    )
+    found = measure.translation(AB, truth_of(data, AB), truth_of(data, BA), gallery, "last")
     assert found["paired"]["l1"] == 0
     assert found["paired"]["ssim"] == pytest.approx(1)
     assert found["paired"]["retrieval_top1"] == 1
@@ -69,8 +69,8 @@ def test_the_truth_is_found_to_be_the_truth(data):
 
 def test_a_copy_of_the_input_scores_as_the_input_and_is_called_a_copy(data):
     measure = measure_of(data)
-    found = measure.translation("a2b", lambda pixels: pixels, None, Gallery(), "last")
-    identity = measure.trivial("a2b")["identity"]
+    found = measure.translation(AB, lambda pixels, rows: pixels, None, Gallery(), "last")
+    identity = measure.trivial(AB)["identity"]
     for name in ("kid", "kid_low", "kid_high", "fid", "paired"):
         assert found[name] == identity[name]
     assert found["cycle_l1"] is None
@@ -81,7 +81,7 @@ def test_a_copy_of_the_input_scores_as_the_input_and_is_called_a_copy(data):
 def test_one_answer_for_everything_is_called_alike(data):
     constant = data.pixels("test", "b", SIDE, limit=1, seed=None)[0]
     found = measure_of(data).translation(
-        "a2b", lambda pixels: np.repeat(constant, len(pixels), 0), None, Gallery(), "last"
+        AB, lambda pixels, rows: np.repeat(constant, len(pixels), 0), None, Gallery(), "last"
     )
     assert found["diversity"]["fake"] == pytest.approx(0, abs=1e-6)
     assert any("alike" in note for note in found["notes"])
@@ -91,7 +91,7 @@ def test_training_pictures_as_answers_are_called_memorised():
     data = scenes(train_size=10, test_size=10)
     train = np.concatenate([rows for rows, _ in data.pictures("train", "b", SIDE)])
     found = measure_of(data).translation(
-        "a2b", lambda pixels: train[: len(pixels)], None, Gallery(), "last"
+        AB, lambda pixels, rows: train[: len(pixels)], None, Gallery(), "last"
     )
     assert found["memorising"]["fake"] < 1e-6 < found["memorising"]["real"]
     assert any("training" in note for note in found["notes"])
@@ -107,7 +107,7 @@ def test_the_floor_is_training_pictures_against_test_pictures(data):
 
 def test_the_same_pictures_of_both_domains_are_drawn_and_the_number_is_kept(data):
     measure = measure_of(data, images=4, train_images=5)
-    found = measure.translation("a2b", truth_of(data, "a2b"), None, Gallery(), "last")
+    found = measure.translation(AB, truth_of(data, AB), None, Gallery(), "last")
     assert found["paired"]["l1"] == 0
     assert measure.real("test", "b").moments.count == 4
     assert measure.real("train", "b").moments.count == 5
@@ -117,7 +117,7 @@ def test_the_same_pictures_of_both_domains_are_drawn_and_the_number_is_kept(data
 def test_without_truth_the_distance_is_that_to_the_nearest_real_picture(data):
     unpaired = Dataset("x", data.train, data.test)
     gallery = Gallery()
-    found = measure_of(unpaired).translation("a2b", truth_of(data, "a2b"), None, gallery, "last")
+    found = measure_of(unpaired).translation(AB, truth_of(data, AB), None, gallery, "last")
     assert found["paired"] is None
     assert [row.truth for row in gallery.first] == [None] * 8
     assert max(row.distance for row in gallery.worst) < 1e-6
@@ -156,7 +156,7 @@ def peak_of(count):
     measure = Measure(data, Squares(), image_size=8)
     measure.real("test", "b")
     tracemalloc.start()
-    found = measure._answered("a2b", lambda pixels: 255 - pixels, None, Gallery(), "last")
+    found = measure._answered(AB, lambda pixels, rows: 255 - pixels, None, Gallery(), "last")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.pictures.moments.count == count
@@ -176,12 +176,12 @@ def test_small_numbers_and_useless_translations_come_with_a_warning():
         "trivial": {"identity": score},
         "checkpoints": {"last": score},
     }
-    few = warnings("a2b", found)
+    few = warnings(AB, found)
     for word, sentence in zip(("FID of 20 against 30", "intervals", "no closer"), few, strict=True):
         assert word in sentence
     found["n"] = {"translated": 2000, "real": 2000, "train": 9}
     found["checkpoints"]["last"] = {"kid": 0.01, "fid": 1.0, "paired": None}
-    assert warnings("a2b", found) == []
+    assert warnings(AB, found) == []
 
 
 def test_right_content_in_a_wrong_texture_is_told_from_useless_translations():
@@ -190,6 +190,6 @@ def test_right_content_in_a_wrong_texture_is_told_from_useless_translations():
         "trivial": {"identity": {"kid": 0.1, "paired": {"l1": 0.3}}},
         "checkpoints": {"last": {"kid": 0.2, "paired": {"l1": 0.1}}},
     }
-    assert "closer to the truth" in warnings("a2b", found)[0]
+    assert "closer to the truth" in warnings(AB, found)[0]
     found["checkpoints"]["last"]["paired"]["l1"] = 0.4
-    assert "closer to the truth" not in warnings("a2b", found)[0]
+    assert "closer to the truth" not in warnings(AB, found)[0]

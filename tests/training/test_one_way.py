@@ -13,6 +13,7 @@ from tfi2i_export.tflite.bench import plain_export
 
 from tfi2i import models
 from tfi2i.cli import main
+from tfi2i.conditions import A_TO_B
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data import scenes
@@ -24,7 +25,7 @@ from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.pictures.files import read_picture
 from tfi2i.runs.run import Run
-from tfi2i.training import reports as callbacks
+from tfi2i.training import samples
 
 REFUSED = (
     "OneWay translates a to b only; for the other way train again with the domains exchanged, by "
@@ -37,19 +38,17 @@ class OneWay(ImageTranslator):
     """Learns the mean picture of b."""
 
     loss_names = ("g_mean",)
-    directions = ("a2b",)
+    directions = A_TO_B
     inference_networks = ("gen_ab",)
     smoke = {"image_size": 32}
 
     def __init__(self, *, image_size: int = 256, **kwargs):
         super().__init__(**kwargs)
-        self.image_size = image_size
         with self.precision():
             self.gen_ab = resnet_generator(4, 1, "gen_ab", keras.initializers.HeNormal)
         self.built = True
 
     def compile(self, *, total_steps: int = 100, ema_decay: float | None = None):
-        self.total_steps, self.ema_decay = total_steps, ema_decay
         self.prepare_training(lambda name: CoupledAdam(1e-3), ema_decay)
 
     def optimizer_variables(self):
@@ -61,8 +60,8 @@ class OneWay(ImageTranslator):
         self.minimize("generator", loss, tape)
         return self.finish_step({"g_mean": loss})
 
-    def translator(self, direction: str = "a2b"):
-        self._check_direction(direction)
+    def network(self, direction=None):
+        self.direction(direction)
         return self.inference_network("gen_ab")
 
 
@@ -92,14 +91,14 @@ def test_training_leaves_one_translator_and_validates_one_direction(run):
 def test_a_sheet_shows_input_translation_and_truth_and_no_way_back(run):
     pixels = dict(zip("ab", draw_many(0, "test", 2, 32), strict=True))
     system = run.load_system()
-    images = callbacks.TestImages(pixels, paired=True)
-    sheet = callbacks.sample_sheet(system, images, images.translations(system))
+    images = samples.TestImages(pixels, paired=True)
+    sheet = samples.sample_sheet(system, images, images.translations(system))
     assert len(sheet) == 4 + 3 * (128 + 4)  # a gap, and three rows with a gap each
 
 
 def test_an_evaluation_has_one_direction_and_nothing_of_the_way_back(run, capsys, monkeypatch):
     bar = Progress(disable=True)
-    monkeypatch.setattr(evaluation, "_progress", lambda show: bar)
+    monkeypatch.setattr(evaluation, "progress_bar", lambda show: bar)
     assert main(["evaluate", str(run.path)]) == 0
     assert bar.finished
     printed = capsys.readouterr().out

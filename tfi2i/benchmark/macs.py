@@ -1,13 +1,16 @@
-"""How many multiplications a translation takes, read off the graph of its translator."""
+"""How many multiplications a picture takes, read off the graph of its network."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from tfi2i.pictures.pixels import in_order
 
-def translation_macs(translator: Any, side: int) -> int | None:
+
+def translation_macs(network: Any, side: int) -> int | None:
     """Multiply-accumulates for one picture (side, side, 3); None: it takes another size only.
 
     Each multiplication of a convolution or a matrix product that is really made counts once: a
@@ -16,23 +19,31 @@ def translation_macs(translator: Any, side: int) -> int | None:
     the result, or has to be done once for any number of pictures (the norms of kernels). Nothing is
     computed for it.
     """
-    if any(known not in (None, side) for known in translator.input_shape[1:3]):
+    pictures = [end for end in (*network.inputs, *network.outputs) if len(end.shape) == 4]
+    if any(known not in (None, side) for end in pictures for known in end.shape[1:3]):
         return None
-    image = tf.TensorSpec((1, side, side, 3), translator.input.dtype)
-    traced = tf.function(lambda picture: translator(picture, training=False), autograph=False)
+    shapes = [
+        (1, side, side, tensor.shape[3]) if len(tensor.shape) == 4 else (1, *tensor.shape[1:])
+        for tensor in network.inputs
+    ]
+    specs = [
+        tf.TensorSpec(shape, tensor.dtype)
+        for shape, tensor in zip(shapes, network.inputs, strict=True)
+    ]
+
+    run = functools.partial(in_order(network), training=False)
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # or a `tf.function` inside would hide its operations
     try:
-        graph = traced.get_concrete_function(image)
+        graph = tf.function(run, autograph=False).get_concrete_function(*specs)
     finally:
         tf.config.run_functions_eagerly(eager)
-    return sum(COUNTED[op.type](op) for op in _between(graph))
+    return sum(COUNTED[op.type](op) for op in _between(graph, len(specs)))
 
 
-def _between(graph: Any) -> list[Any]:
-    """The operations to count which depend on the picture, and which the result depends on."""
-    picture, *_ = graph.inputs
-    changing = {picture.op.name}
+def _between(graph: Any, inputs: int) -> list[Any]:
+    """The operations to count which depend on the inputs, and which the result depends on."""
+    changing = {tensor.op.name for tensor in graph.inputs[:inputs]}
     for op in graph.graph.get_operations():  # every one stands after its inputs
         if any(tensor.op.name in changing for tensor in op.inputs):
             changing.add(op.name)

@@ -153,7 +153,8 @@ def training(path: Path) -> dict[str, Any]:
         directions[direction] = {key: last[key] for key in ("kid", "kid_low", "kid_high")}
         if last["paired"]:
             error = last["paired"]["l1"]
-            trivial = _best_trivial(data, direction, system.image_size, aspect)
+            ends = found["source"], found["target"]
+            trivial = _best_trivial(data, ends, system.image_size, aspect)
             directions[direction] |= {"l1": error, "of_best_trivial": error / trivial}
     return {
         "steps": system.step,
@@ -162,11 +163,10 @@ def training(path: Path) -> dict[str, Any]:
     }
 
 
-def _best_trivial(data: Dataset, direction: str, side: int, aspect: str) -> float:
-    """The smallest L1 of the answers that learn nothing."""
+def _best_trivial(data: Dataset, domains: tuple[str, str], side: int, aspect: str) -> float:
+    """The smallest L1 of the answers that learn nothing, from one domain to another."""
     from tfi2i.evaluate.paired import trivial_answers
 
-    domains = direction.split("2")
     test = [data.pixels("test", key, side, aspect=aspect)[0] for key in domains]
     train = [
         data.pixels("train", key, side, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains

@@ -10,11 +10,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from tfi2i.benchmark.measuring import COMMON_SIDE
+from tfi2i.conditions import BOTH_WAYS, Direction, values_of
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
-from tfi2i.pictures.pixels import run_over
+from tfi2i.pictures.pixels import in_order, run_over
 from tfi2i.runs.run import Run
 
 COLUMNS = 6
@@ -29,7 +30,7 @@ of a convolution or matrix product once, nothing else. Memory: the most that tra
 process. Time of a step: loading included, in units of {reference}; the quickest of rounds that \
 take the systems in turn, and the range over rounds."""
 TRAINING_NOTES = """\
-Trained with seed {seed} for {length}, of which the last step is measured, a to b / b to a. KID: \
+Trained with seed {seed} for {length}, of which the last step is measured, {ways}. KID: \
 efficientnet-lite0, 95 % bootstrap interval. L1: mean distance to the truth, 0 to 1; its share of \
 the best answer that learns nothing."""
 
@@ -83,13 +84,21 @@ def machine(comparison: dict[str, Any]) -> str:
     return ", ".join([*kinds, processor, versions])
 
 
+def _ways(comparison: dict[str, Any]) -> dict[str, str]:
+    """The directions of all systems by name, in words; of two domains always both."""
+    names = dict.fromkeys(d for one in comparison["systems"] for d in one["size"]["directions"])
+    both = {way.name: f"{way.source} to {way.target}" for way in BOTH_WAYS}
+    return both if names.keys() <= both.keys() else {name: both.get(name, name) for name in names}
+
+
 def _notes(comparison: dict[str, Any]) -> list[str]:
     options = comparison["options"]
     notes = [NOTES.format(**options)]
     if _trained(comparison):
         minutes = f"as many steps as should take {options['minutes']:g} minutes"
         length = "some steps to see that it runs" if options["smoke"] else minutes
-        notes.append(TRAINING_NOTES.format(seed=options["seed"], length=length))
+        ways = " / ".join(_ways(comparison).values())
+        notes.append(TRAINING_NOTES.format(seed=options["seed"], length=length, ways=ways))
     return notes
 
 
@@ -127,8 +136,8 @@ def markdown(comparison: dict[str, Any]) -> str:
     for entry in comparison["systems"]:
         lines.append([entry["system"], entry["name"], *_cost(entry)])
         if trained:
-            both = zip(_figures(entry, "a2b"), _figures(entry, "b2a"), strict=True)
-            lines[-1] += [_training(entry), *map(" / ".join, both)]
+            every = zip(*(_figures(entry, name) for name in _ways(comparison)), strict=True)
+            lines[-1] += [_training(entry), *map(" / ".join, every)]
     drawn = [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
     command = comparison["command"].replace("`", "'")
     about = f"Measured by `{command}` on {machine(comparison)}."
@@ -136,37 +145,55 @@ def markdown(comparison: dict[str, Any]) -> str:
 
 
 def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
-    """Test pictures, what every system makes of them, and the truth, a to b.
+    """Test pictures, what every system makes of them, and the truth, in its first direction.
 
     Systems whose pictures are the same stand between one row of inputs and one of truths.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
+    stated = comparison["options"]["systems"]
     for entry in comparison["systems"]:
-        config = comparison["options"]["systems"][entry["name"]]
+        config = stated[entry["name"]]
+        way = _first_way(config)
         shown = [config["data"], config["model"]["image_size"], config["batches"]["aspect"]]
-        groups.setdefault(to_json({"shown": shown}), []).append(entry)
+        groups.setdefault(to_json({"shown": [*shown, way.source, way.target]}), []).append(entry)
     systems = [entry["system"] for entry in comparison["systems"]]
     drawn: list[tuple[str, NDArray[np.uint8]]] = []
     for entries in groups.values():
-        pixels = _test_pictures(comparison["options"]["systems"][entries[0]["name"]])
-        drawn.append(("input", pixels["a"]))
+        config = stated[entries[0]["name"]]
+        inputs, truths = _test_pictures(config, _first_way(config))
+        if inputs is not None:
+            drawn.append(("input", inputs))
         for entry in entries:
-            translator = Run(out / "runs" / entry["folder"]).network("a2b")
             one_of_two = systems.count(entry["system"]) > 1
             label = textwrap.fill(entry["name" if one_of_two else "system"], LABEL_LETTERS)
-            drawn.append((label, run_over(translator, pixels["a"])))
-        if "b" in pixels:
-            drawn.append(("truth", pixels["b"]))
+            drawn.append((label, _made(Run(out / "runs" / entry["folder"]), inputs)))
+        if truths is not None:
+            drawn.append(("truth", truths))
     return sheets.grid(drawn, sheets.scale_for(drawn[0][1].shape[1]))
 
 
-def _test_pictures(values: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
-    """The first test pixels (N, S, S, 3) of a, and of b where they belong together."""
+def _first_way(values: dict[str, Any]) -> Direction:
+    return configs.system_class(values["system"]).directions_of(values["model"])[0]
+
+
+def _made(run: Run, inputs: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """The pictures that a run's first network makes, with sampled values of its conditions."""
+    count = COLUMNS if inputs is None else len(inputs)
+    values = values_of(run.conditions(), count, target=run.directions[0].target)
+    return run_over(in_order(run.network()), inputs, values=values)
+
+
+def _test_pictures(
+    values: dict[str, Any], way: Direction
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """The first test pixels (N, S, S, 3) of the source and, where they are known, their truths."""
     config = configs.load(values)
     data, aspect = building.build_data(config), values["batches"]["aspect"]
     side = values["model"]["image_size"]
-    return {
-        key: data.pixels("test", key, side, aspect=aspect, limit=COLUMNS, seed=None)[0]
-        for key in ("a", "b")
-        if key == "a" or "test" in data.paired
-    }
+
+    def first(domain: str) -> NDArray[np.uint8]:
+        return data.pixels("test", domain, side, aspect=aspect, limit=COLUMNS, seed=None)[0]
+
+    known = "test" in data.paired and way.source in data.test and way.target in data.test
+    inputs = None if way.source is None else first(way.source)
+    return inputs, first(str(way.target)) if known else None

@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     console.print("Measuring on held-out pictures.")
     evaluation = evaluate(made, data, seed=arguments.seed)
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
-    small = _exported(made, data, pixels, summary)
-    _write(arguments.out, made, summary, _picture(pixels, fakes, small))
+    small = _exported(made, system, data, pixels, summary)
+    _write(arguments.out, made, summary, _picture(system, pixels, fakes, small))
     _show(console, arguments.out, made, summary)
     return 0
 
@@ -120,8 +120,8 @@ def _compared(
         for key, domain in data.train.items()
     }
     fakes, errors = {}, {}
-    for direction in map(str, system.directions):
-        source, target = direction.split("2")
+    for way in system.directions:
+        direction, source, target = way.name, way.source, way.target
         fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
         trivial = trivial_answers(pixels[source], pixels[target], train[source], train[target])
         error = l1(fakes[direction], pixels[target])
@@ -144,7 +144,11 @@ def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _exported(
-    made: "Run", data: "Dataset", pixels: dict[str, "Pixels"], summary: dict[str, Any]
+    made: "Run",
+    system: Any,
+    data: "Dataset",
+    pixels: dict[str, "Pixels"],
+    summary: dict[str, Any],
 ) -> dict[str, "Pixels"]:
     """Returns the int8 files' translations by direction, and adds files and L1 to the summary."""
     from tfi2i_export.exporting import Choice, export
@@ -153,8 +157,8 @@ def _exported(
     from tfi2i.evaluate.paired import l1
 
     small = {}
-    for direction in summary["l1"]:
-        source, target = direction.split("2")
+    for way in system.directions:
+        direction, source, target = way.name, way.source, way.target
         # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly,
         # and the picture and the table show the difference.
         path = export(made, data, Choice(direction=direction), accept=True)
@@ -165,19 +169,21 @@ def _exported(
 
 
 def _picture(
-    pixels: dict[str, "Pixels"], fakes: dict[str, "Pixels"], small: dict[str, "Pixels"]
+    system: Any,
+    pixels: dict[str, "Pixels"],
+    fakes: dict[str, "Pixels"],
+    small: dict[str, "Pixels"],
 ) -> "Pixels":
     """Draws rows input, translation, int8 and truth for both directions of the first pairs."""
     from tfi2i.pictures import sheets
 
     rows = []
-    for direction, fake in fakes.items():
-        source, target = direction.split("2")
+    for way in system.directions:
         rows += [
-            (f"input {source}", pixels[source][:COLUMNS]),
-            ("translation", fake[:COLUMNS]),
-            ("int8 .tflite", small[direction][:COLUMNS]),
-            (f"truth {target}", pixels[target][:COLUMNS]),
+            (f"input {way.source}", pixels[way.source][:COLUMNS]),
+            ("translation", fakes[way.name][:COLUMNS]),
+            ("int8 .tflite", small[way.name][:COLUMNS]),
+            (f"truth {way.target}", pixels[way.target][:COLUMNS]),
         ]
     return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
 

@@ -2,10 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfi2i.commands.arguments import add_direction, add_out, add_seed, add_set, add_verb
 from tfi2i.commands.evaluate import pictures_of
+from tfi2i.conditions import BOTH_WAYS, Direction, values_of
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,14 +80,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
     for run in runs:
         run.check_direction(arguments.direction)
-    source = arguments.direction[0]
+    way = next(way for way in runs[0].directions or BOTH_WAYS if way.name == arguments.direction)
+    if way.source is None:
+        raise InputError(
+            f"{runs[0].path}: no picture goes into {way}, so there is nothing to compare by."
+        )
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
     inputs, names = data.pixels(
-        "test", source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
+        "test", way.source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
     )
     methods = [
-        (name, _translated(path, arguments.direction, inputs, names, aspect))
+        (name, _translated(path, way, inputs, names, aspect, arguments.seed))
         for name, path in named
     ]
     made = make_study(
@@ -114,20 +119,25 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _translated(
-    path: Path, direction: Any, inputs: "Pixels", names: list[str], aspect: str
+    path: Path, way: Direction, inputs: "Pixels", names: list[str], aspect: str, seed: int
 ) -> "Pixels":
-    """Returns a method's translations: a run makes them, a folder has them by name."""
+    """Returns a method's translations: a run makes them, a folder has them by name.
+
+    Values of conditions are sampled by the seed, for all runs alike.
+    """
     import numpy as np
 
     from tfi2i.data.resize import scaled_to_square
     from tfi2i.pictures.files import picture_paths, read_picture
-    from tfi2i.pictures.pixels import run_over
+    from tfi2i.pictures.pixels import in_order, run_over
     from tfi2i.runs.run import Run
 
     if (path / "config.yaml").is_file():
         import tensorflow as tf
 
-        return run_over(tf.function(Run(path).network(direction)), inputs)
+        run = Run(path)
+        values = values_of(run.conditions(way.name), len(inputs), seed=seed, target=way.target)
+        return run_over(tf.function(in_order(run.network(way.name))), inputs, values=values)
     there = {found.stem: found for found in picture_paths(path)}
     missing = [name for name in names if Path(name).stem not in there]
     if missing:

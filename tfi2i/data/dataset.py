@@ -5,7 +5,7 @@ alone, so a run that is resumed at step t goes on exactly as if it had not stopp
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.conditions import ANY
+from tfi2i.conditions import ANY, Condition
 from tfi2i.data.batches import (
     CALLS,
     PREFETCHED_BYTES,
@@ -155,7 +155,7 @@ class Dataset:
 
         Raises:
             InputError: A number that cannot work, a domain without a readable picture, or data that
-                lacks the pairs, labels or two domains of the layout.
+                lacks the pairs, labels or two domains of the layout, or the system's labels.
         """
         layout = spec if isinstance(spec, Batch) else spec.batch
         if image_size is None:
@@ -165,12 +165,22 @@ class Dataset:
         load_size = image_size + 30 if load_size is None else load_size
         check_batches(image_size, batch_size, seed, start_step, load_size, aspect, cache_mb)
         self.failure = None
+        self._check_labels(getattr(spec, "conditions", ()))
         pools = self._pools(layout, batch_size)
         for domain in self.train.values():
             if all(domain.read_or_none(i, load_size) is None for i in range(len(domain))):
                 raise domain.unusable()
         numbers = (image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20)
         return self._prefetched(Loader(layout, pools, *numbers), start_step)
+
+    def _check_labels(self, conditions: Iterable[Condition]) -> None:
+        """Raises `InputError` for labels with other names, or in another order, than the data's."""
+        for names in (one.names for one in conditions if one.kind == "label" and one.names):
+            if names != self.label_names:
+                raise InputError(
+                    f"the labels of the system are {_listed(names)}, but those of {self.name} are "
+                    f"{_listed(self.label_names)}; name the same ones in the same order."
+                )
 
     def _pools(self, layout: Batch, batch_size: int) -> list[Pool]:
         """What is shuffled together for batches of a layout."""
@@ -192,7 +202,7 @@ class Dataset:
                     "with pairs, or a system that learns without."
                 )
             return [Pool(sides)]
-        labels = self._labels()
+        labels = self.labels("train")
         if layout.layout == "labelled":
             if labels is None:
                 raise InputError(
@@ -206,14 +216,18 @@ class Dataset:
                 )
         return [Pool({"image": self.domain("train", ANY)}, labels)]
 
-    def _labels(self) -> Array | None:
-        """Labels (pictures, K) of all training pictures, domain after domain."""
+    def labels(self, split: str) -> Array | None:
+        """Labels (pictures, K) of all pictures of a split, domain after domain, if there are any.
+
+        Their columns are named by `label_names`.
+        """
+        domains = self.splits()[split]
         if self.attributes is not None:
-            rows = [self.attributes["train"][name] for name in self.train]
+            rows = [self.attributes[split][name] for name in domains]
             return np.concatenate(rows).astype(np.float32)
-        if len(self.train) < 2:
+        if len(domains) < 2:
             return None
-        counts = [len(domain) for domain in self.train.values()]
+        counts = [len(domain) for domain in domains.values()]
         return np.repeat(np.eye(len(counts), dtype=np.float32), counts, axis=0)
 
     def _prefetched(self, loader: Loader, start_step: int) -> "tf.data.Dataset":

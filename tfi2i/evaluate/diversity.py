@@ -12,6 +12,7 @@ from tfi2i.evaluate.distances import as_features, as_two_sets
 
 Floats = NDArray[np.float64]
 BLOCK = 256  # rows whose similarities to all others are in memory at a time
+IGNORED_SHARE = 0.1  # of real pictures' distances, below which a condition is called ignored
 COPY_DISTANCE = 0.01  # mean |output - input| in 0..1, below which an output is called a copy
 
 
@@ -50,6 +51,18 @@ def spread(x: ArrayLike) -> float:
     count = len(rows)
     similarity = (np.square(rows.sum(0)).sum() - count) / (count * (count - 1))
     return max(0.0, float(1 - similarity))
+
+
+def mean_l1(pixels: ArrayLike) -> float:
+    """The mean |x - y| / 255 between pairs of different pictures of pixels (N, H, W, 3), N > 1.
+
+    With the levels at a place in order, the differences of all their pairs are a weighted sum.
+    """
+    ordered = np.sort(np.asarray(pixels, np.float32), axis=0)
+    count = len(ordered)
+    weights = 2 * np.arange(count, dtype=np.float32) - count + 1  # so that equal levels give 0
+    sums = np.tensordot(weights, ordered, 1)
+    return float(sums.mean(dtype=np.float64) / (count * (count - 1) / 2) / 255)
 
 
 def copying_note(l1_to_input: float) -> str | None:
@@ -96,6 +109,23 @@ def diversity_note(fake: float, real: float) -> str | None:
             f"the translations are much more alike (spread {fake:.3f}) than real pictures are "
             f"({real:.3f}): the generator has collapsed to a few answers; go back to an earlier "
             "checkpoint or lower compile.learning_rate"
+        )
+    return None
+
+
+def ignored_note(condition: str, fake: float, real: float) -> str | None:
+    """The sentence about outputs that hardly depend on a condition; None if they do depend.
+
+    Args:
+        condition: Name of the condition.
+        fake: Mean distance between outputs of one picture under several of its values.
+        real: Mean distance between real pictures of the target.
+    """
+    if fake < IGNORED_SHARE * real:
+        return (
+            f"the {condition} is ignored: outputs of one picture under several values differ by "
+            f"{fake:.3f}, and real pictures by {real:.3f}; raise the weight of the loss that ties "
+            f"outputs to the {condition}"
         )
     return None
 

@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from tfi2i.conditions import Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones
-from tfi2i.evaluate.measure import Answer, Gallery, Measure, warnings
-from tfi2i.evaluate.report import Pictures, Row, write_report
+from tfi2i.evaluate import backbones, variety
+from tfi2i.evaluate.gallery import Gallery
+from tfi2i.evaluate.measure import Answer, Measure, warnings
+from tfi2i.evaluate.report import (
+    TRIVIAL,
+    Pictures,
+    Row,
+    direction_words,
+    ends,
+    made_words,
+    write_report,
+)
 from tfi2i.files import to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
@@ -105,13 +117,12 @@ def evaluate(
         "protocol": protocol_used,
         "warnings": [
             sentence
-            for direction, found in directions.items()
-            for sentence in warnings(direction, found)
+            for way in system.directions
+            for sentence in warnings(way, directions[way.name])
         ],
         "directions": directions,
     }
-    with_truth = evaluation["paired"]
-    pictures = {d: _pictures(system, d, found, with_truth) for d, found in galleries.items()}
+    pictures = {way.name: _pictures(system, way, galleries, measure) for way in system.directions}
     write_report(report_path(run, protocol, name), evaluation, run.read_metrics(), pictures)
     write_text(json_path(run, protocol, name), to_json(evaluation, indent=2) + "\n")
     return evaluation
@@ -157,58 +168,123 @@ def _best(run: Run, last_step: int) -> dict[str, Any]:
 def _measured(
     measure: Measure, systems: dict[str, Any], progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Gallery]]:
-    directions = list(map(str, systems["last"].directions))
-    trivial = 2
-    total = 0
-    for source, target in (direction.split("2") for direction in directions):
-        total += measure.planned("test", target) + measure.planned("train", target)
-        total += (trivial + len(systems)) * measure.planned("test", source)
+    ways = systems["last"].directions
+    total = sum(
+        measure.planned(split, domain)
+        for domain in {way.target for way in ways}
+        for split in ("train", "test")
+    ) + sum(_outputs(measure, systems, way) for way in ways)
     task = progress.add_task("", total=total)
     measure.advance = lambda count: progress.advance(task, count)
     found: dict[str, Any] = {}
-    galleries = {direction: Gallery() for direction in directions}
-    for direction in directions:
-        source, target = direction.split("2")
-        progress.update(task, description=f"real pictures of {target} and trivial answers")
-        found[direction] = {
-            "floor": measure.floor(target),
-            "trivial": measure.trivial(direction),
+    galleries = {way.name: Gallery() for way in ways}
+    for way in ways:
+        text = f"real pictures of {way.target or 'all domains'} and trivial answers"
+        progress.update(task, description=text)
+        found[way.name] = {
+            "source": way.source,
+            "target": way.target,
+            "floor": measure.floor(way.target),
+            "trivial": measure.trivial(way),
             "checkpoints": {},
         }
         for which, system in systems.items():
-            progress.update(task, description=f"{direction}, {which}")
-            back = f"{target}2{source}"
-            figures = measure.translation(
-                direction,
-                _answer(system, direction),
-                _answer(system, back) if back in directions else None,
-                galleries[direction],
-                which,
-            )
-            galleries[direction].close()
-            found[direction]["checkpoints"][which] = {"step": system.step} | figures
-        found[direction]["n"] = measure.counts(direction)
+            progress.update(task, description=f"{way}, {which}")
+            figures = _figures(measure, system, way, galleries[way.name], which)
+            galleries[way.name].close()
+            found[way.name]["checkpoints"][which] = {"step": system.step} | figures
+        found[way.name]["n"] = measure.counts(way)
     return found, galleries
 
 
-def _answer(system: Any, direction: str) -> Answer:
+def _outputs(measure: Measure, systems: dict[str, Any], way: Direction) -> int:
+    """The number of pictures that the answers of a direction make."""
+    count = measure.planned("test", way.source or way.target)
+    several = sum(map(variety.values_of_one, _varied(systems["last"], way)))
+    trivial = 2 if measure.has_trivial(way) else 0
+    each = count + several * min(count, variety.PICTURES)
+    return trivial * count + len(systems) * each
+
+
+def _varied(system: Any, way: Direction) -> list[Condition]:
+    """The open conditions of a direction that can take several values."""
+    conditions = system.conditions_of(way.name) if system.conditions else ()
+    return [one for one in conditions if variety.values_of_one(one) > 1]
+
+
+def _figures(
+    measure: Measure, system: Any, way: Direction, gallery: Gallery, which: str
+) -> dict[str, Any]:
+    """All figures of a checkpoint; of one with open conditions also the variety of its outputs."""
+    values = _values(measure, system, way)
+    answer = _answer(system, way, values)
+    figures = measure.translation(way, answer, _back(measure, system, way), gallery, which)
+    conditions = _varied(system, way)
+    if not conditions:
+        return figures
+    answers = {
+        one.name: {
+            name: _answer(system, way, beside)
+            for name, beside in variety.values_beside(one, values, measure.seed, way.target).items()
+        }
+        for one in conditions
+    }
+    shown = gallery if which == "last" else None
+    figures |= variety.variety(measure, way, answers, shown)
+    figures["notes"] += variety.notes(figures["variety"])
+    return figures
+
+
+def _back(measure: Measure, system: Any, way: Direction) -> Answer | None:
+    """The translator of the way back, where both domains are named."""
+    for back in system.directions:
+        if None not in (way.source, way.target) and (back.source, back.target) == (
+            way.target,
+            way.source,
+        ):
+            return _answer(system, back, _values(measure, system, back))
+    return None
+
+
+def _values(measure: Measure, system: Any, way: Direction) -> variety.Values:
+    """A value of each open condition for each test picture."""
+    if not system.conditions:
+        return {}
+    count, given = measure.planned("test", way.source or way.target), {}
+    if way.target not in measure.data.test:
+        conditions = system.conditions_of(way.name)
+        given = variety.real_labels(conditions, measure.data, count, measure.seed)
+    return system.values_of(way.name, count, measure.seed, given=given)
+
+
+def _answer(system: Any, way: Direction, values: variety.Values) -> Answer:
     batch = max(1, _PIXELS_AT_ONCE // system.image_size**2)
-    predictor = system.predictor(direction)
-    return lambda pixels: run_over(predictor, pixels, batch)
+    predictor = system.predictor(way.name)
+
+    def answer(pixels: NDArray[np.uint8] | None, rows: slice) -> NDArray[np.uint8]:
+        chosen = {name: value[rows] for name, value in values.items()}
+        return run_over(predictor, pixels, batch, chosen)
+
+    return answer
 
 
-def _pictures(system: Any, direction: str, gallery: Gallery, paired: bool) -> Pictures:
+def _pictures(
+    system: Any, way: Direction, galleries: dict[str, Gallery], measure: Measure
+) -> Pictures:
     def finished(rows: list[Row]) -> list[Row]:
-        if not rows:
-            return []
-        real = np.stack([row.real for row in rows])
-        attention = system.attention(to_image(real), direction)
+        inputs = [row.real for row in rows if row.real is not None]
+        if not inputs:
+            return rows
+        real = np.stack(inputs)
+        attention = system.attention(to_image(real), way.name)
         if attention is None:
             return rows
         maps = sheets.heat(np.asarray(attention), real.shape[1])
         return [row._replace(attention=one) for row, one in zip(rows, maps, strict=True)]
 
-    distance = "L1 to the truth" if paired else "distance of features to the nearest real picture"
+    nearest = "distance of features to the nearest real picture"
+    distance = "L1 to the truth" if measure.has_truth(way) else nearest
+    gallery = galleries[way.name]
     return Pictures(
         finished(gallery.first), finished(gallery.best), finished(gallery.worst), distance
     )
@@ -226,20 +302,18 @@ def summary_table(evaluation: dict[str, Any]) -> Table:
     for heading in ("KID x 1000", "95 %", "FID", *(("L1",) if evaluation["paired"] else ())):
         table.add_column(heading, justify="right")
     for direction, found in evaluation["directions"].items():
-        source, target = direction.split("2")
-        n = found["n"]
+        n, made = found["n"], "translated" if ends(direction, found)[0] else "sampled"
         table.add_section()
         table.add_row(
-            f"[bold]{source} to {target}[/]: {n['translated']} translated, {n['real']} real, "
-            f"{n['train']} training"
+            f"[bold]{escape(direction_words(direction, found))}[/]: {n['translated']} {made}, "
+            f"{n['real']} real, {n['train']} training"
         )
         rows = {"real training pictures (floor)": found["floor"]}
         rows |= {
-            f"[bold]translations, {which}[/] (step {figures['step']})": figures
+            f"[bold]{made_words(direction, found)}, {which}[/] (step {figures['step']})": figures
             for which, figures in found["checkpoints"].items()
         }
-        rows["the input itself"] = found["trivial"]["identity"]
-        rows["colour transfer"] = found["trivial"]["colour_statistics"]
+        rows |= {TRIVIAL[name]: figures for name, figures in found["trivial"].items()}
         for name, figures in rows.items():
             table.add_row(f"  {name}", *_cells(figures, evaluation["paired"]))
     return table

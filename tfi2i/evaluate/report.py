@@ -10,12 +10,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tfi2i.conditions import ANY, BOTH_WAYS
 from tfi2i.errors import InputError
 from tfi2i.evaluate.charts import kid_chart, loss_chart
 from tfi2i.files import write_text
@@ -35,16 +37,18 @@ class Row(NamedTuple):
     """One test picture of one direction and what became of it; all pixels uint8 (S, S, 3).
 
     `distance` is in the units that its `Pictures` name; `fakes` are by checkpoint, "last" and
-    "best"; `cycle` and the colours of `attention` are of the last checkpoint.
+    "best"; `cycle`, the colours of `attention` and `others`, the outputs under further values of
+    conditions by their names, are of the last checkpoint.
     """
 
     name: str
     distance: float
-    real: Pixels
+    real: Pixels | None
     fakes: dict[str, Pixels]
     cycle: Pixels | None
     attention: Pixels | None
     truth: Pixels | None
+    others: Mapping[str, Pixels] = MappingProxyType({})
 
 
 class Pictures(NamedTuple):
@@ -90,8 +94,8 @@ def write_report(
     page = environment.get_template("report.html").render(
         evaluation=evaluation,
         directions=[
-            _direction(key, result, metrics, pictures.get(key))
-            for key, result in evaluation["directions"].items()
+            _direction(number, key, result, metrics, pictures.get(key))
+            for number, (key, result) in enumerate(evaluation["directions"].items())
         ],
         losses=list(_losses(metrics)),
         notes=list(_notes(evaluation)),
@@ -103,19 +107,19 @@ def write_report(
 
 
 def _direction(
+    number: int,
     key: str,
     result: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
     pictures: Pictures | None,
 ) -> dict[str, Any]:
     """What the page shows of one direction."""
-    source, target = key.split("2")
+    words, (source, target) = direction_words(key, result), ends(key, result)
     columns, rows = _scores(result)
     return {
-        "key": key,
-        "label": _words(key),
-        "source": source,
-        "target": target,
+        "label": words,
+        "source": source and _domain(source),
+        "target": _domain(target),
         "n": result["n"],
         "verdict": _verdict(result),
         "choice": _choice(result["checkpoints"]),
@@ -123,8 +127,8 @@ def _direction(
         "rows": rows,
         "checks": list(_checks(result["checkpoints"])),
         "checkpoints": _checkpoint_names(result["checkpoints"]),
-        "kid_chart": _kid_chart(key, result, metrics),
-        "sections": [] if pictures is None else list(_sections(key, pictures)),
+        "kid_chart": _kid_chart(number, key, result, metrics),
+        "sections": [] if pictures is None else list(_sections(words, pictures)),
         "attention": pictures is not None
         and any(row.attention is not None for part in pictures[:3] for row in part),
     }
@@ -133,8 +137,28 @@ def _direction(
 # words
 
 
-def _words(direction: str) -> str:
-    return direction.replace("2", " to ")
+def ends(direction: str, result: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Source and target of a direction; evaluations of before they said so have a2b and b2a."""
+    if "source" in result:
+        return result["source"], result["target"]
+    return next((way.source, way.target) for way in BOTH_WAYS if way.name == direction)
+
+
+def direction_words(direction: str, result: Mapping[str, Any]) -> str:
+    """A direction in words: "a to b"."""
+    source, target = ends(direction, result)
+    if source is None:
+        return direction
+    return f"{source} by label" if target is None else f"{source} to {target}"
+
+
+def made_words(direction: str, result: Mapping[str, Any]) -> str:
+    """The word for pictures that a direction makes."""
+    return "samples" if ends(direction, result)[0] is None else "translations"
+
+
+def _domain(name: str | None) -> str:
+    return "all domains" if name in (None, ANY) else str(name)
 
 
 def _number(value: float | None, form: str, scale: float = 1) -> str:
@@ -204,7 +228,7 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield from evaluation["warnings"]
     for direction, result in evaluation["directions"].items():
         for key, checkpoint in result["checkpoints"].items():
-            where = f"{_words(direction)}, {CHECKPOINTS[key].lower()}"
+            where = f"{direction_words(direction, result)}, {CHECKPOINTS[key].lower()}"
             yield from (f"{where}: {note}" for note in checkpoint.get("notes") or ())
 
 
@@ -244,7 +268,7 @@ def _scores(result: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]
 
 
 def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    paired = _paired(score)
+    paired, several = _paired(score), score.get("several") or {}
     low, high = (_number(score[key], "z.2f", 1000) for key in ("kid_low", "kid_high"))
     deviation = _number(score.get("kid_std"), ".2f", 1000)  # of protocols without an interval
     spread = f"{low} to {high}" if low and high else f"± {deviation}" if deviation else ""
@@ -259,6 +283,10 @@ def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             _percent(paired.get("retrieval_top1")),
             f"({chance})" if chance else "",
         ),
+        "several": (
+            _number(several.get("l1_best"), ".3f"),
+            f"mean {_number(several.get('l1_mean'), '.3f')}",
+        ),
         "cycle_l1": (_number(score.get("cycle_l1"), ".3f"), ""),
     }
 
@@ -267,14 +295,22 @@ def _checks(checkpoints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of the table of checks: the figure of every checkpoint, and that of real pictures."""
     for key, figure in CHECKS.items():
         found = {name: score.get(key) or {} for name, score in checkpoints.items()}
-        if all(values.get(figure) is None for values in found.values()):
-            continue
-        cells = {}
-        for name, values in found.items():
-            value, real = values.get(figure), values.get("real")
-            share = f"{_percent(value / real, '.0f')} of real" if value is not None and real else ""
-            cells[name] = (_number(value, ".3f"), share)
-        yield {"key": key, "cells": cells, "real": _number(found["last"].get("real"), ".3f")}
+        if any(values.get(figure) is not None for values in found.values()):
+            yield {"key": key, "of": ""} | _check(found, figure, "real")
+    for condition in checkpoints["last"].get("variety") or ():
+        found = {name: score["variety"][condition] for name, score in checkpoints.items()}
+        yield {"key": "variety", "of": condition} | _check(found, "fake", "real")
+        yield {"key": "variety_l1", "of": condition} | _check(found, "l1", "l1_real")
+
+
+def _check(found: Mapping[str, Mapping[str, Any]], figure: str, real: str) -> dict[str, Any]:
+    """The cells of a check by checkpoint, (figure, share of real pictures'), and the real one."""
+    cells = {}
+    for name, values in found.items():
+        value, other = values.get(figure), values.get(real)
+        share = f"{_percent(value / other, '.0f')} of real" if value is not None and other else ""
+        cells[name] = (_number(value, ".3f"), share)
+    return {"cells": cells, "real": _number(found["last"].get(real), ".3f")}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -291,7 +327,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _kid_chart(
-    key: str, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+    number: int, key: str, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
 ) -> dict[str, str] | None:
     """KID while training, as SVG, with its lowest point in words; None if it was not measured."""
     points = [
@@ -308,7 +344,7 @@ def _kid_chart(
     steps, kids = zip(*points, strict=True)
     step, kid = min(points, key=lambda point: point[1])
     return {
-        "svg": kid_chart(f"kid-{key}", steps, kids, levels, best and best["step"]),
+        "svg": kid_chart(f"kid{number}", steps, kids, levels, best and best["step"]),
         "words": f"lowest at step {step}: {_number(kid, 'z.2f', 1000)}",
     }
 
@@ -332,7 +368,7 @@ def _losses(metrics: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 # pictures
 
 
-def _sections(key: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
+def _sections(words: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
     measured = f"by {pictures.distance}"
     for title, rows in (
         ("Side by side", pictures.grid),
@@ -344,21 +380,23 @@ def _sections(key: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
                 {
                     "name": row.name,
                     "distance": f"{pictures.distance} {_number(row.distance, '.3f')}",
-                    "pictures": list(_shown(key, row)),
+                    "pictures": list(_shown(words, row)),
                 }
                 for row in rows
             ]
             yield {"title": title, "rows": shown}
 
 
-def _shown(key: str, row: Row) -> Iterator[dict[str, Any]]:
+def _shown(words: str, row: Row) -> Iterator[dict[str, Any]]:
     """The pictures of a row in reading order, embedded; the input carries the attention map."""
     wanted: dict[str, Pixels | None] = {"Input": row.real}
-    wanted |= {f"Translation, {key}": row.fakes[key] for key in CHECKPOINTS if key in row.fakes}
+    made = "Sample" if row.real is None else "Translation"
+    wanted |= {f"{made}, {key}": row.fakes[key] for key in CHECKPOINTS if key in row.fakes}
     wanted |= {"There and back": row.cycle, "Truth": row.truth}
+    wanted |= {f"{made}, {name}": pixels for name, pixels in row.others.items()}
     for label, pixels in wanted.items():
         if pixels is not None:
-            where = f"{label} of {row.name!r} ({_words(key)})"
+            where = f"{label} of {row.name!r} ({words})"
             overlay = None
             if label == "Input" and row.attention is not None:
                 overlay = _data_uri(row.attention, f"Attention on {where}")

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
 from tfi2i.pictures import tiles
+from tfi2i.pictures.pixels import in_order
 
 
 @contextlib.contextmanager
@@ -339,7 +340,7 @@ class GenerativeModel(keras.Model):
 
             @tf.function(input_signature=signature)
             def predict(*inputs):
-                return network(list(inputs) if len(inputs) > 1 else inputs[0])
+                return in_order(network)(*inputs)
 
             self._predictors[name] = predict
         return self._predictors[name]

@@ -41,6 +41,12 @@ def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
+def in_order(network: Any) -> Callable[..., Any]:
+    """A `keras.Model` as a function of its inputs in their order, as `run_over` takes it."""
+    alone = len(network.inputs) == 1
+    return lambda *inputs, **how: network(inputs[0] if alone else list(inputs), **how)
+
+
 def run_over(
     function: Callable[..., Any],
     pixels: NDArray[np.uint8] | None,

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import GenerativeModel
 from tfi2i.runs.run import Run
 from tfi2i.training.checkpoints import Checkpoints, StopOnNaN
 from tfi2i.training.reports import Reports
@@ -45,7 +45,7 @@ def segments(start_step: int, total_steps: int, report_steps: int) -> list[Segme
 
 
 def fit(
-    system: ImageTranslator,
+    system: GenerativeModel,
     data: Dataset,
     run: Run,
     batches: dict[str, Any] | None = None,
@@ -121,7 +121,7 @@ def fit(
 
 
 def _check_steps(
-    system: ImageTranslator, run: Run, report_steps: int, sample_steps: int, checkpoint_steps: int
+    system: GenerativeModel, run: Run, report_steps: int, sample_steps: int, checkpoint_steps: int
 ) -> None:
     for name, steps in (("sample_steps", sample_steps), ("checkpoint_steps", checkpoint_steps)):
         if report_steps < 1 or steps < 1 or steps % report_steps:
@@ -147,7 +147,7 @@ def _check_evaluation(checkpoint_steps: int, steps: int | None, images: int) -> 
 
 
 def _fit_segment(
-    system: ImageTranslator,
+    system: GenerativeModel,
     data: Dataset,
     batches: dict[str, Any],
     seed: int,

@@ -26,10 +26,12 @@ class TestImages:
     paired: bool
 
     def of(self, domain: str | None) -> Pixels:
-        """The pixels of a domain; of `ANY`, or where a label chooses, those of all domains."""
+        """The pixels of a domain; of `ANY`, or where a label chooses, those of all by turns."""
         if domain in self.pixels:
             return self.pixels[domain]
-        return np.concatenate(list(self.pixels.values()))
+        every = list(self.pixels.values())
+        turns = np.concatenate([np.arange(len(pixels)) for pixels in every])
+        return np.concatenate(every)[np.argsort(turns, kind="stable")]
 
     def translations(self, system: Any, seed: int = 0) -> dict[str, Pixels]:
         """The outputs of every direction by its name, with conditions of a fixed seed."""
@@ -106,4 +108,5 @@ def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> P
                 rows.append((f"cycle {way.source}", cycle))
         if images.paired and way.target in images.pixels and way.source in images.pixels:
             rows.append((f"truth {way.target}", images.pixels[way.target]))
-    return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
+    count, side = rows[0][1].shape[:2]  # of all domains together there may be more
+    return sheets.grid([(label, pixels[:count]) for label, pixels in rows], sheets.scale_for(side))
