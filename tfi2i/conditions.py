@@ -91,7 +91,7 @@ class Condition:
             [-1, 1].
         shape: Shape for one picture, without the batch axis.
         names: Labels in their order, for people; empty for other kinds.
-        exclusive: Whether exactly one label holds, or any number of them.
+        exclusive: True where exactly one label holds, false for any number of them.
         draw: Sampler (count, seed, target) -> (count, *shape) where values are not N(0, 1) or
             random labels, such as a mapping network.
         encode: Network for a target that makes a value from a reference picture: target -> model.

@@ -37,7 +37,7 @@ def check_gan_loss(kind: str) -> None:
 
 
 def on_real(kind: GanLoss, logits):
-    """What the discriminator's logits of real images cost it."""
+    """Discriminator loss on its logits of real images."""
     if kind == "least_squares":
         return least_squares(logits, 1.0)
     x = _full(logits)
@@ -47,7 +47,7 @@ def on_real(kind: GanLoss, logits):
 
 
 def on_fake(kind: GanLoss, logits):
-    """What the discriminator's logits of fakes cost it."""
+    """Discriminator loss on its logits of fakes."""
     if kind == "least_squares":
         return least_squares(logits, 0.0)
     x = _full(logits)
@@ -57,7 +57,7 @@ def on_fake(kind: GanLoss, logits):
 
 
 def for_generator(kind: GanLoss, logits):
-    """What the discriminator's logits of fakes cost the generator."""
+    """Generator loss on the discriminator's logits of fakes."""
     if kind == "least_squares":
         return least_squares(logits, 1.0)
     x = _full(logits)
@@ -83,8 +83,8 @@ def gradient_penalty(discriminator: Callable[[Any], Any], real, fake, seed):
     Args:
         discriminator: images (N, H, W, 3) -> logits of any shape; summed before the gradient.
         real: (N, H, W, 3).
-        fake: of real's shape.
-        seed: two integers, of `tf.random.stateless_uniform`.
+        fake: Images of real's shape.
+        seed: Two integers, of `tf.random.stateless_uniform`.
 
     Source: Gulrajani et al. 2017, equation 3, without its weight of 10.
     """
@@ -122,9 +122,9 @@ def patch_nce(query, key, temperature: float = 0.07):
     G P queries. Keys get no gradient.
 
     Args:
-        query: unit vectors of the generated image: G groups, P positions, D features.
-        key: unit vectors of the input image at the same positions.
-        temperature: the source's `nce_T`.
+        query: Unit vectors of the generated image: G groups, P positions, D features.
+        key: Unit vectors of the input image at the same positions.
+        temperature: Source's `nce_T`.
 
     Source: Park et al. 2020, equation 3; the official code's order (own key first) makes no
     difference to the sum.

@@ -18,8 +18,8 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     rate is `rate` up to `decay_start` and rate (total - t) / (total - decay_start) after it.
 
     Args:
-        decay_start: the last update at the full rate; None and total_steps never decay.
-        epoch_steps: the rate falls only at the ends of epochs of so many updates, as in CycleGAN's
+        decay_start: Last update at the full rate; None and total_steps never decay.
+        epoch_steps: Rate falls only at the ends of epochs of so many updates, as in CycleGAN's
             code: in epoch e, counted from 1, of n at the full rate and m that decay, it is
             rate (1 - (e - n) / (m + 1)).
     """
@@ -73,7 +73,7 @@ class CoupledAdam(keras.optimizers.Adam):
     correction, which in the first steps makes it thirty times larger.
 
     Args:
-        l2: added to the gradient of every variable as l2 * variable, before the moments.
+        l2: Added to the gradient of every variable as l2 * variable, before the moments.
     """
 
     def __init__(self, learning_rate=1e-4, *, l2: float = 0.0, epsilon: float = 1e-8, **kwargs):

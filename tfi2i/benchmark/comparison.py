@@ -53,15 +53,15 @@ def compare(
     the minutes by its measured cost, with its schedule scaled to them.
 
     Args:
-        names: of configurations, or their files; none: all shipped ones for scenes.
-        out: a folder; what an interrupted comparison has measured there is not measured again.
-        minutes: how long each system trains.
+        names: Names of configurations, or their files; none: all shipped ones for scenes.
+        out: Folder; what an interrupted comparison has measured there is not measured again.
+        minutes: Minutes of training of each system.
         overrides: `section.key=value` each, for all systems.
-        seed: of the first weights, the order of examples, and the data where it has one.
-        reference: the configuration whose step is 1; none: NICE-GAN's or else the first.
-        smoke: the smallest versions, trained for some steps only.
-        training: whether to train; without, only what can be said before.
-        command: what was typed, for the record.
+        seed: Seed of the first weights, the order of examples, and the data where it has one.
+        reference: Configuration whose step is 1; none: NICE-GAN's or else the first.
+        smoke: Smallest versions, trained for some steps only.
+        training: Switch of the training; without it, only what can be said before.
+        command: Command as it was typed, for the record.
 
     Returns:
         What comparison.json holds; comparison.md and comparison.png stand beside it.
@@ -240,7 +240,7 @@ def _train(
 
 
 def for_steps(config: Config, steps: int) -> Config:
-    """The same for about so many steps: the schedule keeps its shape, reports come as often.
+    """Fits a configuration to about so many steps; the schedule keeps its shape, reports their pace.
 
     It is not judged while it trains, which would take time from the training: all systems are
     compared at their last step.

@@ -1,4 +1,4 @@
-"""What is measured of a system, in a process of its own: nothing of another system is in memory.
+"""Measurements of a system, each in a process of its own: nothing of another system is in memory.
 
 `python -m tfi2i.benchmark.measuring TASK PATH` is that process. It prints what it found as JSON, or
 `{"error": sentence}`.
@@ -30,12 +30,12 @@ TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take th
 
 
 def in_own_process(task: str, path: Path, tell: Callable[[], None] | None = None) -> dict[str, Any]:
-    """What a function of `TASKS` finds for a file or folder, in a new process.
+    """Runs a function of `TASKS` on a file or folder in a new process, and returns its finding.
 
     Args:
-        task: the function's name.
-        path: what it takes.
-        tell: is called once a second meanwhile.
+        task: Function's name.
+        path: Configuration that it takes.
+        tell: Function that is called once a second meanwhile.
 
     Raises:
         InputError: the function raised it, or the process died.
@@ -80,7 +80,7 @@ def size(path: Path) -> dict[str, Any]:
 
 
 def _count(variables: Iterable[Any]) -> int:
-    """Of the numbers in variables; one that is shared counts once."""
+    """Counts the numbers in variables; one that is shared counts once."""
     return sum({id(v): math.prod(v.shape) for v in variables}.values())
 
 

@@ -75,7 +75,7 @@ def _figures(entry: dict[str, Any], direction: str) -> list[str]:
 
 
 def machine(comparison: dict[str, Any]) -> str:
-    """What the figures were measured on, in words."""
+    """Describes the machine of the figures, in words."""
     size = comparison["systems"][0]["size"]
     record = size["record"]
     kinds = [one["kind"] for one in record["devices"] if one["kind"] != "CPU"]

@@ -86,7 +86,7 @@ class Config:
         return {"system": self.system} | {name: part for name, part in sections.items() if part}
 
     def resolved(self) -> "Config":
-        """The same with every default filled in: complete, whatever later versions default to."""
+        """Fills every default in: complete, whatever later versions default to."""
         parts: dict[str, Any] = {}
         for name, table in schema(self.system, self.data.get("source")).items():
             stated = getattr(self, name)
@@ -188,7 +188,7 @@ def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
     """A checked configuration.
 
     Args:
-        source: the path of a YAML file, the name of a shipped one (`nice_gan/scenes`), or the
+        source: Path of a YAML file, the name of a shipped one (`nice_gan/scenes`), or the
             values themselves.
         overrides: `section.key=value` each, the value in YAML.
 

@@ -45,9 +45,9 @@ def settings(
     """The configurable arguments of a callable, by name, in its order.
 
     Args:
-        function: a class stands for its constructor.
-        positional: whether arguments that may also be passed by position count.
-        without: those that code passes, not a user.
+        function: Class stands for its constructor.
+        positional: True where arguments that may also be passed by position count.
+        without: Arguments that code passes, not a user.
     """
     body = function.__init__ if inspect.isclass(function) else function
     docs = _argument_docs(function)
@@ -82,7 +82,7 @@ def _hint(function: Callable, annotation: Any) -> Any:
 
 
 def closest(word: str, words: Iterable[str]) -> str:
-    """How a message ends about a word that is unknown: the closest known one, or all of them."""
+    """End of a message about a word that is unknown: the closest known one, or all of them."""
     words = list(words)
     found = difflib.get_close_matches(word, words, 1, 0.5)
     if found:
@@ -172,7 +172,7 @@ def takes_text(annotation: Any) -> bool:
 
 
 def wanted(annotation: Any) -> str:
-    """What an annotation takes, in words: `a whole number`, `text or null`."""
+    """Values that an annotation takes, in words: `a whole number`, `text or null`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     plain = {
         int: "a whole number",

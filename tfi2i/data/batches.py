@@ -181,7 +181,7 @@ class Loader:
         """Images by key, and the indices of the rows that they are.
 
         Args:
-            which: The pool's number.
+            which: Pool's number.
             places: Candidates of each row, and the place of the first one among them.
             chances: (N, 3) numbers in [0, 1) for mirroring, top and left.
         """

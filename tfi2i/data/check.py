@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, before hours of training are spent on it."""
+"""Contents of a data set and what is wrong with it, before hours of training are spent on it."""
 
 import hashlib
 import statistics
@@ -23,11 +23,11 @@ class SetReport:
 
     Attributes:
         title: "train a" and so on.
-        where: The folder or split.
+        where: Folder or split.
         count: Pictures, readable or not.
-        widths: Of the readable ones, in pixels.
-        heights: The same.
-        modes: How many of each kind, by Pillow's name ("RGB", "L", "P", "I;16" ...).
+        widths: Widths of the readable ones, in pixels.
+        heights: Same.
+        modes: Number of pictures by Pillow's name of their kind ("RGB", "L", "P", "I;16" ...).
         unreadable: (name, reason) of each that cannot be read.
     """
 
@@ -45,11 +45,11 @@ class Report:
     """The sets, and which pictures occur more than once.
 
     Attributes:
-        name: The data set's.
+        name: Data set's.
         sets: Those of training, then those of the test, domain by domain.
         duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
         problems: One sentence each; empty if the data can be trained and tested on as it is.
-        notes: What is worth knowing and no reason to stop.
+        notes: Remarks that are no reason to stop.
     """
 
     name: str
@@ -88,8 +88,8 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
     the test meaningless, the second cannot be translated. Repetition within a set is a note.
 
     Args:
-        data: From any source.
-        progress: Called with (pictures done, pictures in all) after each.
+        data: Dataset of any source.
+        progress: Function that is called with (pictures done, pictures in all) after each.
     """
     domains = [
         (f"{split} {printable(key)}", domain)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Clock:
-    """How long the consumer of a dataset was blocked, in total, and over how many steps."""
+    """Time that the consumer of a dataset was blocked, in total, and over how many steps."""
 
     waited_seconds: float = 0.0
     steps: int = 0
 
 
 def timed(dataset: "tf.data.Dataset") -> "tuple[tf.data.Dataset, Clock]":
-    """The same batches, and a clock of the time that their consumer spends waiting for them.
+    """Returns the batches, and a clock of the time that their consumer spends waiting for them.
 
     Two callbacks surround the request for the next batch in the consumer's own thread; the batch is
     not copied. Under a distribution strategy the consumer is a prefetching thread, and the time is

@@ -143,14 +143,14 @@ class Dataset:
 
         Args:
             spec: A `Batch`, or a system, which has one as `batch` and an `image_size`.
-            image_size: The side of the squares that the system sees; the system's if not given.
+            image_size: Side of the squares that the system sees; the system's if not given.
             batch_size: Pictures of each domain a step.
             seed: Seed of order, crops and flips.
-            start_step: The step of the first batch, to go on with a run.
-            load_size: The side that pictures are scaled to before the random crop; image_size + 30
+            start_step: Step of the first batch, to go on with a run.
+            load_size: Side that pictures are scaled to before the random crop; image_size + 30
                 if not given, as in the papers.
             aspect: "squash" scales both sides to load_size, "crop" the short side, keeping shapes.
-            flip: Whether half of the pictures are mirrored.
+            flip: Mirroring of half of the pictures.
             cache_mb: Memory for scaled pictures, so that later epochs need not decode them again.
 
         Raises:
@@ -291,10 +291,10 @@ class Dataset:
 
         Args:
             split: "train", "test" or "validation".
-            domain: A domain's name; "any": all of them, one after the other.
-            image_size: The side S.
+            domain: Domain's name; "any": all of them, one after the other.
+            image_size: Side S.
             aspect: "squash" scales both sides to S, "crop" takes the centre square.
-            limit: A random sample of at most so many, in their order; of pairs, the same ones.
+            limit: Random sample of at most so many, in their order; of pairs, the same ones.
             seed: Seed of that sample; None: the first ones that can be read.
             batch: Pictures at a time.
         """

@@ -27,7 +27,7 @@ class Domain(ABC):
 
     Attributes:
         names: One a picture, in the domain's order.
-        where: What messages call the whole: a folder, a split.
+        where: Name of the whole in messages: a folder, a split.
         unreadable: Why a picture cannot be read, by index, as far as somebody tried.
     """
 
@@ -46,7 +46,7 @@ class Domain(ABC):
 
         Args:
             index: 0..len-1.
-            side: The side in pixels that the caller needs. Only a hint: files keep their size.
+            side: Side in pixels that the caller needs. Only a hint: files keep their size.
 
         Raises:
             InputError: The picture cannot be read; the message names it.
@@ -114,8 +114,8 @@ class DrawnDomain(Domain):
     Args:
         names: One a picture.
         draw: (index, side) -> pixels (side, side, 3).
-        where: What messages call the whole.
-        sides: The smallest and largest side that can be drawn.
+        where: Name of the whole in messages.
+        sides: Smallest and largest side that can be drawn.
     """
 
     def __init__(

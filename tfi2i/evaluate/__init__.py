@@ -1,1 +1,1 @@
-"""How good a translation is."""
+"""Figures of how good a translation is, their report, and a study that asks people."""

@@ -52,11 +52,11 @@ def kid_chart(
     The scale is logarithmic above 1 and linear below it, as KID may be negative.
 
     Args:
-        name: letters and hyphens; makes the chart's ids differ from other charts' of the page.
-        steps: of the evaluations.
-        kids: one a step, not yet times 1000.
+        name: Letters and hyphens; makes the chart's ids differ from other charts' of the page.
+        steps: Steps of the evaluations.
+        kids: One a step, not yet times 1000.
         references: KID by what it belongs to, at most three.
-        best_step: of the best checkpoint, marked by an upright line.
+        best_step: Step of the best checkpoint, marked by an upright line.
     """
     import matplotlib
     from matplotlib.ticker import NullLocator, SymmetricalLogLocator
@@ -87,9 +87,9 @@ def loss_chart(name: str, steps: Sequence[int], losses: Sequence[float | None]) 
     """One loss over steps, small; None leaves a gap, and long trainings show means of neighbours.
 
     Args:
-        name: letters and hyphens; makes the chart's ids differ from other charts' of the page.
-        steps: of the reports.
-        losses: one a step.
+        name: Letters and hyphens; makes the chart's ids differ from other charts' of the page.
+        steps: Steps of the reports.
+        losses: One a step.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""How far two sets of pictures are apart, by their features: FID and KID.
+"""Distances of two sets of pictures by their features: FID and KID.
 
 Features come in batches: `Moments` sums up any number of pictures for FID, `Sample` keeps some of
 them for KID. KID is unbiased at any number of pictures; FID falls as the number rises, so only FIDs
@@ -167,11 +167,11 @@ def kid_interval(
     Below 10 pictures on a side resampling says nothing, and low and high are nan.
 
     Args:
-        x: one set, N >= 2.
-        y: the other, M >= 2; not paired with x.
-        level: the share of intervals that are to hold the true distance, between 0 and 1.
-        resamples: at least 100.
-        seed: of the resamples.
+        x: One set, N >= 2.
+        y: Other, M >= 2; not paired with x.
+        level: Share of intervals that are to hold the true distance, between 0 and 1.
+        resamples: Number of samples, at least 100.
+        seed: Seed of the resamples.
 
     Raises:
         InputError: as `kid`, or a bad level or number of resamples.
@@ -198,11 +198,11 @@ def kid_subsets(
     set it is 0.
 
     Args:
-        x: one set, N >= 2.
-        y: the other, M >= 2.
-        subsets: how many are drawn of each set.
-        size: pictures of a subset, drawn without replacement; lowered to the smaller set's.
-        seed: of the subsets.
+        x: One set, N >= 2.
+        y: Other, M >= 2.
+        subsets: Number of subsets drawn of each set.
+        size: Pictures of a subset, drawn without replacement; lowered to the smaller set's.
+        seed: Seed of the subsets.
 
     Raises:
         InputError: as `kid`; subsets below 1 or size below 2.
@@ -271,7 +271,7 @@ def _square_root(covariance: Floats) -> Floats:
 
 
 def _multiplicities(count: int, resamples: int, random: np.random.Generator) -> Floats:
-    """How often each picture (rows) stands in the set itself (column 0) and in resamples."""
+    """Counts how often each picture (rows) stands in the set itself (column 0) and in resamples."""
     weights = np.ones((count, 1 + resamples))
     for i in range(resamples):
         weights[:, 1 + i] = np.bincount(random.integers(count, size=count), minlength=count)

@@ -66,10 +66,10 @@ def mean_l1(pixels: ArrayLike) -> float:
 
 
 def copying_note(l1_to_input: float) -> str | None:
-    """What it means that translations are as close to their inputs as this; None if not copies.
+    """Sentence about translations as close to their inputs as this; None if not copies.
 
     Args:
-        l1_to_input: mean |output - input| as a share of the range, 0..1.
+        l1_to_input: Mean |output - input| as a share of the range, 0..1.
     """
     if l1_to_input < COPY_DISTANCE:
         return (
@@ -81,11 +81,11 @@ def copying_note(l1_to_input: float) -> str | None:
 
 
 def memorising_note(fake: float, real: float) -> str | None:
-    """What it means that translations are nearer to the training pictures than real ones are.
+    """Sentence about translations that are nearer to the training pictures than real ones are.
 
     Args:
-        fake: the median distance of translations to the nearest training picture of the target.
-        real: the same of real test pictures of the target.
+        fake: Median distance of translations to the nearest training picture of the target.
+        real: Same of real test pictures of the target.
     """
     if fake < real / 2:
         return (
@@ -98,11 +98,11 @@ def memorising_note(fake: float, real: float) -> str | None:
 
 
 def diversity_note(fake: float, real: float) -> str | None:
-    """What it means that translations spread less than real pictures; None if they do not.
+    """Sentence about translations that spread less than real pictures; None if they do not.
 
     Args:
-        fake: the spread of the translations.
-        real: the spread of real test pictures of the target.
+        fake: Spread of the translations.
+        real: Spread of real test pictures of the target.
     """
     if fake < real / 2:
         return (

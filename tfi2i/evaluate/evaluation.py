@@ -64,17 +64,17 @@ def evaluate(
     last report where it was.
 
     Args:
-        run: with at least one checkpoint.
-        data: where the pictures come from.
-        aspect: how they become squares, as in training.
-        backbone: one of `backbones.NAMES`; None: the protocol's.
-        weights: a file with the backbone's weights, instead of the known one.
+        run: Run with at least one checkpoint.
+        data: Dataset of the pictures.
+        aspect: Way in which they become squares, as in training.
+        backbone: One of `backbones.NAMES`; None: the protocol's.
+        weights: File with the backbone's weights, instead of the known one.
         protocol: "default", or "nice-gan" for figures to set beside published tables.
-        images: at most so many test pictures of each domain; None: all.
-        train_images: at most so many training pictures of each domain.
-        seed: of samples and of the bootstrap.
-        command: what was typed, for the report; None: `tfi2i evaluate` and the run.
-        show: whether to draw a progress bar.
+        images: Largest number of test pictures of each domain; None: all.
+        train_images: Largest number of training pictures of each domain.
+        seed: Seed of samples and of the bootstrap.
+        command: Command as it was typed, for the report; None: `tfi2i evaluate` and the run.
+        show: Progress bar on a terminal.
 
     Returns:
         What evaluation.json holds; the report stands beside it.

@@ -1,4 +1,4 @@
-"""What an evaluation measures: one pass over the test pictures for each answer, in bounded memory.
+"""Measurements of an evaluation: one pass over the test pictures an answer, in bounded memory.
 
 An answer is any function of pixels (none where a direction has no source) and of the rows that they
 are among all: a translator with a value of its conditions for each, or one that learns nothing.
@@ -53,7 +53,7 @@ class PictureSet:
 
 @dataclass
 class _Pass:
-    """What is gathered while an answer goes over the test pictures."""
+    """Sums gathered while an answer goes over the test pictures."""
 
     pictures: PictureSet
     errors: dict[str, list[NDArray[np.floating]]] = field(default_factory=dict)
@@ -73,13 +73,13 @@ class Measure:
     `advance` is called with numbers of pictures done; a progress bar may take its place.
 
     Args:
-        data: any source; of paired data the errors against the truth are measured too.
-        backbone: what sees the pictures for KID, FID and neighbours.
-        image_size: the side at which pictures are translated and compared.
-        aspect: as in `Dataset.pictures`.
-        images: at most so many test pictures, a random sample; None: all.
-        train_images: at most so many training pictures, for the floor and the neighbours.
-        seed: of samples and resamples.
+        data: Any source; of paired data the errors against the truth are measured too.
+        backbone: Network that sees the pictures for KID, FID and neighbours.
+        image_size: Side at which pictures are translated and compared.
+        aspect: As in `Dataset.pictures`.
+        images: Largest number of test pictures, a random sample; None: all.
+        train_images: Largest number of training pictures, for the floor and the neighbours.
+        seed: Seed of samples and resamples.
         protocol: "default", or "nice-gan" for that code's KID of random subsets.
     """
 
@@ -122,7 +122,7 @@ class Measure:
         )
 
     def planned(self, split: str, domain: str | None) -> int:
-        """How many there will be, if all can be read."""
+        """Number of pictures that there will be, if all can be read."""
         limit, there = self._limits[split], len(self.data.domain(split, domain or ANY))
         return there if limit is None else min(limit, there)
 
@@ -180,7 +180,7 @@ class Measure:
         return self.score(self.real("train", domain), self.real("test", domain))
 
     def counts(self, way: Direction) -> dict[str, int]:
-        """How many pictures the figures of a direction are taken on, after its first answer."""
+        """Numbers of pictures behind a direction's figures, after its first answer."""
         return {
             "translated": self._translated[way.name],
             "real": self.real("test", way.target).moments.count,
@@ -322,7 +322,7 @@ def l1_each(x: Pixels, y: Pixels) -> NDArray[np.floating]:
 
 
 def warnings(way: Direction, found: dict[str, Any]) -> list[str]:
-    """What a reader of a direction's figures has to know first, a sentence each."""
+    """Sentences that a reader of a direction's figures has to know first."""
     n, trivial = found["n"], found["trivial"]
     fewest = min(n["translated"], n["real"])
     said = []

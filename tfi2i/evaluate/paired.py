@@ -1,4 +1,4 @@
-"""How far translations are from a known truth, and what answers that learn nothing score.
+"""Errors of translations against a known truth, and the scores of answers that learn nothing.
 
 All errors are in units of the full range: 0 for equal pictures, 1 for black against white. Letters:
 N pictures, H rows, W columns.

@@ -69,10 +69,10 @@ def write_report(
     """Writes the page whole, or leaves the one that is there.
 
     Args:
-        path: of the page; replaced if it exists.
-        evaluation: the values of evaluation.json; what is null or missing is left out.
-        metrics: the run's reports, each with its "step".
-        pictures: by direction; a direction may be missing.
+        path: File of the page; replaced if it exists.
+        evaluation: Values of evaluation.json; what is null or missing is left out.
+        metrics: Run's reports, each with its "step".
+        pictures: Pictures by direction; a direction may be missing.
 
     Raises:
         InputError: an evaluation of another schema, or a picture that is not uint8 (S, S, 3).
@@ -113,7 +113,7 @@ def _direction(
     metrics: Sequence[Mapping[str, Any]],
     pictures: Pictures | None,
 ) -> dict[str, Any]:
-    """What the page shows of one direction."""
+    """Contents of the page for one direction."""
     words, (source, target) = direction_words(key, result), ends(key, result)
     columns, rows = _scores(result)
     return {

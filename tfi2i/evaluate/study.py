@@ -43,10 +43,10 @@ class Votes(NamedTuple):
     """The votes of one study.
 
     Attributes:
-        study: the study's id.
-        methods: their names, in the order given to `make_study`.
-        chosen: by participant id, then by question (the picture's name): the method's name.
-        notes: sentences on what was left out.
+        study: Study's id.
+        methods: Their names, in the order given to `make_study`.
+        chosen: Method's name by participant id, then by question (the picture's name).
+        notes: Sentences on what was left out.
     """
 
     study: str
@@ -56,17 +56,17 @@ class Votes(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """How often a method was chosen.
+    """Number of times that a method was chosen.
 
     Attributes:
-        name: the method's.
-        wins: votes for it.
-        n: all votes.
-        share: wins / n.
-        low: the lower end of the share's Wilson score interval.
-        high: its upper end.
-        level: the interval's confidence, 0..1.
-        p_value: of the exact two-sided binomial test against 1/2; None unless there are two
+        name: Method's.
+        wins: Votes for it.
+        n: Number of votes.
+        share: Wins / n.
+        low: Lower end of the share's Wilson score interval.
+        high: Upper end of the interval.
+        level: Interval's confidence, 0..1.
+        p_value: P value of the exact two-sided binomial test against 1/2; None unless there are two
             methods.
     """
 
@@ -107,13 +107,13 @@ def make_study(
     the votes file it offers at the end.
 
     Args:
-        methods: two to nine of (name, translations (N, H, W, 3)), in the order of `inputs`.
+        methods: Two to nine of (name, translations (N, H, W, 3)), in the order of `inputs`.
         inputs: (N, H, W, 3).
-        names: the N pictures' names in the votes; participants do not see them.
-        out: a new or empty folder.
-        question: what participants are asked on every screen.
-        title: the page's heading.
-        seed: of the numbers by which picture files are called. Orders are drawn by participant.
+        names: N pictures' names in the votes; participants do not see them.
+        out: New or empty folder.
+        question: Question on every screen.
+        title: Page's heading.
+        seed: Seed of the numbers that name picture files. Orders are drawn by participant.
 
     Raises:
         InputError: pictures or names that do not fit each other, or a folder with files in it.
@@ -184,13 +184,13 @@ def read_votes(paths: Sequence[Path]) -> Votes:
 
 
 def preferences(votes: Votes, *, level: float = 0.95) -> list[Preference]:
-    """How often each method was chosen, the most often chosen first.
+    """Counts how often each method was chosen, the most often chosen first.
 
     Source: Wilson (1927), the score interval without continuity correction.
 
     Args:
-        votes: every vote counts as independent of the others.
-        level: the intervals' confidence, between 0 and 1.
+        votes: Every vote counts as independent of the others.
+        level: Intervals' confidence, between 0 and 1.
 
     Raises:
         InputError: a level out of range.
@@ -346,7 +346,7 @@ def _read_ballot(path: Path) -> _Ballot:
 
 
 def _damage(values: dict[str, Any]) -> str | None:
-    """What is wrong with a votes file's values; None if they can be counted."""
+    """Fault of a votes file's values; None if they can be counted."""
     for key in ("study", "participant"):
         if not isinstance(values.get(key), str) or not _ID.fullmatch(values[key]):
             return f"{key} is no id"

@@ -79,7 +79,7 @@ def _in_full(x):
 
 
 def _count(x, axes: tuple[int, ...]):
-    """How many values a reduction over `axes` takes; a Python number where the shape is known."""
+    """Number of values in a reduction over `axes`; a Python number where the shape is known."""
     sides = [x.shape[axis] for axis in axes]
     if None not in sides:
         return float(math.prod(sides))

@@ -45,17 +45,17 @@ class CUT(ImageTranslator):
     """CUT: contrastive unpaired translation, with the identity term.
 
     Args:
-        image_size: side of the training images, a multiple of 4; translators take any size.
-        width: channels of the generator's first layer (the source's `ngf`).
-        blocks: residual blocks of the generator.
-        discriminator_width: channels of the discriminator's first layer (the source's `ndf`).
-        discriminator_depth: times the discriminator halves the image (the source's `n_layers_D`).
-        antialias: whether both networks blur while they sample down, and the generator samples up
+        image_size: Side of the training images, a multiple of 4; translators take any size.
+        width: Channels of the generator's first layer (the source's `ngf`).
+        blocks: Residual blocks of the generator.
+        discriminator_width: Channels of the discriminator's first layer (the source's `ndf`).
+        discriminator_depth: Times the discriminator halves the image (the source's `n_layers_D`).
+        antialias: Blur of both networks while they sample down, where the generator samples up
             bilinearly, instead of strided and transposed convolutions.
-        taps: layers of the generator whose maps PatchNCE compares, from conv0_pad (the image), the
+        taps: Layers of the generator whose maps PatchNCE compares, from conv0_pad (the image), the
             convolutions conv0, down0, down1 and the residual blocks block0, block1 and so on (the
             source's `nce_layers` 0, 4, 8, 12 and 16).
-        features: length of the vectors that are compared (the source's `netF_nc`).
+        features: Length of the vectors that are compared (the source's `netF_nc`).
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
@@ -124,24 +124,24 @@ class CUT(ImageTranslator):
         """Sets the numbers of training; the defaults are the source's.
 
         Args:
-            learning_rate: of both optimizers; Adam's betas are 0.5 and 0.999.
-            total_steps: how long to train; the source's 400 epochs (FastCUT: 200) of horse2zebra's
-                1,334 images.
-            decay_start: the last step at the full rate, from which it falls to 0 at `total_steps`;
+            learning_rate: Rate of both optimizers; Adam's betas are 0.5 and 0.999.
+            total_steps: Number of training steps; the source's 400 epochs (FastCUT: 200) of
+                horse2zebra's 1,334 images.
+            decay_start: Last step at the full rate, from which it falls to 0 at `total_steps`;
                 null: the source's share of `total_steps`, half for CUT, three quarters for FastCUT.
-            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
                 source; null: at every step.
-            gan_loss: the adversarial loss.
-            gan_weight: of the generator's adversarial term.
-            nce_weight: of PatchNCE, for CUT of the mean of its two terms.
-            flip_equivariance: whether every second step, by chance, mirrors what the generator
+            gan_loss: Adversarial loss.
+            gan_weight: Weight of the generator's adversarial term.
+            nce_weight: Weight of PatchNCE, for CUT of the mean of its two terms.
+            flip_equivariance: Mirroring, every second step by chance, of what the generator
                 gets, and compares its translation, mirrored back, with the image as it was.
-            patches: positions of each map that a step compares, at least 2; all, where the map has
+            patches: Positions of each map that a step compares, at least 2; all, where the map has
                 fewer.
-            temperature: of PatchNCE's softmax.
-            negatives_from_batch: whether the positions of all images of a batch are each other's
+            temperature: Temperature of PatchNCE's softmax.
+            negatives_from_batch: True where the positions of all images of a batch are each other's
                 negatives; else only those of one image.
-            ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
+            ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
         _check_training(gan_loss, patches, temperature)
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
@@ -166,7 +166,7 @@ class CUT(ImageTranslator):
         Args:
             real_a: (N, H, W, 3).
             real_b: (N, H, W, 3).
-            flip: whether the generator's input is mirrored, a scalar tensor; None: never.
+            flip: Mirroring of the generator's input, a scalar tensor; None: never.
         """
         images = tf.concat([real_a, real_b], 0) if self.identity else real_a
         with tf.GradientTape() as tape:
@@ -199,10 +199,10 @@ class CUT(ImageTranslator):
         """PatchNCE of one domain's translations, the mean over the taps.
 
         Args:
-            query_maps: the taps' maps (N, H, W, C) of the translations.
-            key_maps: those of the images.
+            query_maps: Taps' maps (N, H, W, C) of the translations.
+            key_maps: Taps' maps of the images.
             domain: 0 for a, 1 for b.
-            flip: whether the translations are mirrored.
+            flip: Mirroring of the translations.
         """
         positions = self.positions(key_maps, domain)
         own = [_mirrored_positions(*pair, flip) for pair in zip(positions, query_maps, strict=True)]

@@ -41,10 +41,10 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
 
     Args:
         side: S.
-        width: channels of the first layer, doubled on each level up to 8 times (the source's
+        width: Channels of the first layer, doubled on each level up to 8 times (the source's
             `ngf`).
-        levels: convolutions of stride 2 (the source's `num_downs`).
-        name: of the model.
+        levels: Convolutions of stride 2 (the source's `num_downs`).
+        name: Name of the model.
 
     Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
     """
@@ -85,14 +85,14 @@ def pixel_discriminator(width: int, name: str) -> keras.Model:
 
 
 def pool_turns(size: int, held: Any, chances: Any, slots: Any) -> tuple[Any, Any]:
-    """What a pool of images gives back for N new ones, and what it holds then.
+    """Exchanges N new images for those that a pool gives back, and says what it holds then.
 
     A pool that is not full keeps a new image and gives it back. A full one gives it back too if its
     chance is at most 1/2; else it keeps it in the image's slot, and gives what was there.
 
     Args:
-        size: slots of the pool.
-        held: how many of them are filled, a scalar.
+        size: Slots of the pool.
+        held: Number of filled slots, a scalar.
         chances: (N,), drawn from [0, 1).
         slots: (N,), drawn from 0 .. size - 1.
 
@@ -105,7 +105,7 @@ def pool_turns(size: int, held: Any, chances: Any, slots: Any) -> tuple[Any, Any
     kept = filling | (chances > 0.5)
 
     def content(wanted, before):
-        """What the slots hold before the turn of a new image: the pool's, or a newer one."""
+        """Contents of the slots before the turn of a new image: the pool's, or a newer one."""
         hits = kept & (slots == wanted[:, None]) & (order < before[:, None])
         latest = tf.reduce_max(tf.where(hits, order, -1), axis=1)
         return tf.where(latest < 0, wanted, size + latest)
@@ -151,18 +151,18 @@ class CycleGAN(ImageTranslator):
     """CycleGAN: translators a -> b and b -> a that undo each other, and a discriminator for each.
 
     Args:
-        image_size: side of the training images; a multiple of 4, of a U-Net's translators a
+        image_size: Side of the training images; a multiple of 4, of a U-Net's translators a
             multiple of 2^unet_levels, and their only size.
-        width: channels of a generator's first layer (the source's `ngf`).
-        blocks: residual blocks of a ResNet generator; the paper has 6 for images of 128 x 128.
+        width: Channels of a generator's first layer (the source's `ngf`).
+        blocks: Residual blocks of a ResNet generator; the paper has 6 for images of 128 x 128.
         generator: "resnet", the paper's, or "unet".
-        unet_levels: halvings of a U-Net (the source's `num_downs`: 8 in `unet_256`, 7 in
+        unet_levels: Halvings of a U-Net (the source's `num_downs`: 8 in `unet_256`, 7 in
             `unet_128`).
         discriminator: "patch", the paper's, or "pixel", which sees colours alone.
-        discriminator_width: channels of a discriminator's first layer (the source's `ndf`).
-        discriminator_depth: halvings of a patch discriminator (the source's `n_layers_D`); 3 see
+        discriminator_width: Channels of a discriminator's first layer (the source's `ndf`).
+        discriminator_depth: Halvings of a patch discriminator (the source's `n_layers_D`); 3 see
             70 x 70 pixels.
-        antialias: blurs wherever the resnet and the patch discriminator change the size: the
+        antialias: Blurs wherever the resnet and the patch discriminator change the size: the
             variant in CUT's code.
     """
 
@@ -226,22 +226,22 @@ class CycleGAN(ImageTranslator):
         """Sets the numbers of training; the defaults are the source's.
 
         Args:
-            learning_rate: of both optimizers.
-            total_steps: how long to train; 200 epochs of horse2zebra's 1,334 steps.
-            decay_start: the last step at the full rate, from which it falls to 0 at
+            learning_rate: Rate of both optimizers.
+            total_steps: Number of training steps; 200 epochs of horse2zebra's 1,334 steps.
+            decay_start: Last step at the full rate, from which it falls to 0 at
                 `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
-            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
                 source; null: at every step.
-            gan_loss: the adversarial loss; the paper's is least squares. Wasserstein needs
+            gan_loss: Adversarial loss; the paper's is least squares. Wasserstein needs
                 `gradient_penalty` or `clip_weights`.
-            cycle_weight: of the L1 distance after there and back.
-            identity_weight: of the L1 distance of an image translated into its own domain, in
-                units of `cycle_weight`; 0 leaves these passes out.
-            pool_size: fakes kept for the discriminators, of each domain; 0: none.
-            gradient_penalty: of WGAN-GP, in units of a discriminator's terms for real and fake; 10
-                in its paper, 0: none.
-            clip_weights: the largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
-            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+            cycle_weight: Weight of the L1 distance after there and back.
+            identity_weight: Weight of the L1 distance of an image translated into its own domain,
+                in units of `cycle_weight`; 0 leaves these passes out.
+            pool_size: Fakes kept for the discriminators, of each domain; 0: none.
+            gradient_penalty: Weight of WGAN-GP, in units of a discriminator's terms for real and
+                fake; 10 in its paper, 0: none.
+            clip_weights: Largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
+            ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
         self.require_at_least(0, "pool_size")
         _check_training(gan_loss, gradient_penalty, clip_weights)

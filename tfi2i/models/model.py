@@ -62,7 +62,7 @@ def _keeping(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
-    """The same method with other defaults, which its signature shows."""
+    """Gives a method other defaults, which its signature shows."""
     signature = inspect.signature(method)
     parameters = [
         parameter.replace(default=defaults.get(parameter.name, parameter.default))
@@ -278,7 +278,7 @@ class GenerativeModel(keras.Model):
 
     @property
     def step(self) -> int:
-        """How many training steps this system has made."""
+        """Number of training steps that this system has made."""
         return int(self.step_counter.numpy())
 
     # Use

@@ -152,12 +152,12 @@ class NICEGAN(ImageTranslator):
     """NICE-GAN: encoders that live in the discriminators, trained decoupled from the generators.
 
     Args:
-        image_size: side of the training images, a multiple of 4; at least 96 at depth 7, 48 at 6.
-        width: channels of the first layer (the source's `ch`).
-        blocks: residual blocks of a generator (the source's `n_res`); the paper's NICE-GAN* has 4.
-        light: pools before the style MLP. The paper's results are all light; the full
+        image_size: Side of the training images, a multiple of 4; at least 96 at depth 7, 48 at 6.
+        width: Channels of the first layer (the source's `ch`).
+        blocks: Residual blocks of a generator (the source's `n_res`); the paper's NICE-GAN* has 4.
+        light: Pools before the style MLP. The paper's results are all light; the full
             version (false) ties the translators to `image_size`.
-        discriminator_depth: layers of a discriminator (the source's `n_dis`), at least 6.
+        discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
     """
 
     loss_names = (
@@ -210,18 +210,18 @@ class NICEGAN(ImageTranslator):
         """Sets the numbers of training; the defaults are the paper's.
 
         Args:
-            learning_rate: of both optimizers, unless the discriminator has its own.
-            total_steps: how long to train.
-            decay_start: the last step at the full rate, from which it falls to 0 at
+            learning_rate: Rate of both optimizers, unless the discriminator has its own.
+            total_steps: Number of training steps.
+            decay_start: Last step at the full rate, from which it falls to 0 at
                 `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
-            l2: coupled weight decay, added to the gradient of every variable.
-            gan_loss: the adversarial loss; the paper's is least squares.
-            adv_weight: of the sum of the three adversarial terms.
-            cycle_weight: of the L1 distance after there and back.
-            recon_weight: of the L1 distance of an image decoded into its own domain.
-            discriminator_learning_rate: of the discriminator's optimizer, where it shall have
+            l2: Coupled weight decay, added to the gradient of every variable.
+            gan_loss: Adversarial loss; the paper's is least squares.
+            adv_weight: Weight of the sum of the three adversarial terms.
+            cycle_weight: Weight of the L1 distance after there and back.
+            recon_weight: Weight of the L1 distance of an image decoded into its own domain.
+            discriminator_learning_rate: Rate of the discriminator's optimizer, where it shall have
                 another rate than the generator's (not in the paper); null: `learning_rate`.
-            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+            ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
         rates = {"generator": learning_rate, "discriminator": learning_rate}
         if discriminator_learning_rate is not None:

@@ -90,9 +90,9 @@ def generator(side: int, width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3), noise (N, H, W, 1) -> image (N, H, W, 3), unbounded; H and W even.
 
     Args:
-        side: of the training images, which decides how many channels there are.
-        width: the source's `ngf`.
-        name: of the model.
+        side: Side of the training images, which decides how many channels there are.
+        width: Source's `ngf`.
+        name: Name of the model.
     """
     image, noise = full_input((None, None, 3), "image"), full_input((None, None, 1), "noise")
     channels = generator_channels(width, side)
@@ -110,8 +110,8 @@ def discriminator(side: int, width: int, name: str) -> keras.Model:
 
     Args:
         side: S, a power of two.
-        width: the source's `ndf`.
-        name: of the model.
+        width: Source's `ndf`.
+        name: Name of the model.
     """
     image = full_input((side, side, 3), "image")
     x = _conv(image, discriminator_channels(width, side), 1, "from_rgb")
@@ -138,13 +138,13 @@ class SinCUT(ImageTranslator):
     """SinCUT: CUT on crops of one picture of each domain, with StyleGAN2's layers and R1.
 
     Args:
-        image_size: side of the training crops, a power of two, at least 8; translators take any
+        image_size: Side of the training crops, a power of two, at least 8; translators take any
             size.
-        width: the generator's maps of S x S have 512 width / S channels (the source's `ngf`).
-        discriminator_width: the discriminator's have half as many for it (the source's `ndf`).
-        taps: layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
+        width: Generator's maps of S x S have 512 width / S channels (the source's `ngf`).
+        discriminator_width: Discriminator's have half as many for it (the source's `ndf`).
+        taps: Layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
             block0, block1, block2 (the source's `nce_layers` 0 to 5).
-        features: of the vectors that are compared (the source's `netF_nc`).
+        features: Length of the vectors that are compared (the source's `netF_nc`).
     """
 
     loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
@@ -198,23 +198,23 @@ class SinCUT(ImageTranslator):
         """Sets the numbers of training; the defaults are the source's, for batches of 16.
 
         Args:
-            learning_rate: of both optimizers; Adam's betas are 0 and 0.99.
-            total_steps: how long to train; the source's 16 epochs of 100,000 crops.
-            decay_start: the last step at the full rate, from which it falls to 0 at
+            learning_rate: Rate of both optimizers; Adam's betas are 0 and 0.99.
+            total_steps: Number of training steps; the source's 16 epochs of 100,000 crops.
+            decay_start: Last step at the full rate, from which it falls to 0 at
                 `total_steps`; null: half of `total_steps`, the source's share.
-            epoch_steps: the rate falls only at the ends of epochs of so many steps, as in the
+            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
                 source (6,250); null: at every step.
-            gan_loss: the adversarial loss.
-            gan_weight: of the generator's adversarial term.
-            nce_weight: of the mean of the two PatchNCE terms.
-            identity_weight: of the L1 distance of a translated crop of b to itself.
-            r1_weight: of R1, the squared gradient of the logits of real crops, times 1/2.
-            patches: positions of each map that a step compares; two where there would be no other
+            gan_loss: Adversarial loss.
+            gan_weight: Weight of the generator's adversarial term.
+            nce_weight: Weight of the mean of the two PatchNCE terms.
+            identity_weight: Weight of the L1 distance of a translated crop of b to itself.
+            r1_weight: Weight of R1, the squared gradient of the logits of real crops, times 1/2.
+            patches: Positions of each map that a step compares; two where there would be no other
                 patch to tell one from.
-            temperature: of PatchNCE's softmax.
-            negatives_from_batch: whether all crops of a batch are each other's negatives; else
+            temperature: Temperature of PatchNCE's softmax.
+            negatives_from_batch: True where all crops of a batch are each other's negatives; else
                 only the positions of one crop.
-            ema_decay: decay of an average of the translator's weights, such as 0.999; null: none.
+            ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
         if patches < 1 or temperature <= 0:
             raise ValueError(
@@ -284,8 +284,8 @@ class SinCUT(ImageTranslator):
         """PatchNCE of the translated a against a, and of the translated b against b.
 
         Args:
-            key_maps: the taps' maps of the images, a and then b (2 N, H, W, C).
-            query_maps: those of their translations.
+            key_maps: Taps' maps of the images, a and then b (2 N, H, W, C).
+            query_maps: Taps' maps of their translations.
         """
         halves = [[tf.split(one, 2) for one in maps] for maps in (key_maps, query_maps)]
         results = []

@@ -55,7 +55,7 @@ class ClassActivationMap(keras.layers.Layer):
     is conv1x1(concat(x u, x v)). The activation that follows is the caller's.
 
     Args:
-        spectral: divides the weights by their spectral norm for the logits, not for the features.
+        spectral: Divides the weights by their spectral norm for the logits, not for the features.
     """
 
     def __init__(self, spectral: bool = False, **kwargs):
@@ -153,10 +153,10 @@ def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
 
     Args:
         side: H and W.
-        width: channels of the first layer.
+        width: Channels of the first layer.
         depth: layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
             see 286 x 286.
-        name: of the model.
+        name: Name of the model.
     """
     image = x = full_input((side, side, 3), "image")
     for i in range(depth - 1):
@@ -176,14 +176,14 @@ class UGATIT(ImageTranslator):
     """U-GAT-IT: attention in generators and discriminators, two discriminators for each domain.
 
     Args:
-        image_size: side of the training images, a multiple of 4; at least 96 for `global_depth` 7,
+        image_size: Side of the training images, a multiple of 4; at least 96 for `global_depth` 7,
             48 for 6.
-        width: channels of the first layer (the source's `ch`).
-        blocks: residual blocks before the attention, and as many after it (the source's `n_res`).
-        light: pools before the style MLP. The full version (false), the source's default, ties the
+        width: Channels of the first layer (the source's `ch`).
+        blocks: Residual blocks before the attention, and as many after it (the source's `n_res`).
+        light: Pools before the style MLP. The full version (false), the source's default, ties the
             translators to `image_size`, and at 256 has 279 million weights a generator.
-        global_depth: layers of the discriminators that see nearly the whole image, at least 3.
-        local_depth: layers of the discriminators of patches, at least 3.
+        global_depth: Layers of the discriminators that see nearly the whole image, at least 3.
+        local_depth: Layers of the discriminators of patches, at least 3.
     """
 
     loss_names = (
@@ -235,18 +235,18 @@ class UGATIT(ImageTranslator):
         """Sets the numbers of training; the defaults are the paper's and the source's.
 
         Args:
-            learning_rate: of both optimizers.
-            total_steps: how long to train.
-            decay_start: the last step at the full rate, from which it falls to 0 at
+            learning_rate: Rate of both optimizers.
+            total_steps: Number of training steps.
+            decay_start: Last step at the full rate, from which it falls to 0 at
                 `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
-            l2: coupled weight decay, added to the gradient of every variable.
-            gan_loss: the adversarial loss; the paper's is least squares.
-            adv_weight: of the adversarial terms, those of the discriminators' CAM logits among
+            l2: Coupled weight decay, added to the gradient of every variable.
+            gan_loss: Adversarial loss; the paper's is least squares.
+            adv_weight: Weight of the adversarial terms, those of the discriminators' CAM logits
                 them.
-            cycle_weight: of the L1 distance after there and back.
-            identity_weight: of the L1 distance of an image translated into its own domain.
-            cam_weight: of the cross-entropy of the generators' classifiers.
-            ema_decay: decay of an average of the translators' weights, such as 0.999; null: none.
+            cycle_weight: Weight of the L1 distance after there and back.
+            identity_weight: Weight of the L1 distance of an image translated into its own domain.
+            cam_weight: Weight of the cross-entropy of the generators' classifiers.
+            ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start)
@@ -331,7 +331,7 @@ class UGATIT(ImageTranslator):
         return terms
 
     def _rhos(self) -> list[Any]:
-        """What mixes instance and layer normalisation in the generators."""
+        """Variables that mix instance and layer normalisation in the generators."""
         layers = [*self.gen_ab.layers, *self.gen_ba.layers]
         return [layer.rho for layer in layers if isinstance(layer, LIN | AdaLIN)]
 

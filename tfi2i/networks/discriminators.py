@@ -23,12 +23,12 @@ def patch_discriminator(
     """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch: PatchGAN.
 
     Args:
-        width: channels of the first layer (the sources' `ndf`).
-        depth: convolutions of stride 2 (the sources' `n_layers_D`); 3 see 70 x 70 pixels, or
+        width: Channels of the first layer (the sources' `ndf`).
+        depth: Convolutions of stride 2 (the sources' `n_layers_D`); 3 see 70 x 70 pixels, or
             84 x 84 with antialias.
-        name: of the model.
-        initializer: of every kernel; biases start at 0.
-        antialias: blurs while sampling down, as CUT does.
+        name: Name of the model.
+        initializer: Initializer of every kernel; biases start at 0.
+        antialias: Blurs while sampling down, as CUT does.
 
     Source: `NLayerDiscriminator` of the two repositories of `resnet_generator`.
     """

@@ -39,11 +39,11 @@ def resnet_generator(
     """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], H and W multiples of 4.
 
     Args:
-        width: channels of the first layer (the sources' `ngf`).
-        blocks: residual blocks.
-        name: of the model.
-        initializer: of every kernel; biases start at 0.
-        antialias: convolves at full size and blurs while sampling down, and samples up bilinearly,
+        width: Channels of the first layer (the sources' `ngf`).
+        blocks: Residual blocks.
+        name: Name of the model.
+        initializer: Initializer of every kernel; biases start at 0.
+        antialias: Convolves at full size and blurs while sampling down, and samples up bilinearly,
             as CUT does, where CycleGAN has strided and transposed convolutions.
 
     Source: `resnet_9blocks` of junyanz/pytorch-CycleGAN-and-pix2pix and of

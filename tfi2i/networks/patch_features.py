@@ -35,9 +35,9 @@ def draw_positions(maps: Sequence, count: int, seed) -> list:
     P is `count`, or H W where that is less. All images of a map share the positions.
 
     Args:
-        maps: feature maps; only their sizes count.
-        count: positions of each map.
-        seed: two integers, of `tf.random.stateless_uniform`; every map draws its own.
+        maps: Feature maps; only their sizes count.
+        count: Positions of each map.
+        seed: Two integers, of `tf.random.stateless_uniform`; every map draws its own.
     """
     drawn = []
     for i, one in enumerate(maps):

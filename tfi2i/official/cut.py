@@ -83,7 +83,7 @@ def _conv(network: Any, ours: str, theirs: str) -> Tensors:
 
 
 def _filter(values: np.ndarray, channels: int, theirs: str) -> Tensors:
-    """The same filter for each channel."""
+    """Repeats a filter for each channel."""
     return {f"{theirs}.filt": (np.tile(values, (channels, 1, 1, 1)), "constant")}
 
 

@@ -41,7 +41,7 @@ def tensors(system: Any) -> dict[str, Tensors]:
 
 
 def layers(network: Any, names: dict[str, str]) -> Tensors:
-    """What the source keeps of our convolutions and blurs, by its names of these layers."""
+    """Tensors that the source keeps of our convolutions and blurs, by its names of these layers."""
     found: Tensors = {}
     for ours, theirs in names.items():
         layer = network.get_layer(ours)

@@ -63,7 +63,7 @@ def _of_shapes(networks: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
 
 
 def _blocks(discriminator: dict[str, np.ndarray]) -> int:
-    """How often a discriminator halves its image, by the names of its tensors.
+    """Number of times that a discriminator halves its image, by the names of its tensors.
 
     Raises:
         InputError: if they are not numbered without gaps.
@@ -84,9 +84,9 @@ def _check_channels(
     """Compares the channels of an architecture with the tensors', before it is built.
 
     Args:
-        networks: official tensors by network and name.
-        generator: its channels at full and at half size.
-        discriminator: its channels at every size, the largest first.
+        networks: Official tensors by network and name.
+        generator: Channels of the generator at full and at half size.
+        discriminator: Channels of the discriminator at every size, the largest first.
 
     Raises:
         InputError: if they differ: the tensors would make it larger than themselves.

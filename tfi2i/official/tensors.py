@@ -1,4 +1,4 @@
-"""What the lists of several official codes' tensors have in common."""
+"""Parts that the lists of several official codes' tensors share."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -200,7 +200,7 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
 def _faults(
     network: str, wanted: Mapping[str, tuple[Any, Layout]], given: Mapping[str, Any]
 ) -> list[str]:
-    """What keeps these tensors from being assigned, in words."""
+    """Faults that keep these tensors from being assigned, in words."""
     faults = [f"{network} lacks {name}" for name in wanted if name not in given]
     faults += [f"{network} has no {str(name)[:80]!r}" for name in given if name not in wanted]
     for name, (variable, layout) in wanted.items():
@@ -280,10 +280,10 @@ def import_checkpoint(
     over, and the system is not compiled.
 
     Args:
-        system_name: a key of `tfi2i.models.ALL`.
-        path: a .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
+        system_name: Key of `tfi2i.models.ALL`.
+        path: A .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
             network each, as `read_networks` takes them.
-        model: constructor arguments, for what the tensors do not tell, such as `image_size`.
+        model: Constructor arguments, for what the tensors do not tell, such as `image_size`.
 
     Raises:
         InputError: an unknown system, an unreadable or missing file, one of another system, a
@@ -330,9 +330,9 @@ def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
     holds a state dict, and the tag is a number of epochs or "latest".
 
     Args:
-        path: a file; a folder with one complete tag or "latest" in it; FOLDER/TAG; or one of a
+        path: File; a folder with one complete tag or "latest" in it; FOLDER/TAG; or one of a
             tag's files.
-        networks: which files are wanted of a folder.
+        networks: Names of the networks whose files a folder must have.
 
     Raises:
         InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.

@@ -20,12 +20,12 @@ NEAR_SHARE = 1 / 3  # of the distance between a picture of a and one of b
 
 
 def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str | None:
-    """What is wrong with outputs that are all alike or copies of their inputs; None if neither.
+    """Sentence about outputs that are all alike or copies of their inputs; None if neither.
 
     Args:
-        real: the inputs (N, H, W, 3).
-        fake: the outputs, in the inputs' order.
-        numbers: what the system was compiled with, for the advice.
+        real: inputs (N, H, W, 3).
+        fake: Outputs, in the inputs' order.
+        numbers: Arguments of the system's `compile`, for the advice.
     """
     if len(fake) > 1:
         spread = float(np.mean([l1(fake[i], fake[i - 1]) for i in range(1, len(fake))]))
@@ -51,7 +51,7 @@ def drift_note(
     inputs_kid: float,
     numbers: Mapping[str, Any],
 ) -> str | None:
-    """What is wrong with outputs on their way back to their inputs; None if they are not.
+    """Sentence about outputs on their way back to their inputs; None if they are not.
 
     Being close to the input proves nothing: a horse in its field should differ little from a
     zebra there, and the outputs of a young translator come closer. Those are meant that were
@@ -59,10 +59,10 @@ def drift_note(
     again, and the outputs have come to less than half their distance from the inputs.
 
     Args:
-        reports: all of the run, the newest last; those without KID are passed over.
-        direction: of the outputs.
-        inputs_kid: of the inputs themselves, as if the translator changed nothing.
-        numbers: what the system was compiled with, for the advice.
+        reports: Reports of the run, the newest last; those without KID are passed over.
+        direction: Direction of the outputs.
+        inputs_kid: KID of the inputs themselves, as if the translator changed nothing.
+        numbers: Arguments of the system's `compile`, for the advice.
     """
     kid_name, change_name = f"val_kid_{direction}", f"val_change_{direction}"
     judged = [r for r in reports if r.get(kid_name) is not None and r.get(change_name) is not None]
@@ -85,18 +85,18 @@ def drift_note(
 def near_note(
     change: float, kid_now: float, between: float, inputs_kid: float, numbers: Mapping[str, Any]
 ) -> str | None:
-    """What is wrong with outputs that have not left their inputs; None if they have.
+    """Sentence about outputs that have not left their inputs; None if they have.
 
     A small change alone may be all that is wanted, so it counts only where the outputs are no
     closer to the target domain than their inputs.
 
     Args:
-        change: mean |output - input|, 0 to 1.
-        kid_now: of the outputs.
-        between: the same distance as `change`, of pictures of the two domains that do not belong
+        change: Mean |output - input|, 0 to 1.
+        kid_now: KID of the outputs.
+        between: Same distance as `change`, of pictures of the two domains that do not belong
             together.
-        inputs_kid: of the inputs themselves.
-        numbers: what the system was compiled with, for the advice.
+        inputs_kid: KID of the inputs themselves.
+        numbers: Arguments of the system's `compile`, for the advice.
     """
     if change >= NEAR_SHARE * between or kid_now < 0.8 * inputs_kid:
         return None
@@ -109,7 +109,7 @@ def near_note(
 
 
 def _freeing(numbers: Mapping[str, Any]) -> str:
-    """What to do about a translator that keeps too much of its input."""
+    """Advice about a translator that keeps too much of its input."""
     weights = [
         f"compile.{name} (now {numbers[name]:g})" for name in KEEPING_WEIGHTS if numbers.get(name)
     ]

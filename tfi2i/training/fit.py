@@ -67,24 +67,24 @@ def fit(
     new one of the same seed, if it has none yet), it ends with the same weights.
 
     Args:
-        system: compiled.
-        data: any source of `tfi2i.data`.
-        run: where everything goes.
-        batches: arguments of `Dataset.batches`.
-        seed: decides the first weights (the caller's part), and the order of examples.
-        report_steps: a line in log.txt, metrics.jsonl and TensorBoard every so many steps.
-        sample_steps: a sheet of test images every so many steps; a multiple of report_steps.
-        checkpoint_steps: a checkpoint every so many steps; a multiple of report_steps.
-        evaluate_steps: the KID of a fixed set of pictures every so many steps, by which the best
+        system: Compiled.
+        data: Any source of `tfi2i.data`.
+        run: Run that everything is written to.
+        batches: Arguments of `Dataset.batches`.
+        seed: Seed of the first weights (the caller's part), and of the order of examples.
+        report_steps: Line in log.txt, metrics.jsonl and TensorBoard every so many steps.
+        sample_steps: Sheet of test images every so many steps; a multiple of report_steps.
+        checkpoint_steps: Checkpoint every so many steps; a multiple of report_steps.
+        evaluate_steps: KID of a fixed set of pictures every so many steps, by which the best
             checkpoint is chosen; a multiple of checkpoint_steps; null: with every checkpoint, 0:
             never.
-        sample_images: how many test images a sheet shows.
-        evaluate_images: how many pictures of each domain that KID is taken on: held-out ones where
+        sample_images: Number of test images of a sheet.
+        evaluate_images: Number of pictures of each domain that KID is taken on: held-out ones where
             the data has them beside its test set, else training pictures.
-        tensorboard: whether to write TensorBoard's files too.
-        deterministic: whether to allow only operations that give the same bits every time, slower
+        tensorboard: TensorBoard's files beside the log.
+        deterministic: Restriction to operations that give the same bits every time, slower
             on a GPU; null: on without a GPU, off with one.
-        show: whether to draw a progress bar.
+        show: Progress bar on a terminal.
 
     Raises:
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are

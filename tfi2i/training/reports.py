@@ -1,4 +1,4 @@
-"""What happens around the steps of a training: reports, samples, checkpoints, and reasons to stop.
+"""Reports of a training: progress bar, log, metrics.jsonl and TensorBoard.
 
 Every callback counts by `system.step`, so a resumed run does at step t what it would have done.
 """

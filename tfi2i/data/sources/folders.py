@@ -29,12 +29,12 @@ def folders(
     domain has no test folder, a fixed 5 % of its pictures (1 to 50) is kept out of training.
 
     Args:
-        root: The folder of the four.
-        a: The training folder of domain a; goes before root/trainA.
-        b: The training folder of domain b.
-        test_a: The test folder of domain a.
-        test_b: The test folder of domain b.
-        paired_test: Whether test pictures of the same name show the same scene, so that a
+        root: Folder of the four.
+        a: Training folder of domain a; goes before root/trainA.
+        b: Training folder of domain b.
+        test_a: Test folder of domain a.
+        test_b: Test folder of domain b.
+        paired_test: True where test pictures of the same name show the same scene, so that a
             translation can be compared with the truth.
 
     Raises:

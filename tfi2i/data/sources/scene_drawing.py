@@ -120,7 +120,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see: the horizon (0 is the top, 1 the bottom), the shapes back to front."""
+    """Contents of a scene: the horizon (0 is the top, 1 the bottom), the shapes back to front."""
 
     horizon: float
     shapes: tuple[Shape, ...]

@@ -38,11 +38,11 @@ def single_image(
     learned and nothing else. Whole pictures are translated by `tfi2i translate`.
 
     Args:
-        a: The picture file of domain a.
-        b: The picture file of domain b.
-        scale_max: The most by which a side is scaled down, 1 or more. A picture that is smaller
+        a: Picture file of domain a.
+        b: Picture file of domain b.
+        scale_max: Most by which a side is scaled down, 1 or more. A picture that is smaller
             than a patch is scaled up to it.
-        seed: Of the factors and the places of the patches, and of the embedded scenes.
+        seed: Seed of the factors and the places of the patches, and of the embedded scenes.
 
     Raises:
         InputError: A picture that cannot be read, one without the other, the same one twice, or a
@@ -88,11 +88,11 @@ class PatchDomain(Domain):
     """Square patches of one picture; each is a function of the seed and its index alone.
 
     Args:
-        pixels: The picture (H, W, 3).
-        count: How many patches there are.
-        scale_max: The most by which a side is scaled down.
-        seed: Of the factors and places.
-        where: What messages call the whole.
+        pixels: picture (H, W, 3).
+        count: Number of patches.
+        scale_max: Most by which a side is scaled down.
+        seed: Seed of the factors and places.
+        where: Name of the whole in messages.
     """
 
     def __init__(

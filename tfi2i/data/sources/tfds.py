@@ -57,20 +57,20 @@ def tfds(
     fixed 5 % of its pictures (1 to 50) is kept out of training.
 
     Args:
-        name: The data set of domain a, with its configuration: "cycle_gan/horse2zebra".
-        name_b: The data set of domain b, if it is another one.
-        split_a: The training split of domain a, also a part such as "train[:10%]"; trainA or train
+        name: Data set of domain a, with its configuration: "cycle_gan/horse2zebra".
+        name_b: Data set of domain b, if it is another one.
+        split_a: Training split of domain a, also a part such as "train[:10%]"; trainA or train
             if not given.
-        split_b: The training split of domain b; trainB or train if not given.
-        test_split_a: The test split of domain a; testA or test if not given and there.
-        test_split_b: The test split of domain b; testB or test if not given and there.
+        split_b: Training split of domain b; trainB or train if not given.
+        test_split_a: Test split of domain a; testA or test if not given and there.
+        test_split_b: Test split of domain b; testB or test if not given and there.
         label_a: Only examples with this label, by name or number.
-        label_b: The same for domain b.
-        label_key: The feature that holds the label.
-        image_key: The feature that holds the picture.
-        data_dir: Where the library keeps prepared data sets; ~/tensorflow_datasets or
+        label_b: Same for domain b.
+        label_key: Feature that holds the label.
+        image_key: Feature that holds the picture.
+        data_dir: Folder in which the library keeps prepared data sets; ~/tensorflow_datasets or
             $TFDS_DATA_DIR if not given.
-        download: Whether a data set that is not there may be downloaded.
+        download: Permission to download a data set that is not there.
 
     Raises:
         InputError: An unknown data set, split, label or feature, two equal domains, or data that is
@@ -218,10 +218,10 @@ class _Builder:
         """The split that was given or is usual; None may be the answer for a test split.
 
         Args:
-            given: What the user chose.
-            setting: The argument's name.
-            usual: The splits to look for.
-            besides: The training splits, if a test split is asked for.
+            given: Choice of the user.
+            setting: Argument's name.
+            usual: Splits to look for.
+            besides: Training splits, if a test split is asked for.
         """
         if given is not None:
             try:
@@ -391,7 +391,7 @@ def _find(name: str, data_dir: str | None) -> Any:
 
 
 def _silenced(call: Callable[[], Any]) -> Any:
-    """What the call returns or raises; for building a message, where any failure is an answer."""
+    """Returns what the call returns or raises; in a message any failure is an answer."""
     try:
         return call()
     except Exception as error:

@@ -39,8 +39,8 @@ class Backbone:
 
     Attributes:
         dimensions: D, the numbers a picture is given.
-        side: rows and columns that a picture is brought to.
-        resizing: how, in words: "bicubic, antialiased, to 224 x 224".
+        side: Rows and columns that a picture is brought to.
+        resizing: Way of resizing, in words: "bicubic, antialiased, to 224 x 224".
     """
 
     name: str
@@ -81,8 +81,8 @@ def load(
     """A backbone, kept for the next call; "inception-2015" downloads 96 MB once per user.
 
     Args:
-        name: one of `NAMES`.
-        weights: the file of its weights, to be had elsewhere; its content must be the known one.
+        name: One of `NAMES`.
+        weights: File of its weights, to be had elsewhere; its content must be the known one.
         protocol: "default" resizes as clean-fid does (Parmar et al. 2022, arXiv 2104.11222);
             "nice-gan" as the official NICE-GAN's evaluation does, for inception-2015 alone.
 
