@@ -31,8 +31,8 @@ class InputChoices(private val activity: Activity, private val choose: (Map<Stri
         place.removeAllViews()
         spinners = sidecar?.extraInputs.orEmpty().associate { input ->
             val field = LayoutInflater.from(activity).inflate(R.layout.input, place, false)
-            val label = field.findViewById<TextView>(R.id.input_name)
-            val spinner = field.findViewById<Spinner>(R.id.choice)
+            val label = checkNotNull(field.findViewById<TextView>(R.id.input_name))
+            val spinner = checkNotNull(field.findViewById<Spinner>(R.id.choice))
             place.addView(field)
             label.text = input.name
             spinner.id = View.generateViewId() // the layout's own is every list's
