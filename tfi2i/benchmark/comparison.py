@@ -240,7 +240,7 @@ def _train(
 
 
 def for_steps(config: Config, steps: int) -> Config:
-    """Fits a configuration to about so many steps; the schedule keeps its shape, reports their pace.
+    """Fits a configuration to so many steps; the schedule keeps its shape, reports their pace.
 
     It is not judged while it trains, which would take time from the training: all systems are
     compared at their last step.

@@ -35,8 +35,13 @@ class TfLiteTest {
             val toFloat = if (comparable) decibels(answer, exact.levels) else Double.NaN
             val off = "${apart.count { it > 0 }} of ${answer.size}"
             println(ROW.format(case, off, apart.max(), inWords(toPython), inWords(toFloat)))
-            if (case.sidecar.format in SAME) assertEquals("$case", 0, apart.max())
-            assertTrue("$case is ${apart.max()} levels off", apart.max() <= MOST_LEVELS)
+            if (case.sidecar.format in SAME) {
+                val isRounding = apart.max() <= 1 && 1000 * apart.count { it > 0 } <= answer.size
+                assertTrue("$case has $off levels off", isRounding)
+            }
+            // Untrained weights, as the models with inputs besides the picture have, round worse.
+            val most = if (case.inputs.isEmpty()) MOST_LEVELS else MOST_LEVELS_UNTRAINED
+            assertTrue("$case is ${apart.max()} levels off", apart.max() <= most)
             assertTrue("$case is $toPython dB off", toPython >= LEAST_DECIBELS)
         }
     }
@@ -67,10 +72,11 @@ class TfLiteTest {
 
     companion object {
         private const val ROW = "%-28s %14s %5s %12s %12s"
-        private const val MOST_LEVELS = 12
+        private const val MOST_LEVELS = 8
+        private const val MOST_LEVELS_UNTRAINED = 12
         private const val LEAST_DECIBELS = 45.0
 
-        /** The formats that no way of rounding between the layers touches. */
+        /** Formats that no way of rounding between the layers touches; sums differ by processor. */
         private val SAME = setOf("float32", "float16", "int8-npu")
 
         private const val LAZY = 1 // RTLD_LAZY
