@@ -10,10 +10,9 @@ from torch_writer import state_dict, tensor, write_legacy, write_zip
 
 from tfi2i.errors import InputError
 from tfi2i.models import NICEGAN, CycleGAN
-from tfi2i.official import nice_gan
+from tfi2i.official import nice_gan, weights
 from tfi2i.official.cyclegan import NETWORKS
 from tfi2i.official.weights import (
-    CODES,
     export_official,
     from_official,
     import_checkpoint,
@@ -228,7 +227,7 @@ class Normalised:
 
 @pytest.fixture
 def normalised(monkeypatch):
-    monkeypatch.setitem(CODES, "Normalised", Normalised)
+    monkeypatch.setattr(weights, "official_code", lambda cls: cls)
     return Normalised()
 
 
@@ -261,8 +260,8 @@ def test_a_constant_is_exported_and_compared(normalised):
         (None, r"D lacks 2\.filt"),
     ],
 )
-def test_another_constant_is_refused(blur, message):
-    system = Normalised()
+def test_another_constant_is_refused(normalised, blur, message):
+    system = normalised
     given = {"D": {"1.running_mean": np.ones(2)} | ({} if blur is None else {"2.filt": blur})}
     with pytest.raises(InputError, match=message):
         load_official(system, given)

@@ -1,7 +1,7 @@
 """The official PyTorch weights of a system: loaded into ours by name, and ours in their layout.
 
-`CODES` lists the official codes, each a module of this folder: its `NETWORKS`, `tensors(system)`
-(network -> name -> (variable, layout)) and `architecture(networks)`. The layouts, PyTorch's shape
+An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (network -> name
+-> (variable, layout)) and `architecture(networks)`. The layouts, PyTorch's shape
 -> ours:
 
 | layout            | PyTorch        | ours            |                                          |
@@ -24,6 +24,7 @@ loading it is compared. In a system's list "conv_v" may stand alone: its k is th
 the tensor of the same name that ends in `_orig` instead of `_v`.
 """
 
+import importlib.util
 import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +34,6 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
-from tfi2i.official import cut, cyclegan, nice_gan, sincut, ugatit
 from tfi2i.official.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
 from tfi2i.terminal import printable
@@ -52,19 +52,18 @@ _SHOWN = 5  # of a list of faults
 _log = logging.getLogger(__name__)
 
 
-CODES = dict(NICEGAN=nice_gan, UGATIT=ugatit, CycleGAN=cyclegan, CUT=cut, SinCUT=sincut)
-"""The official code of a system, by the system's name; FastCUT extends CUT and has its code."""
-
-
 def official_code(system_class: Any) -> Any:
     """The module of the official code of a system, or of the system that it extends.
 
+    It has the name of the system's own module: `models/cut.py` and `official/cut.py`.
+
     Raises:
-        InputError: if there is none.
+        InputError: There is none.
     """
     for cls in system_class.__mro__:
-        if cls.__name__ in CODES:
-            return CODES[cls.__name__]
+        package, _, name = cls.__module__.rpartition(".")
+        if package == "tfi2i.models" and importlib.util.find_spec(f"tfi2i.official.{name}"):
+            return importlib.import_module(f"tfi2i.official.{name}")
     raise InputError(f"{system_class.__name__} has no official code whose weights are known.")
 
 
