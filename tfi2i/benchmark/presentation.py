@@ -166,7 +166,7 @@ def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
         for entry in entries:
             one_of_two = systems.count(entry["system"]) > 1
             label = textwrap.fill(entry["name" if one_of_two else "system"], LABEL_LETTERS)
-            drawn.append((label, _made(Run(out / "runs" / entry["folder"]), inputs)))
+            drawn.append((label, _translated(Run(out / "runs" / entry["folder"]), inputs)))
         if truths is not None:
             drawn.append(("truth", truths))
     return sheets.grid(drawn, sheets.scale_for(drawn[0][1].shape[1]))
@@ -176,7 +176,7 @@ def _first_way(values: dict[str, Any]) -> Direction:
     return configs.system_class(values["system"]).directions_of(values["model"])[0]
 
 
-def _made(run: Run, inputs: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def _translated(run: Run, inputs: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """The pictures that a run's first network makes, with sampled values of its conditions."""
     count = COLUMNS if inputs is None else len(inputs)
     values = values_of(run.conditions(), count, target=run.directions[0].target)

@@ -102,7 +102,7 @@ def fit(
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = [StopOnNaN(run)]
     if evaluate_steps != 0:
-        judged = _judged(data, system.image_size, aspect, evaluate_images)
+        judged = _validation_images(data, system.image_size, aspect, evaluate_images)
         callbacks.append(Validation(reports, judged, evaluate_steps or checkpoint_steps))
     shown = _images(data, system.image_size, aspect, sample_images)
     callbacks += [
@@ -187,7 +187,7 @@ def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImag
     return TestImages({key: rows[:count] for key, rows in pixels.items()}, "test" in data.paired)
 
 
-def _judged(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
+def _validation_images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
     """Pictures that are not of the test set, the same at every call."""
     split = "validation" if data.validation else "train"
     pixels = {}
