@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from tfi2i.commands.arguments import add_direction, add_out, add_seed, add_set, add_verb
 from tfi2i.commands.evaluate import pictures_of
-from tfi2i.conditions import BOTH_WAYS, Direction, values_of
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
+    from tfi2i.conditions import Direction
     from tfi2i.data.domains import Pixels
 
 
@@ -67,6 +67,7 @@ def _add_results(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the page of a study."""
+    from tfi2i.conditions import BOTH_WAYS
     from tfi2i.config import config as configs
     from tfi2i.evaluate.study import make_study
     from tfi2i.runs.run import Run
@@ -119,7 +120,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _translated(
-    path: Path, way: Direction, inputs: "Pixels", names: list[str], aspect: str, seed: int
+    path: Path, way: "Direction", inputs: "Pixels", names: list[str], aspect: str, seed: int
 ) -> "Pixels":
     """Returns a method's translations: a run makes them, a folder has them by name.
 
@@ -127,6 +128,7 @@ def _translated(
     """
     import numpy as np
 
+    from tfi2i.conditions import values_of
     from tfi2i.data.resize import scaled_to_square
     from tfi2i.pictures.files import picture_paths, read_picture
     from tfi2i.pictures.pixels import in_order, run_over
