@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i.data import scenes
+from tfi2i.data import folders, scenes
 from tfi2i.data.check import check
-from tfi2i.data.sources import folders
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i.data.sources import folders
+from tfi2i.data import folders
 from tfi2i.errors import InputError
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfi2i.data import SOURCES
-from tfi2i.data.sources import single_image
+from tfi2i.data import SOURCES, single_image
 from tfi2i.data.sources.single_image import TRAIN_PATCHES, PatchDomain
 from tfi2i.errors import InputError
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as library
 from PIL import Image
 
-from tfi2i.data.sources import tfds
+from tfi2i.data import tfds
 from tfi2i.errors import InputError
 
 # The package binds the function of the same name over the module.
