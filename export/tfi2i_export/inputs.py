@@ -55,8 +55,8 @@ def drawn(
             f"{type(system).__name__} draws no values for its input {missing[0]!r}; declare it "
             "among its conditions."
         )
-    chosen = {name: values[name] for name in shapes}  # not those that are baked
-    return fitted(chosen, shapes, type(system).__name__, count)
+    free = {name: values[name] for name in shapes}  # not those that are baked
+    return fitted(free, shapes, type(system).__name__, count)
 
 
 def fitted(
