@@ -9,6 +9,7 @@ import pytest
 from inputs_stand_in import FIELDS, LABEL, NAMES, STYLE, stand_in
 from PIL import Image
 from small_files import network, written
+from stand_in import Painter, Seasons, register
 from tfi2i_export import sidecar
 from tfi2i_export.artefacts import conditions_of
 from tfi2i_export.graph.fold import fold
@@ -17,7 +18,7 @@ from tfi2i_export.signatures import of_file
 from tfi2i_export.tflite.conversion import convert
 
 from tfi2i.cli import main
-from tfi2i.conditions import A_TO_B, SAMPLE, Condition, values_of
+from tfi2i.conditions import A_TO_B, Condition, values_of
 from tfi2i.models import NICEGAN
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.tiles import PictureTranslator
@@ -282,16 +283,14 @@ def test_without_a_label_there_is_none_to_choose(folder, tmp_path, capsys):
     assert "There is no label to choose here; leave 'day' out." in capsys.readouterr().err
 
 
-def test_a_network_without_a_picture_translates_nothing(folder, tmp_path, capsys, monkeypatch):
-    latent = Condition("latent", "latent", (4,))
-    code = keras.Input((4,), name="latent")
-    image = keras.layers.Reshape((8, 8, 3))(keras.layers.Dense(192)(code))
-    run = Run.create(tmp_path, "NICEGAN", "scenes", {"system": "NICEGAN"}, {})
-    save_network(keras.Model(code, image), run.translator_path("sample"), (latent,))
-    monkeypatch.setattr(NICEGAN, "directions", (SAMPLE,))
+def test_a_sampler_has_nothing_to_translate(folder, tmp_path, capsys, monkeypatch):
+    register(monkeypatch)
+    run = Run.create(tmp_path, "Painter", "seasons", {"system": "Painter"}, {})
+    run.save_translators(Painter(width=4))
     for model in (run.path, run.translator_path("sample")):
         assert translate(model, folder, tmp_path / "out") == 2
-        assert "there is nothing to translate" in capsys.readouterr().err
+        assert "makes pictures of none, so there is nothing to translate" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_directions_are_those_of_the_run(places, folder, tmp_path, capsys):
@@ -303,3 +302,34 @@ def test_directions_are_those_of_the_run(places, folder, tmp_path, capsys):
     for command in (["export"], ["serve"], ["study", "--out", str(tmp_path / "study")]):
         assert main([*command, str(places["run"]), "--direction", "day2dusk"]) == 2
         assert "has no direction 'day2dusk'; choose a2b, b2a." in capsys.readouterr().err
+
+
+def test_a_run_of_many_domains_translates_as_its_system(folder, tmp_path, capsys, monkeypatch):
+    register(monkeypatch)
+    system = Seasons(width=4)
+    run = Run.create(tmp_path, "Seasons", "seasons", {"system": "Seasons"}, {})
+    run.save_translators(system)
+    style = np.load(folder / "style.npy")
+    cases = [
+        ((), {"direction": "day21920s2dusk"}),
+        (("--direction", "1920s2dusk2winter", "--seed", 3), {"seed": 3}),
+        (("--direction", "any", "--label", "winter", "--seed", 4), {"seed": 4, "labels": "winter"}),
+        (
+            ("--direction", "any", "--label", "1920s2dusk", "--input", folder / "style.npy"),
+            {"labels": "1920s2dusk", "given": {"style": style}},
+        ),
+    ]
+    for i, (more, chosen) in enumerate(cases):
+        chosen = {"direction": more[1] if more else None} | chosen
+        assert translate(run.path, folder, tmp_path / f"{i}", *more) == 0
+        np.testing.assert_array_equal(result(tmp_path / f"{i}"), system.translate(SHOWN, **chosen))
+    capsys.readouterr()
+    for direction, label, message in (
+        ("day2winter", "winter", "There is no label to choose here; leave 'winter' out."),
+        ("any", "spring", "There is no label 'spring'; choose from day, 1920s2dusk, winter."),
+        ("day2spring", "winter", "choose day21920s2dusk, day2winter, 1920s2dusk2day"),
+    ):
+        more = ("--direction", direction, "--label", label)
+        assert translate(run.path, folder, tmp_path / "out", *more) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

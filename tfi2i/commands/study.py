@@ -67,7 +67,6 @@ def _add_results(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the page of a study."""
-    from tfi2i.conditions import BOTH_WAYS
     from tfi2i.config import config as configs
     from tfi2i.evaluate.study import make_study
     from tfi2i.runs.run import Run
