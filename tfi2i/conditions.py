@@ -242,9 +242,11 @@ def values_of(
 
     Raises:
         InputError: A name that no condition has, another shape, numbers that are not finite, or
-            labels where there are none.
+            labels where there are none; or the seed is below 0.
     """
     given = dict(given or {})
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give a whole number from 0 on.")
     if labels is not None:
         label = next((one for one in conditions if one.kind == "label"), None)
         if label is None:

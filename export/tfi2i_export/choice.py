@@ -11,8 +11,6 @@ from tfi2i.runs.run import Which
 from tfi2i_export.tflite.conversion import Io
 from tfi2i_export.tflite.quantization import FORCED, FORMATS
 
-Direction = Literal["a2b", "b2a"]
-
 STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
 TARGET_DB = 43.0  # of the format "auto"
 
@@ -23,7 +21,7 @@ class Choice:
 
     Attributes:
         format: one of `FORMATS` or `FORCED`, or "saved_model".
-        direction: "a2b" or "b2a".
+        direction: one of the run's.
         checkpoint: "last" or "best".
         io: "float": float32 RGB 0..255; "uint8".
         sizes: sides of square pictures, one signature each; None: the training's.
@@ -38,7 +36,7 @@ class Choice:
     """
 
     format: str = "int8"
-    direction: Direction = "a2b"
+    direction: str = "a2b"
     checkpoint: Which = "last"
     io: Io = "float"
     sizes: tuple[int, ...] | None = None

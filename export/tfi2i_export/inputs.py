@@ -3,8 +3,11 @@
 Values are float32 and have the number of pictures as their first axis.
 """
 
+import dataclasses
+import functools
 import hashlib
 import io
+import logging
 import tokenize
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfi2i.conditions import Condition, values_of
 from tfi2i.errors import InputError
+
+log = logging.getLogger("tfi2i")
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -49,8 +55,8 @@ def drawn(
             f"{type(system).__name__} draws no values for its input {missing[0]!r}; declare it "
             "among its conditions."
         )
-    chosen = {name: values[name] for name in shapes}  # not those that are baked
-    return fitted(chosen, shapes, type(system).__name__, count)
+    free = {name: values[name] for name in shapes}  # not those that are baked
+    return fitted(free, shapes, type(system).__name__, count)
 
 
 def fitted(
@@ -67,29 +73,12 @@ def fitted(
     Raises:
         InputError: a name that is unknown, another shape, or no finite numbers.
     """
-    fed = {}
-    for name in [*shapes, *(name for name in values if name not in shapes)]:
-        if name not in values:
-            continue
-        if name not in shapes:
-            known = described(shapes) or "nothing, so leave it out"
-            raise InputError(f"{where} takes no {name!r}; besides the picture it takes {known}.")
-        value, shape = np.asarray(values[name]), shapes[name]
-        if value.dtype.kind not in "biuf":
-            raise InputError(f"{name} holds {value.dtype}, which are no real numbers.")
-        if value.shape not in (shape[1:], shape, (count, *shape[1:])):
-            each = f", or one for each picture: {(count, *shape[1:])}" if count > 1 else ""
-            raise InputError(
-                f"{name} has the shape {value.shape}; {where} takes {shape[1:]} or {shape}{each}."
-            )
-        with np.errstate(over="ignore"):  # what is infinite in float32 is refused
-            value = value.astype(np.float32)
-        if not np.isfinite(value).all():
-            raise InputError(
-                f"{name} holds numbers that are not finite; {where} takes finite ones."
-            )
-        fed[name] = np.broadcast_to(value, (count, *shape[1:]))
-    return fed
+    conditions = [Condition(name, "style", shape[1:]) for name, shape in shapes.items()]
+    try:
+        filled = values_of(conditions, count, given=values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return {name: value for name, value in filled.items() if name in values}
 
 
 def row(values: Mapping[str, Array], i: int) -> dict[str, Array]:
@@ -107,14 +96,87 @@ def require_all(values: Mapping[str, Any], shapes: Mapping[str, Shape], where: s
     if missing:
         name = next(iter(missing))
         raise InputError(
-            f"{where} also takes {described(missing)}; give inputs={{{name!r}: array}}, or on the "
+            f"{where} also takes {_described(missing)}; give inputs={{{name!r}: array}}, or on the "
             f"command line --input {name}=FILE.npy."
         )
 
 
-def described(shapes: Mapping[str, Shape]) -> str:
-    """`style (8,), label (5,)`."""
+def _described(shapes: Mapping[str, Shape]) -> str:
+    """Returns text such as `style (8,), label (5,)`."""
     return ", ".join(f"{name} {shape[1:]}" for name, shape in shapes.items())
+
+
+def told_conditions(tensors: Sequence[Any]) -> tuple[Condition, ...]:
+    """Returns the conditions among a sidecar's tensors, without those it knows no values for.
+
+    Args:
+        tensors: Inputs of a `sidecar.Signature`.
+    """
+    records = [
+        dataclasses.asdict(tensor)
+        | {"shape": tensor.shape[1:]}
+        # Condition samples N(0, 1) alone; of another distribution it chooses a preset.
+        | {"distribution": "normal" if tensor.distribution == "normal" else None}
+        for tensor in tensors
+    ]
+    return tuple(
+        Condition.of_record(record)
+        for record in records
+        if record["kind"] in ("label", "picture")
+        or (record["kind"] and (record["distribution"] or record["presets"]))
+    )
+
+
+def open_conditions(
+    known: Sequence[Condition], shapes: Mapping[str, Shape], where: str
+) -> tuple[Condition, ...]:
+    """Returns a condition for each input besides the picture; for one not known, a value is needed.
+
+    Args:
+        known: Conditions that the network's file, or its sidecar, describes.
+        shapes: By name the shapes for one picture.
+        where: Name of what takes them, for messages.
+    """
+    by_name = {condition.name: condition for condition in known}
+
+    def refuse(name: str, *drawing: object) -> Array:
+        raise InputError(
+            f"{where}: also takes {name} {shapes[name][1:]} and knows no values for it; give one "
+            f"as {name}=FILE.npy."
+        )
+
+    return tuple(
+        by_name.get(name)
+        or Condition(name, "style", shape[1:], draw=functools.partial(refuse, name))
+        for name, shape in shapes.items()
+    )
+
+
+def chosen(
+    conditions: Sequence[Condition],
+    *,
+    seed: int | None = None,
+    given: Mapping[str, ArrayLike] | None = None,
+    labels: str | None = None,
+) -> dict[str, Array]:
+    """Values (1, ...) of all conditions, for all pictures of a command; logs which were sampled.
+
+    Args:
+        conditions: Conditions that are open in the network.
+        seed: Seed of what is neither given nor chosen by a label; None: 0.
+        given: Values by name.
+        labels: Labels by name.
+
+    Raises:
+        InputError: As `values_of`.
+    """
+    values = values_of(conditions, 1, seed=seed or 0, given=given, labels=labels)
+    label = next((one.name for one in conditions if one.kind == "label"), None)
+    fixed = {*(given or {}), *([label] if labels is not None else [])}
+    sampled = [name for name in values if name not in fixed]
+    if sampled:
+        log.info("Sampled %s with --seed %d for all pictures.", ", ".join(sampled), seed or 0)
+    return values
 
 
 def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
@@ -151,6 +213,11 @@ def read_all(
     return values, {
         name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()
     }
+
+
+def read_given(texts: Sequence[str], option: str) -> dict[str, NDArray[Any]]:
+    """Arrays by name, of what the command line names; raises as `files_by_name` and `read`."""
+    return {name: read(path)[0] for name, path in files_by_name(texts, option).items()}
 
 
 def read(path: Path) -> tuple[NDArray[Any], str]:

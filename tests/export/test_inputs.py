@@ -135,8 +135,11 @@ def test_what_depends_on_a_baked_style_alone_vanishes(translator, converted, sty
 @pytest.mark.parametrize(
     ("baked", "message"),
     [
-        ({"stile": np.zeros(8)}, r"stand_in takes no 'stile'.*takes style \(8,\), label \(5,\)"),
-        ({"style": np.zeros(7)}, r"style has the shape \(7,\); stand_in takes \(8,\) or \(1, 8\)"),
+        (
+            {"stile": np.zeros(8)},
+            r"stand_in: There is no input 'stile'.* style \(8,\), label \(5,\)",
+        ),
+        ({"style": np.zeros(7)}, r"stand_in: style has the shape \(7,\); \(8,\) is needed"),
         ({"style": np.full(8, np.nan)}, "not finite"),
         ({"style": np.full(8, 1e300)}, "not finite"),
         ({"style": np.zeros(8, complex)}, "no real numbers"),
@@ -201,7 +204,7 @@ def test_a_value_is_for_all_pictures_or_for_each(converted):
     [
         ({}, r"also takes label \(5,\), style \(8,\); give inputs=\{'label': array\}"),
         ({"style": np.zeros(8)}, r"also takes label \(5,\).*--input label=FILE.npy"),
-        ({"code": np.zeros(8)}, "takes no 'code'"),
+        ({"code": np.zeros(8)}, "There is no input 'code'"),
         ({"label": np.zeros((2, 5))}, r"label has the shape \(2, 5\)"),
     ],
 )

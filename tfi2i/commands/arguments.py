@@ -79,11 +79,10 @@ def add_out(verb: argparse.ArgumentParser, about: str, **settings: Any) -> None:
 
 def add_direction(
     verb: argparse.ArgumentParser,
-    about: str = "systems such as CUT have a2b alone [a2b]",
-    default: str | None = "a2b",
+    about: str = "of the run's, such as a2b or b2a; systems such as CUT have one alone [its first]",
 ) -> None:
-    """Adds `--direction`, for verbs that use a run in one direction."""
-    verb.add_argument("--direction", choices=("a2b", "b2a"), default=default, help=about)
+    """Adds `--direction`, for verbs that use a run in one direction; the run knows the choices."""
+    verb.add_argument("--direction", metavar="NAME", help=about)
 
 
 def add_values(verb: argparse.ArgumentParser, option: str, about: str) -> None:
@@ -94,6 +93,21 @@ def add_values(verb: argparse.ArgumentParser, option: str, about: str) -> None:
         action="append",
         default=[],
         help=f"a .npy file with {about}, such as style=style.npy; may be repeated",
+    )
+
+
+def add_conditions(verb: argparse.ArgumentParser) -> None:
+    """Adds options for what a network takes besides the picture, the same values for all."""
+    verb.add_argument("--label", metavar="NAME", help="of a network that takes one, such as winter")
+    add_values(verb, "--input", "an input besides the picture")
+    verb.add_argument(
+        "--reference",
+        metavar="PICTURE",
+        type=Path,
+        help="a picture whose style the translations get; for runs of systems that read styles",
+    )
+    verb.add_argument(
+        "--seed", metavar="N", type=int, help="of inputs that are not given, such as a style [0]"
     )
 
 

@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check(arguments.run)
     run = Run(arguments.run)
-    run.check_direction(arguments.direction)
+    direction = run.check_direction(arguments.direction).name
     data, aspect = pictures_of(run, arguments.overrides)
     sizes = arguments.sizes
     if sizes is not None:
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         sizes = whole_numbers("--sizes", sizes, wanted)
     choice = Choice(
         format=arguments.format,
-        direction=arguments.direction,
+        direction=direction,
         checkpoint=arguments.checkpoint,
         io=arguments.io,
         sizes=sizes,

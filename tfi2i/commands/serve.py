@@ -41,7 +41,7 @@ def add(verbs) -> None:
         type=Path,
         help="a run directory, a SavedModel with its versions, or a folder of such",
     )
-    add_direction(verb, "of a run's models only these [both]", default=None)
+    add_direction(verb, "of a run's models only these, such as a2b [all]")
     verb.add_argument("--port", metavar="N", type=int, default=8501, help="of REST [8501]")
     verb.add_argument("--grpc-port", metavar="N", type=int, default=8500, help="of gRPC [8500]")
     verb.add_argument(
@@ -98,9 +98,11 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
     found = sorted(parent.iterdir()) if parent.is_dir() else []
     models = {folder.name: folder for folder in found if folder.is_dir() and versions(folder)}
     # `Choice.name` begins with the direction.
-    wanted = {name: base for name, base in models.items() if name.startswith(direction or "")}
+    start = f"{direction}-" if direction else ""
+    wanted = {name: base for name, base in models.items() if name.startswith(start)}
     if not wanted and is_run:
-        more = f" --direction {direction}" if direction else ""
+        Run(path).check_direction(direction)
+        more = f" --direction {shlex.quote(direction)}" if direction else ""
         raise InputError(
             f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
             f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."

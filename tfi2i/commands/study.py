@@ -67,7 +67,6 @@ def _add_results(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the page of a study."""
-    from tfi2i.conditions import BOTH_WAYS
     from tfi2i.config import config as configs
     from tfi2i.evaluate.study import make_study
     from tfi2i.runs.run import Run
@@ -79,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
             "study needs at least one run directory, whose test pictures are translated; the other "
             "methods may be folders of pictures."
         )
-    for run in runs:
-        run.check_direction(arguments.direction)
-    way = next(way for way in runs[0].directions or BOTH_WAYS if way.name == arguments.direction)
+    way = runs[0].check_direction(arguments.direction)
+    for run in runs[1:]:
+        run.check_direction(way.name)
     if way.source is None:
         raise InputError(
             f"{runs[0].path}: no picture goes into {way}, so there is nothing to compare by."

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfi2i import yaml_text
-from tfi2i.conditions import Condition, Direction
+from tfi2i.conditions import BOTH_WAYS, Condition, Direction
 from tfi2i.errors import InputError
 from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
 from tfi2i.runs.keras_files import load_keras, load_translator, read_conditions, save_network
@@ -284,12 +284,10 @@ class Run:
         return read_conditions(self._network_file(direction))
 
     def _network_file(self, direction: str | None) -> Path:
-        if direction is None:
-            directions = self.directions
-            direction = directions[0].name if directions else "a2b"
+        if direction is None or self.directions:
+            direction = self.check_direction(direction).name
         path = self.translator_path(direction)
         if not path.is_file():
-            self.check_direction(direction)
             there = sorted(p.stem for p in path.parent.glob("[!.]*.keras"))
             found = (
                 f"only {' and '.join(there)}"
@@ -308,13 +306,20 @@ class Run:
         system = ALL.get(str(config.get("system")))
         return () if system is None else system.directions_of(config.get("model") or {})
 
-    def check_direction(self, direction: str) -> None:
-        """Raises `InputError` if the run's system does not translate in that direction."""
-        ways = {way.name: way for way in self.directions}
-        if direction in ways or not ways:
-            return
+    def check_direction(self, direction: str | None = None) -> Direction:
+        """The direction of a name; None: the first.
+
+        Raises:
+            InputError: if the run's system does not translate in that direction.
+        """
+        ways = {way.name: way for way in self.directions or BOTH_WAYS}
+        way = next(iter(ways.values()))
+        if direction is None:
+            return way
+        if direction in ways:
+            return ways[direction]
         config = self.config
-        system, way = config["system"], next(iter(ways.values()))
+        system = config.get("system")
         if len(ways) == 1 and direction == f"{way.target}2{way.source}":
             swapped = (config.get("data") or {}).get("swap", False)
             raise InputError(

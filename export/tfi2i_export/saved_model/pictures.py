@@ -4,25 +4,30 @@ It asks the signature `predict_tensor`; the one for picture files would scale bi
 with a .tflite file, each tile has the statistics of its own, and tiles differ a little in colour.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.networks.strides import USUAL_MULTIPLE
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import PictureTranslator, Pixels
 from tfi2i.terminal import quiet
+from tfi2i_export.graph.keras_graph import packed
+from tfi2i_export.inputs import fitted, require_all, shapes_of
 from tfi2i_export.saved_model.files import signatures, versions
 from tfi2i_export.saved_model.writing import TENSOR
 from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
 from tfi2i_export.tflite.pictures import checked_multiple, sidecar_of
 
 
-def saved_picture_translator(folder: Path) -> Callable[[Pixels], Pixels]:
+def saved_picture_translator(
+    folder: Path, values: Mapping[str, ArrayLike] | None = None, *, tile: int | None = None
+) -> Callable[[Pixels], Pixels]:
     """Pixels (H, W, 3) of any size -> the same, by a SavedModel.
 
     TensorFlow runs whatever is in it, which can be more than arithmetic: it has to be from someone
@@ -31,17 +36,24 @@ def saved_picture_translator(folder: Path) -> Callable[[Pixels], Pixels]:
     Args:
         folder: A version's folder, or the folder of versions, whose latest is taken. A sidecar
             beside the version is checked.
+        values: Values (...) or (1, ...) of its inputs besides the picture by name.
+        tile: Side of the tiles, where it takes any size; see `tfi2i.pictures.tiles.Tiling`.
 
     Raises:
         InputError: There is no SavedModel, it differs from what its sidecar says, cannot be loaded,
-            or does not translate pictures.
+            or does not translate pictures; or a value is missing or does not fit.
     """
-    version = _version(folder)
+    version = version_of(folder)
     multiple = _multiple(version)
     signature = _signature(version)
-    image = keras.Input(signature.structured_input_signature[1][INPUT].shape[1:])
-    network = keras.Model(image, _Answer(signature)(image))
-    translate = PictureTranslator(network, multiple=multiple)
+    taken = signature.structured_input_signature[1]
+    image = keras.Input(taken[INPUT].shape[1:], name=INPUT)
+    extra = [keras.Input(one.shape[1:], name=name) for name, one in taken.items() if name != INPUT]
+    answer = _Answer(signature)(image, {one.name: one for one in extra})
+    network = keras.Model(packed([image, *extra]), answer)
+    given = fitted(values or {}, shapes_of(network), str(version))
+    require_all(given, shapes_of(network), str(version))
+    translate = PictureTranslator(network, values=given, multiple=multiple, tile=tile)
 
     def translated(pixels: Pixels) -> Pixels:
         try:
@@ -56,17 +68,32 @@ def saved_picture_translator(folder: Path) -> Callable[[Pixels], Pixels]:
 
 
 class _Answer(keras.layers.Layer):
-    """Images in [-1, 1] -> the same, by a signature that wants and gives 0..255."""
+    """Images in [-1, 1], and extra inputs -> images, by a signature that wants and gives 0..255."""
 
     def __init__(self, signature: Any):
         super().__init__()
         self.signature = signature
 
-    def call(self, image: tf.Tensor) -> tf.Tensor:
-        return from_levels(self.signature(**{INPUT: to_levels(image)})[OUTPUT])
+    def call(self, image: tf.Tensor, extra: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return from_levels(self.signature(**{INPUT: to_levels(image)}, **extra)[OUTPUT])
 
 
-def _version(folder: Path) -> Path:
+def extra_shapes(version: Path) -> dict[str, tuple[int, ...]]:
+    """By name the shapes, for one picture, of what a version takes besides it; nothing is loaded.
+
+    Raises:
+        InputError: It is no SavedModel.
+    """
+    signature = signatures(version).get(TENSOR)
+    tensors = {} if signature is None else signature.inputs
+    return {
+        name: (1, *(side.size for side in tensors[name].tensor_shape.dim[1:]))
+        for name in sorted(tensors)
+        if name != INPUT
+    }
+
+
+def version_of(folder: Path) -> Path:
     """The folder with saved_model.pb in it, if there is one."""
     folder = folder.absolute()
     if (folder / "saved_model.pb").is_file():
@@ -97,11 +124,18 @@ def _signature(version: Path) -> Any:
         ) from error
     signature = loaded.signatures[TENSOR]
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if set(inputs) != {INPUT} or set(outputs) != {OUTPUT}:
+    if INPUT not in inputs or set(outputs) != {OUTPUT}:
         raise InputError(
             f"{version} makes {', '.join(outputs)} of {', '.join(inputs)}; give one that makes"
-            f" {OUTPUT} of {INPUT} alone."
+            f" {OUTPUT} of {INPUT}."
         )
+    for name in set(inputs) - {INPUT}:
+        shape = inputs[name].shape
+        if inputs[name].dtype != tf.float32 or not shape.rank or None in shape[1:]:
+            raise InputError(
+                f"{version} has a {inputs[name].dtype.name} input {name!r} {shape}; inputs besides"
+                " the picture are float32 (N, ...)."
+            )
     for tensor in (inputs[INPUT], outputs[OUTPUT]):
         if tensor.dtype != tf.float32 or tensor.shape.rank != 4 or tensor.shape[-1] != 3:
             raise InputError(

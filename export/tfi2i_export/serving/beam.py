@@ -74,6 +74,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument(
+        "--label",
+        metavar="NAME",
+        help="label of the translations, of a model that takes one, such as winter",
+    )
+    parser.add_argument(
+        "--value",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="a .npy file with an input besides the picture, such as style=style.npy; may be"
+        " repeated",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="of inputs that are not given, such as a style [0]"
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
     )
     return parser
@@ -88,10 +104,18 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
     options = _options(rest)
     from apache_beam.io.filesystems import FileSystems
 
+    from tfi2i_export.artefacts import conditions_of, picture_translator
+    from tfi2i_export.inputs import chosen, read_given
     from tfi2i_export.serving import beam_pipeline
 
     FileSystems.set_options(options)  # which may hold the keys to where the pictures are
-    beam_pipeline.picture_translator(arguments.model)  # before a worker finds it damaged
+    values = chosen(
+        conditions_of(arguments.model),
+        seed=arguments.seed,
+        given=read_given(arguments.value, "--value"),
+        labels=arguments.label,
+    )
+    picture_translator(arguments.model, values=values)  # before a worker finds it damaged
     jobs = beam_pipeline.planned(arguments.input[0], arguments.out)
     _make_folder(arguments.out)
     counts = beam_pipeline.translate_all(
@@ -99,6 +123,7 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
         str(arguments.model.absolute()),
         arguments.out,
         options,
+        values=values,
         overwrite=arguments.overwrite,
     )
     failures = FileSystems.join(arguments.out, beam_pipeline.FAILURES)

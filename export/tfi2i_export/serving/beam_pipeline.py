@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,11 +28,12 @@ from apache_beam.ml.inference.base import (
     RunInference,
 )
 from apache_beam.options.pipeline_options import PipelineOptions
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.pictures.files import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
 from tfi2i.pictures.folders import name_key, renamed
+from tfi2i_export.artefacts import picture_translator
 
 FAILURES = "failed.jsonl"
 """In the output folder: a line {"path": ..., "reason": ...} for each picture that failed."""
@@ -61,14 +62,15 @@ class PictureHandler(ModelHandler):
     Args:
         model: The file, or the SavedModel's folder: a path that every worker can read. Beam does
             not copy it there.
+        values: Values (...) or (1, ...) of its inputs besides the picture by name.
     """
 
-    def __init__(self, model: str):
+    def __init__(self, model: str, values: Mapping[str, ArrayLike] | None = None):
         super().__init__(max_batch_size=1)  # sizes differ, so more would only wait in memory
-        self._model = model
+        self._model, self._values = model, values
 
     def load_model(self) -> Callable[[Pixels], Pixels]:
-        translate = picture_translator(Path(self._model))
+        translate = picture_translator(Path(self._model), values=self._values)
         # A process has one model for all its threads, and it translates one picture at a time;
         # meanwhile they read and write others.
         lock = threading.Lock()
@@ -93,23 +95,6 @@ class PictureHandler(ModelHandler):
 
     def get_num_bytes(self, batch: Sequence[Pixels]) -> int:
         return sum(pixels.nbytes for pixels in batch)  # Beam's own way pickles them
-
-
-def picture_translator(model: Path) -> Callable[[Pixels], Pixels]:
-    """Pixels (H, W, 3) of any size -> the same, by a .tflite file or a SavedModel's folder.
-
-    Raises:
-        InputError: There is no such model, it is damaged, or differs from what its sidecar says.
-    """
-    if model.suffix == ".tflite":
-        from tfi2i_export.tflite.pictures import TFLitePictureTranslator
-
-        return TFLitePictureTranslator(model)
-    if model.is_dir():
-        from tfi2i_export.saved_model.pictures import saved_picture_translator
-
-        return saved_picture_translator(model)
-    raise InputError(f"There is no model {model}; give a .tflite file or a SavedModel's folder.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +241,13 @@ def _identity(path: str) -> tuple[int, int] | str:
 
 
 def translate_all(
-    jobs: Sequence[Job], model: str, out: str, options: PipelineOptions, *, overwrite: bool = False
+    jobs: Sequence[Job],
+    model: str,
+    out: str,
+    options: PipelineOptions,
+    *,
+    values: Mapping[str, ArrayLike] | None = None,
+    overwrite: bool = False,
 ) -> dict[str, int]:
     """Runs the pipeline; returns how many were "translated", "skipped" and "failed".
 
@@ -265,6 +256,7 @@ def translate_all(
         model: As of `PictureHandler`.
         out: Gets the file `FAILURES`.
         options: Beam's: the runner and whatever it wants to know.
+        values: As of `PictureHandler`.
         overwrite: Translate again what has an output; without, it is skipped.
 
     Raises:
@@ -283,7 +275,7 @@ def translate_all(
     )
     written = (
         read[TRANSLATED]
-        | "Translate" >> RunInference(KeyedModelHandler(PictureHandler(model)))
+        | "Translate" >> RunInference(KeyedModelHandler(PictureHandler(model, values)))
         | "Write" >> beam.ParDo(_Write()).with_outputs(FAILED, main=TRANSLATED)
     )
     listed = FileSystems.join(_absolute(out), FAILURES)
