@@ -68,7 +68,6 @@ def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatc
     replaced = {
         "tfi2i.NICEGAN(image_size=256)": f"tfi2i.NICEGAN(**{small!r})",
         'tfi2i.data.tfds("cycle_gan/horse2zebra")': "tfi2i.data.scenes(train_size=4)",
-        "image_size=256)": f"image_size={small['image_size']})",
         "steps_per_epoch=1000, epochs=100": "steps_per_epoch=2, epochs=2, verbose=0",
     }
     for old, new in replaced.items():
