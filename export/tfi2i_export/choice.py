@@ -21,7 +21,7 @@ class Choice:
 
     Attributes:
         format: one of `FORMATS` or `FORCED`, or "saved_model".
-        direction: one of the run's.
+        direction: Name of a direction of the system; None: its first.
         checkpoint: "last" or "best".
         io: "float": float32 RGB 0..255; "uint8".
         sizes: sides of square pictures, one signature each; None: the training's.
@@ -33,10 +33,11 @@ class Choice:
         seed: which pictures.
         signatures: of a SavedModel: "all", or "tensor" for servers that decode no pictures.
         bake: by the names of extra inputs .npy files with the values that become part of it.
+        label: Names of labels, such as "winter", whose value becomes part of it.
     """
 
     format: str = "int8"
-    direction: str = "a2b"
+    direction: str | None = None
     checkpoint: Which = "last"
     io: Io = "float"
     sizes: tuple[int, ...] | None = None
@@ -48,18 +49,20 @@ class Choice:
     seed: int = 0
     signatures: Literal["all", "tensor"] = "all"
     bake: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    label: str | None = None
 
-    @property
-    def name(self) -> str:
-        """Of the artefact, without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`."""
-        parts = [self.direction, self.format]
+    def name_of(self, direction: str) -> str:
+        """Returns the artefact's name without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`."""
+        parts = [direction, self.format]
         parts += [self.checkpoint] if self.checkpoint != "last" else []
         parts += [self.io] if self.io != "float" else []
         parts += ["dynamic"] if self.dynamic else []
         parts += ["x".join(map(str, self.sizes))] if self.sizes else []
         parts += [self.pad] if self.pad != "slice" else []
         parts += [self.signatures] if self.signatures != "all" else []
-        parts += [re.sub(r"[^\w.-]+", "_", path.stem) for path in self.bake.values()]
+        values = [path.stem for path in self.bake.values()]
+        values += [] if self.label is None else [self.label]
+        parts += [re.sub(r"[^\w.-]+", "_", value) for value in values]
         return "-".join(parts)
 
     @property

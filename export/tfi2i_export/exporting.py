@@ -19,6 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from rich.console import Console
 
+from tfi2i.conditions import ANY, Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
@@ -31,7 +32,7 @@ from tfi2i_export.choice import STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
 from tfi2i_export.graph.keras_graph import called
-from tfi2i_export.inputs import Array, drawn, read_all, row, shapes_of
+from tfi2i_export.inputs import Array, baked_values, drawn, label_of, row, shapes_of
 from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_saved_model
@@ -67,7 +68,7 @@ def export(
     Args:
         run: with a checkpoint.
         data: whose test pictures judge the artefact, and whose training pictures calibrate it.
-        choice: what to export; None: the direction a2b as int8.
+        choice: what to export; None: the system's first direction as int8.
         aspect: how pictures become squares, as in training.
         to: a folder, or an Android project, whose app gets it among its assets; None: the run's
             exports/.
@@ -83,21 +84,24 @@ def export(
     check(choice, force)
     folder = run.exports_dir if to is None else _folder(to, choice)
     saved_model = choice.format == "saved_model"
-    target = folder / (choice.name if saved_model else f"{choice.name}.tflite")
+    way = _direction(run, choice.direction)
+    name = choice.name_of(way.name)
+    target = folder / (name if saved_model else f"{name}.tflite")
     if saved_model and target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name another folder with --to.")
     taken = target.exists() or target.with_suffix(".json").exists()
     if taken and not saved_model and not overwrite:
         raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
     system = run.load_system(choice.checkpoint)
-    translator = in_float32(system.network(choice.direction))
-    shapes = shapes_of(translator)
-    baked, record = read_all(choice.bake, shapes, type(system).__name__)
+    translator = in_float32(system.network(way.name))
+    shapes, kind = shapes_of(translator), type(system).__name__
+    conditions = system.conditions_of(way.name) if shapes else ()
+    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind)
+    way = dataclasses.replace(way, target=way.target or label_of(baked, conditions))
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
-    pictures = _Pictures(
-        data, choice, aspect, functools.partial(drawn, system, choice.direction, free)
-    )
+    draw = functools.partial(drawn, system, way.name, free)
+    pictures = _Pictures(data, way.source, choice, aspect, draw)
     sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, baked, choice, sizes, pictures)
     artefact = _build(folded, choice, sizes, pictures, reference)
@@ -111,11 +115,22 @@ def export(
             f"{choice.format} promises. {advice(found, choice.format)} --accept writes it "
             "all the same."
         )
-    sidecar = _sidecar(run, system, data, choice, artefact, found, sizes, multiple_of(translator))
+    left = [one for one in conditions if one.name in free]
+    multiple = multiple_of(translator)
+    sidecar = _sidecar(run, system, data, choice, way, left, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(
         sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
     )
     return _written(artefact, sidecar, target, tensor_only=choice.signatures == "tensor")
+
+
+def _direction(run: Run, name: str | None) -> Direction:
+    way = run.check_direction(name)
+    if way.source is None:
+        raise InputError(
+            f"{run.path}: takes no picture in its direction {way}; samplers are not exported yet."
+        )
+    return way
 
 
 def _folder(to: Path, choice: Choice) -> Path:
@@ -137,12 +152,14 @@ class _Pictures:
     def __init__(
         self,
         data: Dataset,
+        source: str | None,
         choice: Choice,
         aspect: str,
         draw: Callable[[int, int], dict[str, Array]],
     ):
         self._draw = draw
         self._data = data
+        self._source = source or ANY
         self._choice = choice
         self._aspect = aspect
 
@@ -157,7 +174,7 @@ class _Pictures:
     def _read(self, split: str, side: int, limit: int) -> Pixels:
         pixels, _ = self._data.pixels(
             split,
-            self._choice.direction[0],
+            self._source,
             side,
             aspect=self._aspect,
             limit=limit,
@@ -298,30 +315,33 @@ def _sidecar(
     system: Any,
     data: Dataset,
     choice: Choice,
+    way: Direction,
+    conditions: Sequence[Condition],
     artefact: _Artefact,
     found: Agreement,
     sizes: Sequence[int],
     multiple: int,
 ) -> Sidecar:
-    domains = dict(zip(("source", "target"), choice.direction.split("2"), strict=True))
+    domains = {"source": way.source, "target": way.target}
+    extra = {one.name: sidecars.fields_of(one, way.target) for one in conditions}
     if isinstance(artefact.content, bytes):
-        signatures = of_file(artefact.content, domains)
+        signatures = of_file(artefact.content, domains, extra)
     else:
         tensor_only = choice.signatures == "tensor"
-        signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only)
+        signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only, extra=extra)
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format == "int8-npu":
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     return Sidecar(
-        name=choice.name,
+        name=choice.name_of(way.name),
         file="",
         sha256="0" * 64,
         size_bytes=0,
         format=choice.format,
         recipe=artefact.recipe,
         system=type(system).__name__,
-        direction=choice.direction,
+        direction=way.name,
         domains=domains,
         data=data.name,
         run=run.name,

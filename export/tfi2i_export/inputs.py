@@ -86,7 +86,12 @@ def row(values: Mapping[str, Array], i: int) -> dict[str, Array]:
     return {name: value[i : i + 1] for name, value in values.items()}
 
 
-def require_all(values: Mapping[str, Any], shapes: Mapping[str, Shape], where: str) -> None:
+def require_all(
+    values: Mapping[str, Any],
+    shapes: Mapping[str, Shape],
+    where: str,
+    argument: str = "inputs",
+) -> None:
     """Makes sure that no value is missing.
 
     Raises:
@@ -96,8 +101,8 @@ def require_all(values: Mapping[str, Any], shapes: Mapping[str, Shape], where: s
     if missing:
         name = next(iter(missing))
         raise InputError(
-            f"{where} also takes {_described(missing)}; give inputs={{{name!r}: array}}, or on the "
-            f"command line --input {name}=FILE.npy."
+            f"{where} also takes {_described(missing)}; give {argument}={{{name!r}: array}}, or on "
+            f"the command line --input {name}=FILE.npy."
         )
 
 
@@ -218,6 +223,36 @@ def read_all(
 def read_given(texts: Sequence[str], option: str) -> dict[str, NDArray[Any]]:
     """Arrays by name, of what the command line names; raises as `files_by_name` and `read`."""
     return {name: read(path)[0] for name, path in files_by_name(texts, option).items()}
+
+
+def baked_values(
+    files: Mapping[str, Path],
+    label: str | None,
+    conditions: Sequence[Condition],
+    shapes: Mapping[str, Shape],
+    where: str,
+) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
+    """Returns what `read_all` does, with the value of a label that is chosen by name.
+
+    Raises:
+        InputError: As `read_all`; there is no such label, or its value is given too.
+    """
+    values, record = read_all(files, shapes, where)
+    if label is not None:
+        named = [one for one in conditions if one.kind == "label"][:1]
+        given = {one.name: values[one.name] for one in named if one.name in values}
+        values |= values_of(named, 1, labels=label, given=given)
+        record |= {one.name: {"labels": label} for one in named}
+    return values, record
+
+
+def label_of(values: Mapping[str, Array], conditions: Sequence[Condition]) -> str | None:
+    """Returns the name of the one label that values (1, K) by name choose; None: none has one."""
+    for one in conditions:
+        if one.kind == "label" and one.exclusive and one.names and one.name in values:
+            (places,) = np.nonzero(values[one.name][0])
+            return one.names[places[0]] if len(places) == 1 else None
+    return None
 
 
 def read(path: Path) -> tuple[NDArray[Any], str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.files import to_json, write_text
 
@@ -197,6 +198,18 @@ def verify(path: Path) -> Sidecar:
             f" {sidecar.sha256[:12]}…; {again}"
         )
     return sidecar
+
+
+def fields_of(condition: Condition, target: str | None) -> dict[str, Any]:
+    """Returns the fields of `Tensor` that describe a condition, for a target domain."""
+    record = condition.record(target)
+    return {
+        "kind": record["kind"],
+        "names": tuple(record["names"]),
+        "exclusive": record["exclusive"],
+        "distribution": record["distribution"],
+        "presets": tuple(Preset(**preset) for preset in record["presets"]),
+    }
 
 
 def fingerprint(artefact: Path) -> tuple[str, int]:

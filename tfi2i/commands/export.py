@@ -3,14 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tfi2i.commands.arguments import (
-    add_direction,
-    add_seed,
-    add_set,
-    add_values,
-    add_verb,
-    whole_numbers,
-)
+from tfi2i.commands.arguments import add_seed, add_set, add_values, add_verb, whole_numbers
 from tfi2i.commands.evaluate import pictures_of
 from tfi2i.errors import InputError
 
@@ -41,8 +34,24 @@ def add(verbs) -> None:
         "run", metavar="RUN", type=Path, help="a run directory; with --check also a SavedModel"
     )
     verb.add_argument("--format", metavar="F", default="int8", help="see above [int8]")
-    add_direction(verb)
+    verb.add_argument(
+        "--direction", metavar="NAME", help="such as a2b, b2a or day2winter [the system's first]"
+    )
     verb.add_argument("--checkpoint", choices=("last", "best"), default="last", help="[last]")
+    _add_tensors(verb)
+    verb.add_argument(
+        "--target-db", metavar="DB", type=float, default=43.0, help="PSNR for auto [43]"
+    )
+    verb.add_argument(
+        "--images", metavar="N", type=int, default=24, help="held-out pictures to judge by [24]"
+    )
+    _add_conditions(verb)
+    add_seed(verb)
+    add_set(verb)
+
+
+def _add_tensors(verb: argparse.ArgumentParser) -> None:
+    """Adds options on what the artefact takes and gives."""
     verb.add_argument(
         "--io",
         choices=("float", "uint8"),
@@ -67,14 +76,8 @@ def add(verbs) -> None:
     )
     add_values(verb, "--bake", "an input besides the picture, to be part of the artefact")
     verb.add_argument(
-        "--target-db", metavar="DB", type=float, default=43.0, help="PSNR for auto [43]"
+        "--label", metavar="NAME", help="such as winter, to be part of the artefact likewise"
     )
-    verb.add_argument(
-        "--images", metavar="N", type=int, default=24, help="held-out pictures to judge by [24]"
-    )
-    _add_conditions(verb)
-    add_seed(verb)
-    add_set(verb)
 
 
 def _add_conditions(verb: argparse.ArgumentParser) -> None:
@@ -111,7 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check(arguments.run)
     run = Run(arguments.run)
-    direction = run.check_direction(arguments.direction).name
     data, aspect = pictures_of(run, arguments.overrides)
     sizes = arguments.sizes
     if sizes is not None:
@@ -119,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         sizes = whole_numbers("--sizes", sizes, wanted)
     choice = Choice(
         format=arguments.format,
-        direction=direction,
+        direction=arguments.direction,
         checkpoint=arguments.checkpoint,
         io=arguments.io,
         sizes=sizes,
@@ -130,6 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         signatures=arguments.signatures,
         bake=files_by_name(arguments.bake, "--bake"),
+        label=arguments.label,
     )
     path = export(
         run,

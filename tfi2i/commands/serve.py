@@ -87,6 +87,8 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
         raise InputError(f"--direction {direction}: {path} is no run; leave --direction out.")
     if not is_run and path.is_dir() and versions(path):
         return {path.resolve().name: path}
+    if direction is not None:
+        Run(path).check_direction(direction)
     parent = Run(path).exports_dir if is_run else path
     if not parent.is_dir() and not is_run:
         raise InputError(f"{path}: is not a folder; give a run or a SavedModel's folder.")
@@ -101,7 +103,6 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
     start = f"{direction}-" if direction else ""
     wanted = {name: base for name, base in models.items() if name.startswith(start)}
     if not wanted and is_run:
-        Run(path).check_direction(direction)
         more = f" --direction {shlex.quote(direction)}" if direction else ""
         raise InputError(
             f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"

@@ -104,6 +104,13 @@ def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...
         type=float,
         help="for each picture, with --server; all attempts included [60]",
     )
+    verb.add_argument(
+        "--sidecar",
+        metavar="FILE",
+        type=Path,
+        help="with --server, of the SavedModel that is served: says what its inputs besides the"
+        " picture are, so that --label and --seed can be used",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.server is not None:
         return _by_server(arguments)
-    for option in ("workers", "deadline"):
+    for option in ("workers", "deadline", "sidecar"):
         if getattr(arguments, option) is not None:
             raise InputError(f"--{option} goes with --server URL; leave it out without a server.")
     if arguments.tile is not None and arguments.tile < 1:
@@ -134,12 +141,10 @@ def _by_server(arguments: argparse.Namespace) -> int:
 
     from tfi2i.pictures.folders import translate_files
 
-    for option in ("input", "label", "reference", "seed"):
-        if getattr(arguments, option) not in (None, []):
-            raise InputError(
-                f"--{option} is not sent to servers; leave it out, or translate with the run or its"
-                " file."
-            )
+    if arguments.reference is not None:
+        raise InputError(
+            "--reference is not sent to servers; leave it out, or translate with the run."
+        )
     for option in ("direction", "tile"):
         if getattr(arguments, option) is not None:
             raise InputError(
@@ -154,7 +159,8 @@ def _by_server(arguments: argparse.Namespace) -> int:
                 f"{path} is a model, and the server has its own; name pictures alone with --server."
             )
     given = {} if arguments.deadline is None else {"deadline_seconds": arguments.deadline}
-    with ServerTranslator(arguments.server, **given) as translator:
+    values = _server_values(arguments)
+    with ServerTranslator(arguments.server, values=values, **given) as translator:
         summary = translate_files(
             translator,
             paths,
@@ -164,6 +170,27 @@ def _by_server(arguments: argparse.Namespace) -> int:
             workers=4 if arguments.workers is None else arguments.workers,
         )
     return 1 if summary.failed else 0
+
+
+def _server_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns values by name of what a served model takes besides pictures, as far as is known."""
+    from tfi2i_export import sidecar
+    from tfi2i_export.inputs import chosen, open_conditions, read_given, told_conditions
+
+    given = read_given(arguments.input, "--input")
+    if arguments.sidecar is None:
+        for option in ("label", "seed"):
+            if getattr(arguments, option) is not None:
+                raise InputError(
+                    f"--{option} {getattr(arguments, option)}: a server does not tell what its"
+                    " inputs mean; add --sidecar FILE, the .json file that was exported with the"
+                    " model."
+                )
+        return given
+    inputs = sidecar.read(arguments.sidecar).signatures[0].inputs
+    shapes = {one.name: (1, *one.shape[1:]) for one in inputs if one.kind is not None}
+    conditions = open_conditions(told_conditions(inputs), shapes, str(arguments.sidecar))
+    return chosen(conditions, seed=arguments.seed, given=given, labels=arguments.label)
 
 
 def _picture_translator(arguments: argparse.Namespace) -> "Translate":

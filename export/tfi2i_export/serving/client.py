@@ -5,7 +5,8 @@
 
 A picture travels as a PNG file, which is exact and small, if the model has a signature for files
 (`image_bytes`); otherwise as floats (`image` -> `translation`), for servers that decode no files,
-such as OpenVINO Model Server. What a server answers is no more trusted than any picture file.
+such as OpenVINO Model Server. A style, a label or another input besides the picture goes along with
+every one. What a server answers is no more trusted than any picture file.
 """
 
 import io
@@ -17,10 +18,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image as PillowImage
 from tensorflow.core.framework import types_pb2
 
@@ -28,11 +30,16 @@ from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
+from tfi2i_export.inputs import Shape, fitted, require_all
 from tfi2i_export.serving.wire import Address, Failure, Image, Wire, parsed
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
+
+# Of inputs besides the picture; more and longer names would fill a message.
+MOST_INPUTS = 8
+LONGEST_NAME = 40
 
 Answer = TypeVar("Answer")
 
@@ -69,11 +76,19 @@ _OTHERWISE = "the server reports an error ({reason}); its log says more"
 
 @dataclass(frozen=True)
 class _Signature:
-    """One to use. `size`: the height and width it takes, None where it takes any."""
+    """A signature to use.
+
+    Attributes:
+        name: Name that the server knows it by.
+        of_files: Whether it takes picture files, or else floats.
+        size: Height and width that it takes, None where it takes any.
+        extra: Shapes (1, ...) of the inputs besides the picture by name.
+    """
 
     name: str
     of_files: bool
     size: tuple[int | None, int | None] = (None, None)
+    extra: Mapping[str, Shape] = field(default_factory=dict)
 
 
 class ServerTranslator:
@@ -84,15 +99,23 @@ class ServerTranslator:
     Args:
         url: http(s)://HOST:PORT/v1/models/NAME or grpc(s)://HOST:PORT/NAME, either with
             /versions/N or /labels/LABEL behind it.
+        values: Values (...) of the inputs besides the picture by name, for all pictures.
         deadline_seconds: For each picture, connecting and all attempts included.
         attempts: How often a picture is sent while the server is away or overloaded.
 
     Raises:
         InputError: The URL is not such a one, nobody answers there, or the model is not there, not
-            ready, or none that translates pictures.
+            ready, or none that translates pictures; or a value is missing or does not fit.
     """
 
-    def __init__(self, url: str, *, deadline_seconds: float = 60.0, attempts: int = 3):
+    def __init__(
+        self,
+        url: str,
+        *,
+        values: Mapping[str, ArrayLike] | None = None,
+        deadline_seconds: float = 60.0,
+        attempts: int = 3,
+    ):
         if not (math.isfinite(deadline_seconds) and deadline_seconds > 0):
             raise InputError(
                 f"The deadline is a number of seconds above 0, received {deadline_seconds!r}."
@@ -107,6 +130,9 @@ class ServerTranslator:
         self._wire = _connected(address)
         try:
             self._signature = self._attempted(self._asked)
+            # First of all none is missing: what `fitted` misses it makes, as large as is claimed.
+            require_all(values or {}, self._signature.extra, self._url, "values")
+            self._values = fitted(values or {}, self._signature.extra, self._url)
         except BaseException:
             self.close()
             raise
@@ -143,7 +169,8 @@ class ServerTranslator:
         limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
         return self._attempted(
             lambda left: _picture(
-                self._wire.send_file(name, IMAGE_BYTES, file, limit, left), pixels.shape
+                self._wire.send_file(name, IMAGE_BYTES, file, limit, left, self._values),
+                pixels.shape,
             )
         )
 
@@ -166,7 +193,7 @@ class ServerTranslator:
         height, width, _ = pixels.shape
         image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
         name = self._signature.name
-        levels = _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left))
+        levels = _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left, self._values))
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -238,27 +265,50 @@ def _check_ready(states: list[tuple[str, str]]) -> None:
 
 
 def _chosen(signatures: Mapping[str, Any]) -> _Signature:
-    """One of picture files, otherwise one of floats; `serving_default` before others."""
+    """One of picture files, otherwise one of floats; `serving_default` before others.
+
+    Those that take nothing besides the picture come before all others.
+    """
+    found = []
     names = sorted(signatures, key=lambda name: (name != "serving_default", name))
     kinds = ((IMAGE_BYTES, IMAGE_BYTES, types_pb2.DT_STRING), (INPUT, OUTPUT, types_pb2.DT_FLOAT))
     for source, target, dtype in kinds:
         for name in names:
             inputs, outputs = signatures[name].inputs, signatures[name].outputs
-            if set(inputs) != {source} or set(outputs) != {target}:
+            if source not in inputs or set(outputs) != {target}:
                 continue
-            if inputs[source].dtype == outputs[target].dtype == dtype:
-                return _Signature(name, source == IMAGE_BYTES, _fixed_size(inputs[source]))
-    found = "; ".join(
+            extra = _extra(inputs, source)
+            if extra is not None and inputs[source].dtype == outputs[target].dtype == dtype:
+                size = _fixed_size(inputs[source])
+                found.append(_Signature(name, source == IMAGE_BYTES, size, extra))
+    if found:
+        return min(found, key=lambda one: bool(one.extra))
+    known = "; ".join(
         f"{name}: {', '.join(sorted(signatures[name].inputs))} -> "
         f"{', '.join(sorted(signatures[name].outputs))}"
         for name in names
     )
-    raise Failure("SIGNATURE", f"its signatures are {found}" if found else "it has no signature")
+    raise Failure("SIGNATURE", f"its signatures are {known}" if known else "it has no signature")
 
 
 def _fixed_size(tensor: Any) -> tuple[int | None, int | None]:
     sides = [dim.size if dim.size > 0 else None for dim in tensor.tensor_shape.dim]
     return (sides[1], sides[2]) if len(sides) == 4 else (None, None)
+
+
+def _extra(inputs: Mapping[str, Any], source: str) -> dict[str, Shape] | None:
+    """Returns the shapes (1, ...) of the inputs besides `source`; None: they are not of tfi2i."""
+    shapes: dict[str, Shape] = {}
+    for name, tensor in sorted(inputs.items()):
+        rows, *sides = [dim.size for dim in tensor.tensor_shape.dim] or [0]
+        is_name = name.isidentifier() and len(name) <= LONGEST_NAME
+        is_value = tensor.dtype == types_pb2.DT_FLOAT and rows <= 1 and min(sides, default=0) > 0
+        if name == source:
+            continue
+        if not is_name or not is_value or len(shapes) == MOST_INPUTS:
+            return None
+        shapes[name] = (1, *sides)
+    return shapes
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
     prediction_service_pb2_grpc,
 )
 
-from tfi2i_export.serving.wire import Address, Failure, Image, reading
+from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
 
 
 class GrpcWire:
@@ -71,11 +71,18 @@ class GrpcWire:
         return dict(found.signature_def)
 
     def send_file(
-        self, signature: str, alias: str, file: bytes, limit: int, seconds: float
+        self,
+        signature: str,
+        alias: str,
+        file: bytes,
+        limit: int,
+        seconds: float,
+        extra: Values,
     ) -> bytes:
         """As `Wire.send_file`; gRPC has read the reply before its size can be checked."""
         tensor = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
-        answer = self._predicted(signature, {alias: tensor}, alias, seconds)
+        inputs = {alias: tensor, **_tensors(extra)}
+        answer = self._predicted(signature, inputs, alias, seconds)
         with reading("the translation"):
             if answer.dtype != types_pb2.DT_STRING:
                 raise TypeError
@@ -85,10 +92,17 @@ class GrpcWire:
         return translation
 
     def send_tensor(
-        self, signature: str, source: str, target: str, image: Image, seconds: float
+        self,
+        signature: str,
+        source: str,
+        target: str,
+        image: Image,
+        seconds: float,
+        extra: Values,
     ) -> Image:
         """As `Wire.send_tensor`."""
-        answer = self._predicted(signature, {source: tf.make_tensor_proto(image)}, target, seconds)
+        inputs = _tensors({source: image, **extra})
+        answer = self._predicted(signature, inputs, target, seconds)
         with reading("the translation"):
             # Before it becomes an array: a shape of a few bytes may claim any memory.
             claimed = tuple(dim.size for dim in answer.tensor_shape.dim)
@@ -107,6 +121,10 @@ class GrpcWire:
         if target not in reply.outputs:
             raise Failure("REPLY", f"no output {target}")
         return reply.outputs[target]
+
+
+def _tensors(values: Values) -> dict[str, Any]:
+    return {name: tf.make_tensor_proto(value) for name, value in values.items()}
 
 
 def _called(method: Any, request: Any, seconds: float) -> Any:

@@ -15,7 +15,7 @@ import urllib3
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfi2i_export.serving.wire import Address, Failure, Image, reading
+from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
 
 DESCRIPTION_LIMIT = 2**24
 """Bytes that a server may tell about a model."""
@@ -77,10 +77,18 @@ class RestWire:
             }
 
     def send_file(
-        self, signature: str, alias: str, file: bytes, limit: int, seconds: float
+        self,
+        signature: str,
+        alias: str,
+        file: bytes,
+        limit: int,
+        seconds: float,
+        extra: Values,
     ) -> bytes:
         """As `Wire.send_file`."""
-        row = {"b64": base64.b64encode(file).decode("ascii")}
+        row: dict[str, Any] = {"b64": base64.b64encode(file).decode("ascii")}
+        if extra:  # a single input needs no name
+            row = {alias: row} | {name: value[0].tolist() for name, value in extra.items()}
         question = {"signature_name": signature, "instances": [row]}
         document = self._asked(":predict", question, limit * 4 // 3 + 2**16, seconds)
         with reading("the translation"):
@@ -88,10 +96,17 @@ class RestWire:
             return base64.b64decode(answer["b64"], validate=True)
 
     def send_tensor(
-        self, signature: str, source: str, target: str, image: Image, seconds: float
+        self,
+        signature: str,
+        source: str,
+        target: str,
+        image: Image,
+        seconds: float,
+        extra: Values,
     ) -> Image:
         """As `Wire.send_tensor`."""
-        question = {"signature_name": signature, "inputs": {source: image.tolist()}}
+        inputs = {name: value.tolist() for name, value in {source: image, **extra}.items()}
+        question = {"signature_name": signature, "inputs": inputs}
         limit = 32 * image.size + 2**16  # characters of a number, with room
         document = self._asked(":predict", question, limit, seconds)
         with reading("the translation"):

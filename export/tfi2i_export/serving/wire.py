@@ -7,7 +7,7 @@ goes wrong is a `Failure`, which the client puts into a sentence.
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from tfi2i.terminal import printable
 LONGEST_REASON = 300
 
 Image = NDArray[np.float32]
+Values = Mapping[str, NDArray[np.float32]]
 
 _WORD = r"\w[\w.+~-]*"
 _URL = re.compile(
@@ -45,14 +46,32 @@ class Wire(Protocol):
         """What the model takes and gives, by the signature's name."""
 
     def send_file(
-        self, signature: str, alias: str, file: bytes, limit: int, seconds: float
+        self,
+        signature: str,
+        alias: str,
+        file: bytes,
+        limit: int,
+        seconds: float,
+        extra: Values,
     ) -> bytes:
-        """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name."""
+        """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name.
+
+        In `extra` are a row (1, ...) for each input besides the picture, by name.
+        """
 
     def send_tensor(
-        self, signature: str, source: str, target: str, image: Image, seconds: float
+        self,
+        signature: str,
+        source: str,
+        target: str,
+        image: Image,
+        seconds: float,
+        extra: Values,
     ) -> Image:
-        """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape."""
+        """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape.
+
+        `extra` is as in `send_file`.
+        """
 
 
 class Failure(Exception):

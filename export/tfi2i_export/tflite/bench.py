@@ -20,6 +20,7 @@ from tfi2i.errors import InputError, first_line
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
+from tfi2i_export.inputs import Array
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
@@ -83,6 +84,7 @@ class _File:
     format: str | None
     size: tuple[int, int]
     sidecar: Sidecar | None
+    extra: dict[str, Array]
 
 
 def bench(
@@ -118,7 +120,7 @@ def bench(
             log.info("Converting the run without rewriting it, to compare with.")
             plain = _plain_file(plain, files[0], Path(folder))
         if plain is not None:
-            files.append(_File(PLAIN, plain, PLAIN, _picture(plain, None, size), None))
+            files.append(_tried(PLAIN, plain, PLAIN, None, size))
         return _measured(files, counts, runs, progress)
 
 
@@ -191,7 +193,7 @@ def run_of(path: Path) -> Run | None:
     return Run(folder)
 
 
-def plain_export(run: Run, direction: str, size: tuple[int, int]) -> bytes:
+def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> bytes:
     """A run's translator as a float32 .tflite for pictures (H, W), without the rewrites of `fold`.
 
     Raises:
@@ -200,17 +202,20 @@ def plain_export(run: Run, direction: str, size: tuple[int, int]) -> bytes:
     import keras
 
     from tfi2i_export.graph.fold import in_float32
+    from tfi2i_export.graph.keras_graph import inputs_like, packed
     from tfi2i_export.tflite.conversion import convert
 
     translator = in_float32(run.network(direction))
     image = keras.Input((*size, 3), name=INPUT)
-    return convert(keras.Model(image, translator(image)))
+    inputs = packed([image, *inputs_like(translator)[1:]])
+    return convert(keras.Model(inputs, translator(inputs)))
 
 
 def _plain_file(run: Run, like: "_File", folder: Path) -> Path | None:
     """A run's plain export for the pictures of a file; None where only the rewritten one exists."""
     try:
-        content = plain_export(run, _direction(like), like.size)
+        direction = like.sidecar.direction if like.sidecar else None
+        content = plain_export(run, direction, like.size)
     except InputError as error:
         log.warning(
             "Without rewriting the run does not convert, so nothing is compared with that: %s…",
@@ -249,14 +254,16 @@ def _files(paths: list[Path], size: int | None) -> list[_File]:
         sidecar = sidecar_of(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
         format = None if sidecar is None else sidecar.format
-        files.append(_File(name, path, format, _picture(path, sidecar, size), sidecar))
+        files.append(_tried(name, path, format, sidecar, size))
     if size is not None and all(file.size != (size, size) for file in files):
         raise InputError(f"--size {size}: the files take pictures of their own sizes only.")
     return files
 
 
-def _picture(path: Path, sidecar: Sidecar | None, size: int | None) -> tuple[int, int]:
-    """The (H, W) to time a file at, once it has translated a picture of that size."""
+def _tried(
+    name: str, path: Path, format: str | None, sidecar: Sidecar | None, size: int | None
+) -> _File:
+    """Returns a file with what to time it on, once it has translated a picture of that size."""
     translator = TFLiteTranslator(path)
     picture = translator.size
     if picture is None:
@@ -266,12 +273,12 @@ def _picture(path: Path, sidecar: Sidecar | None, size: int | None) -> tuple[int
         if side > LARGEST_SIDE:
             raise InputError(f"{path}: its sidecar has image_size {side}; choose one with --size.")
         picture = side, side
-    translator(np.zeros((1, *picture, 3), np.uint8))
-    return picture
-
-
-def _direction(file: _File) -> str:
-    return "b2a" if file.sidecar and file.sidecar.direction == "b2a" else "a2b"
+    random = np.random.default_rng(0)
+    values = {
+        one: random.standard_normal(shape, np.float32) for one, shape in translator.extra.items()
+    }
+    translator(np.zeros((1, *picture, 3), np.uint8), **values)
+    return _File(name, path, format, picture, sidecar, values)
 
 
 def _latencies(
@@ -300,7 +307,7 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     dtype = signature.get_input_details()[INPUT]["dtype"]
     pixels = np.random.default_rng(0).integers(0, 256, (1, *file.size, 3)).astype(dtype)
-    call = functools.partial(signature, **{INPUT: pixels})
+    call = functools.partial(signature, **{INPUT: pixels}, **file.extra)
     with quiet():
         for _ in range(WARM_UP):
             call()

@@ -43,8 +43,11 @@ def _added(path: Path, size: tuple[int, int]) -> float | None:
     before = memory_mb(peak=True)
     interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    dtype = signature.get_input_details()[INPUT]["dtype"]
-    signature(**{INPUT: np.zeros((1, *size, 3), dtype)})
+    given = {
+        name: np.zeros((1, *size, 3) if name == INPUT else one["shape"], one["dtype"])
+        for name, one in signature.get_input_details().items()
+    }
+    signature(**given)
     after = memory_mb(peak=True)
     return None if before is None or after is None else after - before
 

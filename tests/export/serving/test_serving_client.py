@@ -463,6 +463,56 @@ def test_a_model_of_another_kind_is_refused_with_what_it_has(served, signatures,
     assert shown in message and "tfi2i export RUN --format saved_model" in message
 
 
+def with_inputs(plain: SignatureDef, **extra) -> SignatureDef:
+    """A signature that takes more: a type and a shape by name."""
+    found = SignatureDef()
+    found.CopyFrom(plain)
+    for name, (dtype, shape) in extra.items():
+        found.inputs[name].dtype = dtype
+        for side in shape:
+            found.inputs[name].tensor_shape.dim.add(size=side)
+    return found
+
+
+STYLE = {"style": (types_pb2.DT_FLOAT, [-1, 8])}
+
+
+@pytest.mark.parametrize("plain", [FILES, FLOATS])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"style": (types_pb2.DT_DOUBLE, [-1, 8])},
+        {"style": (types_pb2.DT_FLOAT, [-1, -1])},
+        {"style": (types_pb2.DT_FLOAT, [-1, 0])},
+        {"style": (types_pb2.DT_FLOAT, [-1])},
+        {"style": (types_pb2.DT_FLOAT, [])},
+        {"style": (types_pb2.DT_FLOAT, [4, 8])},
+        {"two words": (types_pb2.DT_FLOAT, [-1, 8])},
+        {"x" * 41: (types_pb2.DT_FLOAT, [-1, 8])},
+        {f"x{i}": (types_pb2.DT_FLOAT, [-1, 8]) for i in range(9)},
+    ],
+    ids=range(9),
+)
+def test_inputs_that_no_export_has_are_refused(served, plain, extra):
+    served.fake.signatures = {"f": with_inputs(plain, **extra)}
+    assert "the model takes no pictures (its signatures are f: " in refusal(served.open)
+
+
+def test_values_are_asked_for_by_name_and_shape_and_claim_no_memory(served):
+    huge = {"style": (types_pb2.DT_FLOAT, [-1, 2**40, 2**20])}
+    for shape, extra in (("(8,)", STYLE), (f"({2**40}, {2**20})", huge)):
+        served.fake.signatures = {"f": with_inputs(FILES, **extra)}
+        assert f"{served.url} also takes style {shape}; give values=" in refusal(served.open)
+        said = refusal(served.open, values={"style": np.zeros(7)})
+        assert "style has the shape (7,)" in said
+
+
+def test_a_signature_of_pictures_alone_is_preferred(served):
+    served.fake.signatures = {"serving_default": with_inputs(FILES, **STYLE), "z": FLOATS}
+    np.testing.assert_array_equal(served.open()(noise()), 255 - noise())
+    assert [call[1] for call in served.fake.calls] == ["z"]
+
+
 def test_a_server_of_another_kind_is_told_apart(served):
     served.fake.refusals["status"] = Refused("UNIMPLEMENTED", "Method not found!")
     assert "Method not found!" in refusal(served.open)

@@ -34,7 +34,7 @@ from tfi2i.runs.run import Run
 class FakeRun:
     """Of a run what `plain_export` uses."""
 
-    def translator(self, direction):
+    def network(self, direction):
         assert direction == "b2a"
         return network()
 

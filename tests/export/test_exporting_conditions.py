@@ -1,0 +1,229 @@
+"""Exports of a system of five domains with a style and a label: open, baked, in every format."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from inputs_stand_in import LABEL, SIDE, STYLE, StandIn, stand_in
+from keras import ops
+from tfi2i_export import sidecar
+from tfi2i_export.exporting import Choice, export
+from tfi2i_export.graph.keras_graph import called
+from tfi2i_export.inputs import chosen, told_conditions
+from tfi2i_export.saved_model.writing import refuse_unservable
+from tfi2i_export.tflite.bench import PLAIN, bench
+from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.quantization import FORMATS
+
+from tfi2i.cli import main
+from tfi2i.commands import export as command
+from tfi2i.conditions import SAMPLE, Condition, between, values_of
+from tfi2i.data.dataset import Dataset
+from tfi2i.data.domains import DrawnDomain
+from tfi2i.errors import InputError
+from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.runs.run import Run
+
+pytest.importorskip("ai_edge_litert")
+
+DOMAINS = ("day", "dusk", "night", "winter", "1920s2late")
+WINTER = np.eye(LABEL, dtype=np.float32)[3]
+
+
+@functools.cache
+def network(target=None):
+    """The stand-in's translator, its label open or that of a domain."""
+    whole = stand_in()
+    if target is None:
+        return whole
+    image = keras.Input((None, None, 3), name="image")
+    style = keras.Input((STYLE,), name="style")
+    row = np.eye(LABEL, dtype=np.float32)[DOMAINS.index(target)]
+    label = ops.zeros_like(style[:, :LABEL]) + row
+    return keras.Model([image, style], whole([image, style, label]), name="seasons")
+
+
+class Seasons(StandIn):
+    """Translates between any of the domains."""
+
+    directions = between(DOMAINS)
+    conditions = (
+        Condition("style", "style", (STYLE,)),
+        Condition("label", "label", (LABEL,), names=DOMAINS),
+    )
+
+    def network(self, direction=None):
+        return network(self.direction(direction).target)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run that has the stand-in for its system."""
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": Seasons())
+    monkeypatch.setattr(Run, "directions", Seasons.directions)
+    monkeypatch.setattr(Run, "network", lambda self, direction: Seasons().network(direction))
+    return Run.create(tmp_path / "runs", "Seasons", "drawn", {"system": "Seasons"}, {})
+
+
+def drawn(domain, split):
+    def draw(index, side):
+        random = np.random.default_rng((domain, len(split), index))
+        small = random.integers(0, 256, (4, 4, 3), np.uint8)
+        return np.repeat(np.repeat(small, side // 4, 0), side // 4, 1)
+
+    names = [f"{split}{index}.png" for index in range(4)]
+    return DrawnDomain(names, draw, f"{split} of {DOMAINS[domain]}", (8, 256))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Dataset(
+        "drawn",
+        **{
+            split: {name: drawn(i, split) for i, name in enumerate(DOMAINS)}
+            for split in ("train", "test")
+        },
+    )
+
+
+def exported(run, data, folder, format="float32", accept=True, **options):
+    choice = Choice(format, images=3, calibration=8, **options)
+    return export(run, data, choice, to=folder, accept=accept)
+
+
+def expected(target, pixels, given):
+    return to_pixels(np.asarray(called(network(target))(to_image(pixels), **given))).astype(int)
+
+
+def pictures(data, side=SIDE):
+    return data.pixels("test", "dusk", side)[0][:2]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_takes_a_style_and_a_label(run, data, tmp_path, format):
+    path = exported(run, data, tmp_path, format, direction="any", target_db=30.0)
+    assert path.name == f"any-{format}.tflite"
+    known = sidecar.verify(path.with_suffix(".json"))
+    assert (known.direction, known.domains) == ("any", {"source": "any", "target": None})
+    by_name = {one.name: one for one in known.signatures[0].inputs}
+    style, label = by_name["style"], by_name["label"]
+    assert (style.kind, style.distribution, style.names) == ("style", "normal", ())
+    assert [len(preset.values) for preset in style.presets] == [STYLE] * 8
+    assert (label.kind, label.names, label.exclusive) == ("label", DOMAINS, True)
+    assert {one.encoder for one in by_name.values()} == {None}
+    translate, pixels = TFLiteTranslator(path), pictures(data)
+    values = values_of(Seasons.conditions, 2, seed=3)
+    answers = translate(pixels, **values).astype(int)
+    error = np.abs(answers - expected(None, pixels, values))
+    assert error.max() <= 1 if format == "float32" else error.mean() < 8
+    told = told_conditions(known.signatures[0].inputs)
+    winter = chosen(told, seed=3, labels="winter")
+    np.testing.assert_array_equal(winter["label"], [WINTER])
+    other = {**winter, "label": winter["label"][:, ::-1]}
+    changed = translate(pixels[:1], **winter).astype(int) - translate(pixels[:1], **other)
+    assert np.abs(changed).mean() > 4
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "saved_model"])
+def test_every_format_is_baked_by_the_labels_name(run, data, tmp_path, format):
+    style = tmp_path / "calm.npy"
+    np.save(style, np.linspace(-1, 1, STYLE, dtype=np.float32))
+    options = {"direction": "any", "label": "winter", "bake": {"style": style}}
+    path = exported(run, data, tmp_path, format, target_db=30.0, **options)
+    assert f"any-{format}-calm-winter" in str(path)
+    known = sidecar.verify(path.with_suffix(".json"))
+    assert known.domains == {"source": "any", "target": "winter"}
+    assert known.recipe["baked"]["label"] == {"labels": "winter"}
+    assert known.recipe["baked"]["style"]["file"] == "calm.npy"
+    assert all(len(one.inputs) == 1 for one in known.signatures)
+    pixels = pictures(data)
+    given = {"style": np.load(style)[None].repeat(2, 0), "label": WINTER[None].repeat(2, 0)}
+    if format == "saved_model":
+        call = tf.saved_model.load(path).signatures["predict_tensor"]
+        answers = np.rint(call(image=tf.cast(pixels, tf.float32))["translation"]).astype(int)
+    else:
+        answers = TFLiteTranslator(path)(pixels).astype(int)
+    error = np.abs(answers - expected(None, pixels, given))
+    exact = format in ("float32", "saved_model")
+    assert error.max() <= 1 if exact else error.mean() < 8
+
+
+def test_a_saved_model_describes_open_conditions_and_can_be_served(run, data, tmp_path):
+    path = exported(run, data, tmp_path, "saved_model", accept=False, direction="any")
+    known = sidecar.verify(path.with_suffix(".json"))
+    for one in known.signatures:
+        kinds = {tensor.name: tensor.kind for tensor in one.inputs[1:]}
+        assert kinds == {"style": "style", "label": "label"}
+        assert one.inputs[0].domain == "any" and one.outputs[0].domain is None
+    assert len(refuse_unservable(path)) == 2  # warm-up records answered by the session
+
+
+def test_a_name_with_a_2_in_it_leads_where_its_direction_says(run, data, tmp_path):
+    read, plain = [], data.pixels
+
+    def pixels(split, domain, side, **options):
+        found = plain(split, domain, side, **options)
+        read.append((split, domain, side, len(found[0])))
+        return found
+
+    watched = Dataset("drawn", train=data.train, test=data.test)
+    watched.pixels = pixels
+    options = {"direction": "1920s2late2day", "io": "uint8", "sizes": (32, 48)}
+    path = exported(run, watched, tmp_path, "int8", **options)
+    assert path.name == "1920s2late2day-int8-uint8-32x48.tflite"
+    assert {domain for _, domain, *_ in read} == {"1920s2late"}
+    assert {(split, side, count) for split, _, side, count in read} == {
+        *(("train", side, 4) for side in (32, 48)),
+        *(("test", side, 3) for side in (32, 48)),
+    }
+    known = sidecar.verify(path.with_suffix(".json"))
+    assert known.domains == {"source": "1920s2late", "target": "day"}
+    assert [one.name for one in known.signatures] == ["translate_32x32", "translate_48x48"]
+    shown, style = pictures(data, 48), values_of(Seasons.conditions[:1], 2)
+    answers = TFLiteTranslator(path, signature="translate_48x48")(shown, **style).astype(int)
+    assert np.abs(answers - expected("day", shown, style)).mean() < 8
+
+
+def test_the_first_direction_is_taken_and_free_sizes_keep_the_inputs(run, data, tmp_path):
+    path = exported(run, data, tmp_path, dynamic=True)
+    assert path.name == "day2dusk-float32-dynamic.tflite"
+    shown, style = pictures(data, 48), values_of(Seasons.conditions[:1], 2)
+    answers = TFLiteTranslator(path)(shown, **style).astype(int)
+    assert np.abs(answers - expected("dusk", shown, style)).max() <= 1
+
+
+def test_bench_measures_files_with_inputs_beside_the_plain_export(run, data, tmp_path):
+    for format in ("float32", "int8"):
+        exported(run, data, tmp_path / "out", format, direction="any")
+    found = bench([tmp_path / "out"], threads=(1,), runs=2, plain=run)
+    assert [one.name for one in found] == ["any-float32", "any-int8", PLAIN]
+    for one in found:
+        assert one.latency[1].median_ms > 0
+        assert one.memory_mb is None or one.memory_mb > 0
+        assert one.ratio_plain is not None
+
+
+def test_an_export_on_the_command_line(run, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "pictures_of", lambda run, overrides: (data, "squash"))
+    arguments = ["export", str(run.path), "--format", "float32", "--images", "2"]
+    arguments += ["--to", str(tmp_path / "out")]
+    assert main([*arguments, "--direction", "any", "--label", "winter"]) == 0
+    assert (tmp_path / "out" / "any-float32-winter.tflite").is_file()
+    for more, message in {
+        ("--direction", "day2noon"): "Seasons has no direction 'day2noon'; choose day2dusk",
+        ("--direction", "any", "--label", "spring"): "no label 'spring'; choose from day",
+        ("--label", "winter"): "There is no label to choose here",
+    }.items():
+        capsys.readouterr()
+        assert main([*arguments, *more]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1, error
+
+
+def test_a_sampler_is_refused_in_a_sentence(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "directions", (SAMPLE,))
+    with pytest.raises(InputError, match="takes no picture in its direction sample; samplers are"):
+        exported(run, data, tmp_path)
+    assert list(tmp_path.glob("*.tflite")) == []
