@@ -1,6 +1,7 @@
 """What the design promises about the code itself: the import direction, sizes and names."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,3 +206,30 @@ def test_no_error_is_swallowed(path):
         and (node.type is None or all(isinstance(inner, ast.Pass) for inner in node.body))
     ]
     assert silent == []
+
+
+VAGUE_STARTS = r"(What|How|Of|That which|The same)\b"
+"""A docstring begins with a verb, or with a noun phrase that has its head."""
+NO_NOUN = VAGUE_STARTS[:-3] + r"|Whether|Those|Which|As|Is|By|From|For|In|With|At|All|Its)\b"
+"""An entry of Args or Attributes begins with a noun."""
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if not p.is_relative_to(CHECKOUT / "tests")], ids=name
+)
+def test_docstrings_begin_with_what_they_are_about(path):
+    vague = []
+    for node in ast.walk(parsed(path)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        first, *lines = (ast.get_docstring(node) or "-").splitlines()
+        if re.match(VAGUE_STARTS, first):
+            vague.append(first)
+        listing = False
+        for line in lines:
+            if re.match(r"\S", line):
+                listing = line in ("Args:", "Attributes:")
+            entry = re.match(r"    (\w+): (.+)", line)
+            if listing and entry and (entry[2][:1].islower() or re.match(NO_NOUN, entry[2])):
+                vague.append(line.strip())
+    assert vague == []

@@ -22,7 +22,7 @@ class Finished:
 
     Attributes:
         code: Exit code; negative: the signal that ended it.
-        output: Its stdout.
+        output: Text of its stdout.
         errors: Last lines of its stderr.
     """
 
@@ -32,7 +32,7 @@ class Finished:
 
     @property
     def end(self) -> str:
-        """How it ended: a code, or a signal by name and number."""
+        """Way in which it ended: a code, or a signal by name and number."""
         if self.code >= 0:
             return f"stopped with code {self.code}"
         return f"crashed ({signal.strsignal(-self.code)}, signal {-self.code})"

@@ -59,10 +59,10 @@ def progress_bar(
     Args:
         columns: Columns behind the task's description and its bar; otherwise the count and the time
             that remains.
-        show: Whether it is drawn at all.
+        show: False to draw nothing at all.
         console: Place to draw; stderr unless given.
-        transient: Whether it vanishes at the end.
-        auto_refresh: Whether a thread draws it; otherwise updates do, with `refresh=True`.
+        transient: True to make it vanish at the end.
+        auto_refresh: True for a thread that draws it; otherwise updates do, with `refresh=True`.
     """
     from rich import progress
     from rich.console import Console

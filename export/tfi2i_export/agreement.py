@@ -1,4 +1,4 @@
-"""How well an exported file agrees with the model it was made from, and whether that will do.
+"""Agreement of an exported file with the model it was made from, and whether that will do.
 
 Letters: N pictures, H rows, W columns.
 """
@@ -37,7 +37,7 @@ formats that are not here have none."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How pixels of one file compare with the reference's; the fields as in sidecar.schema.json."""
+    """Comparison of a file's pixels with the reference's; the fields as in sidecar.schema.json."""
 
     reference: str
     pictures: int
@@ -49,7 +49,7 @@ class Agreement:
     limits: Mapping[str, float]
 
     def figure(self, measure: str) -> float:
-        """What is held against a limit; of the bias the largest of the three channels' sizes."""
+        """Figure that is held against a limit; of the bias the largest of its three sizes."""
         if measure == "bias":
             return max(map(abs, self.bias))
         return getattr(self, measure)
@@ -90,9 +90,9 @@ def agreement(
 
     Args:
         reference: Pixels, of 11 x 11 or more.
-        candidate: Those of the file, in the same order.
-        format: As in `LIMITS`.
-        made_by: What made the reference, for people.
+        candidate: Pictures by the file, in the same order.
+        format: Format as in `LIMITS`.
+        made_by: Maker of the reference, for people.
 
     Raises:
         InputError: They are not uint8 pictures of one shape.
@@ -140,7 +140,7 @@ def table(found: Agreement) -> Table:
 
 
 def advice(found: Agreement, format: str) -> str:
-    """What to try for a file that has not passed, in a sentence; "" for one that has."""
+    """Advice for a file that has not passed, in a sentence; "" for one that has."""
     if found.passed:
         return ""
     if format in ("float32", "saved_model"):

@@ -47,7 +47,7 @@ def picture_translator(
     """Pixels (H, W, 3) of any size -> the same, by a .tflite file or a SavedModel's folder.
 
     Args:
-        model: The file or folder.
+        model: File or folder.
         values: Values (1, ...) of its inputs besides the picture by name.
         tile: Side of the tiles; see `tfi2i.pictures.tiles.Tiling`.
 

@@ -1,4 +1,4 @@
-"""What to export, and how: the options of `tfi2i export`."""
+"""Choice of what to export, and how: the options of `tfi2i export`."""
 
 import dataclasses
 import re
@@ -17,22 +17,22 @@ TARGET_DB = 43.0  # of the format "auto"
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What to export, and how; the words are those of `tfi2i export --help`.
+    """Choice of what to export, and how; the words are those of `tfi2i export --help`.
 
     Attributes:
-        format: one of `FORMATS` or `FORCED`, or "saved_model".
+        format: One of `FORMATS` or `FORCED`, or "saved_model".
         direction: Name of a direction of the system; None: its first.
         checkpoint: "last" or "best".
         io: "float": float32 RGB 0..255; "uint8".
-        sizes: sides of square pictures, one signature each; None: the training's.
-        dynamic: free height and width.
+        sizes: Sides of square pictures, one signature each; None: the training's.
+        dynamic: Free height and width.
         pad: "slice" for CPUs, "mirror" for GPUs.
-        target_db: for "auto".
-        images: test pictures that the agreement is measured on.
-        calibration: training pictures to equalise and calibrate by.
-        seed: which pictures.
-        signatures: of a SavedModel: "all", or "tensor" for servers that decode no pictures.
-        bake: by the names of extra inputs .npy files with the values that become part of it.
+        target_db: PSNR in dB for "auto".
+        images: Test pictures that the agreement is measured on.
+        calibration: Training pictures to equalise and calibrate by.
+        seed: Seed of the choice of pictures.
+        signatures: Signatures of a SavedModel: "all", or "tensor" for servers that decode none.
+        bake: Files (.npy) with values that become part of the artefact, by the inputs' names.
         label: Names of labels, such as "winter", whose value becomes part of it.
     """
 
@@ -74,8 +74,8 @@ def check(choice: Choice, force: bool) -> None:
     """Makes sure that a choice can be exported by some system.
 
     Args:
-        choice: what to export.
-        force: also a format that is known to be bad.
+        choice: Choice of what to export.
+        force: Permission for a format that is known to be bad.
 
     Raises:
         InputError: an unknown format, or options that exclude each other.

@@ -66,15 +66,15 @@ def export(
     NAME/1, with NAME/1.json.
 
     Args:
-        run: with a checkpoint.
-        data: whose test pictures judge the artefact, and whose training pictures calibrate it.
-        choice: what to export; None: the system's first direction as int8.
-        aspect: how pictures become squares, as in training.
-        to: a folder, or an Android project, whose app gets it among its assets; None: the run's
+        run: Run with a checkpoint.
+        data: Whose test pictures judge the artefact, and whose training pictures calibrate it.
+        choice: Choice of what to export; None: the system's first direction as int8.
+        aspect: Way in which pictures become squares, as in training.
+        to: Folder, or an Android project, whose app gets it among its assets; None: the run's
             exports/.
-        force: also a format that is known to be bad.
-        accept: write an artefact that misses its limits; the sidecar says so.
-        overwrite: replace a .tflite file of the same name; a SavedModel gets another version.
+        force: Permission for a format that is known to be bad.
+        accept: Permission to write an artefact that misses its limits; the sidecar says so.
+        overwrite: Replace a .tflite file of the same name; a SavedModel gets another version.
 
     Raises:
         InputError: options that exclude each other, an artefact that is there already, or one that
@@ -285,7 +285,7 @@ def _build(
 
 
 def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Array]) -> Pixels:
-    """What the run itself makes of pictures, one at a time."""
+    """Translates pictures by the run itself, one at a time."""
     function = tf.function(reference, reduce_retracing=True)
     answers = [
         to_pixels(np.asarray(function(to_image(pixels[i : i + 1]), **row(extra, i))))
@@ -367,7 +367,7 @@ def _version(package: str) -> str | None:
 def _evaluated(
     run: Run, data: Dataset, artefact: _Artefact, sidecar: Sidecar, aspect: str
 ) -> dict[str, Any] | None:
-    """What the artefact does to KID and paired error, if the run has an evaluation."""
+    """Measures what the artefact does to KID and paired error, if the run has an evaluation."""
     path = run.evaluation_dir / "evaluation.json"
     if not path.is_file():
         return None

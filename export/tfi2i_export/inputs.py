@@ -65,10 +65,10 @@ def fitted(
     """Values as they are fed, (count, ...); those without the first axis, or one there, repeated.
 
     Args:
-        values: by name; some may be missing.
-        shapes: by name the shape for one picture.
-        where: what takes them, for messages.
-        count: of pictures.
+        values: Values by name; some may be missing.
+        shapes: Shapes for one picture, by name.
+        where: Name of what takes them, for messages.
+        count: Number of pictures.
 
     Raises:
         InputError: a name that is unknown, another shape, or no finite numbers.
@@ -139,7 +139,7 @@ def open_conditions(
 
     Args:
         known: Conditions that the network's file, or its sidecar, describes.
-        shapes: By name the shapes for one picture.
+        shapes: Shapes for one picture, by name.
         where: Name of what takes them, for messages.
     """
     by_name = {condition.name: condition for condition in known}
@@ -185,7 +185,7 @@ def chosen(
 
 
 def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
-    """What the command line names, each as NAME=FILE or as FILE, whose stem is the name then.
+    """Files that the command line names, each as NAME=FILE or as FILE, whose stem is the name then.
 
     Raises:
         InputError: a name that is given twice, or a text without a file.

@@ -1,4 +1,4 @@
-"""How many multiplications a picture takes, read off the graph of its network."""
+"""Number of multiplications of a picture, read off the graph of its network."""
 
 import functools
 import math

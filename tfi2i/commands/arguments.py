@@ -22,12 +22,12 @@ def add_verb(
     """Adds a verb with its description above the options and examples below them.
 
     Args:
-        verbs: argparse's subparsers.
-        run: parsed arguments -> exit code; it becomes `verb` of the parsed arguments.
-        name: the verb as it is typed.
-        summary: its line in the list of verbs.
-        about: lines below the summary in the verb's own help.
-        examples: complete commands, a line each.
+        verbs: Argparse's subparsers.
+        run: Parsed arguments -> exit code; it becomes `verb` of the parsed arguments.
+        name: Verb as it is typed.
+        summary: Line in the list of verbs.
+        about: Lines below the summary in the verb's own help.
+        examples: Complete commands, a line each.
     """
     verb = verbs.add_parser(
         name,

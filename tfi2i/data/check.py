@@ -46,7 +46,7 @@ class Report:
 
     Attributes:
         name: Data set's.
-        sets: Those of training, then those of the test, domain by domain.
+        sets: Sets of training, then of the test, domain by domain.
         duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
         problems: One sentence each; empty if the data can be trained and tested on as it is.
         notes: Remarks that are no reason to stop.

@@ -42,7 +42,7 @@ class Dataset:
     Attributes:
         name: Text for the run's name and for messages.
         train: Each `Domain` to train on, by its name.
-        test: Those that training never sees, by the same names.
+        test: Domains that training never sees, by the same names.
         paired: Names of the splits whose rows show the same scene in every domain.
         validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.
         attributes: 0s and 1s (pictures, names), by split and domain; None: there are none.
@@ -109,7 +109,7 @@ class Dataset:
         return replace(self, name=f"{self.name}-{a}-{b}", **changes)
 
     def swapped(self) -> "Dataset":
-        """The same pictures with the two domains exchanged.
+        """Exchanges the two domains.
 
         Raises:
             InputError: There are more or fewer than two.
@@ -183,7 +183,7 @@ class Dataset:
                 )
 
     def _pools(self, layout: Batch, batch_size: int) -> list[Pool]:
-        """What is shuffled together for batches of a layout."""
+        """Lists what is shuffled together for batches of a layout."""
         domains = self.train
         if layout.layout in ("unpaired", "paired"):
             if len(domains) != 2:

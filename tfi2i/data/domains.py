@@ -146,7 +146,7 @@ class Joined(Domain):
     """Several domains one after the other, as one.
 
     Args:
-        domains: By their names, which stand before those of the pictures.
+        domains: Domains by their names, which stand before those of the pictures.
     """
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:

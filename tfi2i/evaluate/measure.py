@@ -76,7 +76,7 @@ class Measure:
         data: Any source; of paired data the errors against the truth are measured too.
         backbone: Network that sees the pictures for KID, FID and neighbours.
         image_size: Side at which pictures are translated and compared.
-        aspect: As in `Dataset.pictures`.
+        aspect: Aspect as in `Dataset.pictures`.
         images: Largest number of test pictures, a random sample; None: all.
         train_images: Largest number of training pictures, for the floor and the neighbours.
         seed: Seed of samples and resamples.

@@ -1,4 +1,4 @@
-"""How much outputs for one picture differ under several values of a condition.
+"""Variety of the outputs for one picture under several values of a condition.
 
 Letters: N pictures, V values, D features, S side.
 """

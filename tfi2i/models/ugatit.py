@@ -154,7 +154,7 @@ def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
     Args:
         side: H and W.
         width: Channels of the first layer.
-        depth: layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
+        depth: Layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
             see 286 x 286.
         name: Name of the model.
     """

@@ -109,8 +109,8 @@ def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture
     lie in 0..1 or in 0..255. A valid colour profile is converted to sRGB, a broken one ignored.
 
     Args:
-        source: The file's path, or its contents.
-        name: What to call the picture in an error message; without it, the path.
+        source: File's path, or its contents.
+        name: Name of the picture in an error message; without it, the path.
 
     Raises:
         InputError: There is no such file, it is no picture of a supported format, damaged, larger
@@ -302,7 +302,7 @@ def write_picture(
 
     Args:
         path: Replaced if it exists.
-        pixels: uint8 sRGB.
+        pixels: Uint8 sRGB.
         alpha: (H, W) uint8. A format that cannot hold it is refused, unless it is all 255.
 
     Raises:

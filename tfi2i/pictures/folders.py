@@ -36,11 +36,11 @@ call with (pieces done, pieces in all)."""
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the pictures.
+    """Outcome of a translation of pictures.
 
     Attributes:
-        written: The files that were written, in order.
-        failed: The pictures that could not be translated, each with the reason.
+        written: Files that were written, in order.
+        failed: Pictures that could not be translated, each with the reason.
     """
 
     written: tuple[Path, ...]
@@ -74,11 +74,11 @@ def translate_files(
         translate: Pixels -> pixels of the same shape.
         inputs: Picture files and folders; hidden files in folders are left out.
         out: Made if it is not there.
-        suffix: A format for all, such as ".png"; pictures whose transparency it cannot hold fail.
+        suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
         overwrite: Replace the outputs of an earlier run. The inputs are never replaced.
         workers: Pictures that are translated at the same time, each with its translation in
             memory; more than one only if `translate` can be called from several threads.
-        console: Where the progress bar and the last lines go; stderr unless told.
+        console: Console for the progress bar and the last lines; stderr unless told.
 
     Raises:
         InputError: Before anything is written: an input is not there, `out` is no folder, two
@@ -117,7 +117,7 @@ def translate_files(
 def _one_by_one(
     finish: Callable[..., Path | str], jobs: list[_Job], bar: Progress
 ) -> list[Path | str]:
-    """What became of each job: the file that was written, or why there is none."""
+    """Outcome of each job: the file that was written, or why there is none."""
     task = bar.add_task("", total=len(jobs))
     outcomes = []
     for i, job in enumerate(jobs):
@@ -162,7 +162,7 @@ def _checked_suffix(suffix: str | None) -> str | None:
 def _prepared(
     inputs: list[Path], out: Path, suffix: str | None, overwrite: bool
 ) -> tuple[list[_Job], "_Targets"]:
-    """What there is to do, checked, and the output folder made."""
+    """Lists the jobs, checked, and makes the output folder."""
     try:
         if out.exists() and not out.is_dir():
             raise InputError(f"The output folder {out} is a file; name a folder.")

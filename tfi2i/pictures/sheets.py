@@ -36,8 +36,8 @@ def grid(rows: Sequence[tuple[str, Pixels]], scale: int = 1) -> Pixels:
     """Rows of (label, pixels (N, S, S, 3)) below each other, one column an image.
 
     Args:
-        rows: all with the same N and S; an empty label leaves no room between it and its row.
-        scale: a whole number by which images are enlarged, pixels kept sharp.
+        rows: Pictures of the same N and S by label; an empty label leaves no room for one.
+        scale: Whole number by which images are enlarged, pixels kept sharp.
     """
     count, side = rows[0][1].shape[0], rows[0][1].shape[1] * scale
     step = side + GAP

@@ -50,7 +50,7 @@ class Tiling(ABC):
     are blended. A runtime only translates pictures of a size that it takes, in `_run`.
 
     Args:
-        sizes: All (H, W) that the runtime takes; none: its sides are free.
+        sizes: Sizes (H, W), all that the runtime takes; none: its sides are free.
         multiple: Number of which free sides are multiples; tiles start at multiples of it.
         tile: Side of the tiles where sides are free; pictures larger than one tile are then always
             tiled. Without it, tiles of `TILE` for pictures above `PIXEL_BUDGET`.
@@ -248,7 +248,7 @@ class PictureTranslator(Tiling):
         return run, 1
 
     def _statistics(self, pixels: Pixels) -> list[tf.Tensor]:
-        """What the normalisations take from tiles over all of the picture, if the budget allows."""
+        """Statistics of the normalisations, from tiles all over the picture, as the budget allows."""
         free = rounded_up(RECORDED_TILE, self._multiple)
         tile = self._tile if self._sizes else (min(free, self._tile[0]), min(free, self._tile[1]))
         if not self._record.get_concrete_function(*self._inputs).structured_outputs:

@@ -1,4 +1,4 @@
-"""What a run depends on outside its settings, for its record."""
+"""Circumstances that a run depends on outside its settings, for its record."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a run directory contains: this text is its specification, `Run` alone knows the names.
+"""Run directories: this text is their specification, and `Run` alone knows the names.
 
     runs/00003-nicegan-horse2zebra/
       config.yaml                  the complete settings; there before the run appears
@@ -80,12 +80,12 @@ class Run:
         """Makes the next run of `parent`; it appears whole, with its configuration, or not at all.
 
         Args:
-            parent: the folder of runs; made if it is not there.
-            system_name: of the system, for the run's name.
-            data_name: of the data, for the run's name.
-            config: all settings by section.
-            environment: what the run depends on outside its settings.
-            folder: another name for the run than NUMBER-SYSTEM-DATA.
+            parent: Folder of runs; made if it is not there.
+            system_name: Name of the system, for the run's name.
+            data_name: Name of the data, for the run's name.
+            config: Settings by section, all of them.
+            environment: Circumstances that the run depends on outside its settings.
+            folder: Another name for the run than NUMBER-SYSTEM-DATA.
 
         Raises:
             InputError: if `parent` cannot be written to, or `folder` exists in it.
@@ -391,7 +391,7 @@ def _slug(name: str, keep: str) -> str:
 
 
 def planned_name(parent: str | Path, system_name: str, data_name: str) -> str:
-    """What the next run of `parent` will be called, unless another process is faster."""
+    """Name of the next run of `parent`, unless another process is faster."""
     return f"{_next_number(Path(parent)):05d}-{_name(system_name, data_name)}"
 
 

@@ -23,7 +23,7 @@ def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str
     """Sentence about outputs that are all alike or copies of their inputs; None if neither.
 
     Args:
-        real: inputs (N, H, W, 3).
+        real: Inputs (N, H, W, 3).
         fake: Outputs, in the inputs' order.
         numbers: Arguments of the system's `compile`, for the advice.
     """

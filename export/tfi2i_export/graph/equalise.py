@@ -59,7 +59,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How a map is divided: by its group's vector to a power, 2 for squares."""
+    """Divisor of a map: by its group's vector to a power, 2 for squares."""
 
     member: _Group
     power: int = 1
@@ -71,7 +71,7 @@ class _Scale:
 
 @dataclass
 class _Plan:
-    """Of each operation of a flat graph what it reads and how its output is divided, if at all.
+    """Traces what each operation of a flat graph reads and how its output is divided, if at all.
 
     Outputs without a scale are vectors (N, C) and (N, 1, 1, C); they keep their values. So are
     constants (1, 1, 1, C), which are vectors of a baked style.
@@ -97,14 +97,14 @@ def equalise(
     k_power: float = 1.0,
     s_power: float = 0.5,
 ) -> keras.Model:
-    """The same function, up to float rounding, with the ranges of channels brought together.
+    """Brings the ranges of channels together without changing the function, up to float rounding.
 
     Args:
-        folded: what `fold` made, or another flat functional model of an image.
+        folded: Graph by `fold`, or another flat functional model of an image.
         images: (N, S, S, 3) in [-1, 1] as the model is used on; 6 to 16 will do.
-        inputs: values (N, ...) of extra inputs by name, if there are some.
-        k_power: of a channel's relative range, divides what only normalisations read.
-        s_power: the same for what convolutions read; at 1 all channels get one range, but the
+        inputs: Values (N, ...) of extra inputs by name, if there are some.
+        k_power: Power of a channel's relative range, which divides what only normalisations read.
+        s_power: Same for what convolutions read; at 1 all channels get one range, but the
             kernels, which are then multiplied, get as unequal as the channels were.
 
     Raises:
@@ -265,7 +265,7 @@ def _set_vectors(
 def _ranges(
     model: keras.Model, operations: list[keras.Operation], given: list[Array]
 ) -> list[Array]:
-    """Of each operation's output the channels' ranges (C,), the largest over the images."""
+    """Ranges (C,) of the channels of each operation's output, the largest over the images."""
     maps_of = keras.Model(packed(model.inputs), [operation.output for operation in operations])
     largest = [np.zeros(operation.output.shape[-1], np.float32) for operation in operations]
     for rows in zip(*given, strict=True):

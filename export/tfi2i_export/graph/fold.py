@@ -53,18 +53,18 @@ def fold(
     retile_output: bool = True,
     baked: Mapping[str, ArrayLike] | None = None,
 ) -> keras.Model:
-    """The same function (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
+    """Rewrites (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
 
     The graph is flat and shares no variable with the translator. Layers with weights keep their
     names; those of models in front of the last one get its name before theirs (`enc_conv0`). The
     names depend on nothing but the architecture. Inputs besides the picture keep name and order.
 
     Args:
-        translator: functional, as `system.translator` and the files of a run have it.
-        side: height and width in pixels, one number if they are equal; None leaves them free.
-        pad: reflection padding as slices and concatenations, for CPUs, or as one operation.
-        retile_output: computes 2 x 2 pixels of the last convolution at once.
-        baked: values of extra inputs by name, which become part of the graph.
+        translator: Functional, as `system.translator` and the files of a run have it.
+        side: Height and width in pixels, one number if they are equal; None leaves them free.
+        pad: Reflection padding as slices and concatenations, for CPUs, or as one operation.
+        retile_output: Computes 2 x 2 pixels of the last convolution at once.
+        baked: Values of extra inputs by name, which become part of the graph.
 
     Raises:
         FoldError: the translator has a layer that there is no rule for.
@@ -108,13 +108,13 @@ def parity_db(
     images: Array,
     inputs: Mapping[str, Array] | None = None,
 ) -> tuple[float, int]:
-    """How far two image -> image functions agree on images (N, H, W, 3), a picture at a time.
+    """Agreement of two image -> image functions on images (N, H, W, 3), a picture at a time.
 
     Args:
-        reference: takes an image, and values of extra inputs by name.
-        rewritten: the same.
-        images: in [-1, 1].
-        inputs: values (N, ...) of extra inputs, if there are some.
+        reference: Takes an image, and values of extra inputs by name.
+        rewritten: Same.
+        images: Images in [-1, 1].
+        inputs: Values (N, ...) of extra inputs, if there are some.
 
     Returns:
         The worst picture's PSNR in dB (peak 2, the images' range; equal: inf), and the largest

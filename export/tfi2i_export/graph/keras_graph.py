@@ -39,7 +39,7 @@ def inputs_like(model: keras.Model) -> list[Any]:
 
 
 def packed(inputs: Sequence[Any]) -> Any:
-    """What a model is made of and called with: its only input, or the list of them."""
+    """Packs what a model is made of and called with: its only input, or the list of them."""
     return list(inputs) if len(inputs) > 1 else inputs[0]
 
 
@@ -47,8 +47,8 @@ def called(model: keras.Model, baked: Mapping[str, Array] | None = None) -> Call
     """A model as a function of the image and, by name, its extra inputs.
 
     Args:
-        model: functional.
-        baked: values of extra inputs that callers do not give.
+        model: Functional.
+        baked: Values of extra inputs that callers do not give.
     """
     names = [one.name for one in model.inputs[1:]]
 

@@ -1,4 +1,4 @@
-"""What a SavedModel says of itself, read without loading it, and the versions in a folder."""
+"""Contents of a SavedModel, read without loading it, and the versions in a folder."""
 
 import os
 import re
@@ -105,7 +105,7 @@ def _content(path: Path) -> bytes:
 
 
 def _instead(folder: Path) -> str:
-    """What is wrong with a folder without a SavedModel, and what to give."""
+    """Sentence about a folder without a SavedModel, and what to give."""
     inside = versions(folder)
     if inside:
         return f"holds versions of a SavedModel; give one of them, such as {inside[-1]}."

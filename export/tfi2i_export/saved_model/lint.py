@@ -1,4 +1,4 @@
-"""What keeps a SavedModel from being served well, found without loading it.
+"""Faults that keep a SavedModel from being served well, found without loading it.
 
 TF Serving loads a SavedModel into TensorFlow's C++ runtime, without Python and with XLA off, and
 gives it to clients as JSON or protocol buffers. `tf.saved_model.load` knows none of these limits:
@@ -62,10 +62,10 @@ DEVICE_FAULT = (
 
 
 def lint(folder: Path) -> list[str]:
-    """What is wrong with a version of a SavedModel, each in one sentence; empty if nothing is.
+    """Faults of a version of a SavedModel, each in one sentence; empty if there are none.
 
     Args:
-        folder: Of the version, which holds saved_model.pb. It may come from a stranger.
+        folder: Folder of the version, which holds saved_model.pb. It may come from a stranger.
 
     Raises:
         InputError: It is no SavedModel, or its graph or its weights are damaged.
@@ -320,7 +320,7 @@ def _warmup_findings(folder: Path, known: Mapping[str, Any]) -> list[str]:
 
 
 def _mismatch(name: str, inputs: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    """What of a request is not in the model."""
+    """Names of a request that are not in the model."""
     signature = known.get(name or DEFAULT_SIGNATURE)
     if signature is None:
         return f"asks for a signature {_quoted(name)}, which is not there"

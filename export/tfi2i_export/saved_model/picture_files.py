@@ -84,10 +84,10 @@ def at_own_size(
     """The translation of a picture (H, W, 3), float 0..255, of the same size.
 
     Args:
-        picture: up to `WHOLE` pixels are translated as they are.
+        picture: Picture; up to `WHOLE` pixels are translated as they are.
         translate: (1, h, w, 3) float32 0..255 -> the same, of any h and w that are multiples of
             `multiple`; the picture is reflected up to such sides, and the answer cropped.
-        multiple: as said.
+        multiple: Multiple as above.
     """
     sides = tf.shape(picture)[:2]
     shrunk = tf.sqrt(WHOLE / tf.reduce_prod(tf.cast(sides, tf.float32)))
@@ -146,7 +146,7 @@ def _jpeg_sides(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _webp_sides(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of its three kinds: lossy, lossless, extended; 0 of others."""
+    """Kind of a WebP file: lossy, lossless, extended; 0 of others."""
     bits = _little(head, 21, 4)
     nothing = tf.constant(0, tf.int64)
     return tf.case(

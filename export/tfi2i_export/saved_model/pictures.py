@@ -34,7 +34,7 @@ def saved_picture_translator(
     you trust.
 
     Args:
-        folder: A version's folder, or the folder of versions, whose latest is taken. A sidecar
+        folder: Version's folder, or the folder of versions, whose latest is taken. A sidecar
             beside the version is checked.
         values: Values (...) or (1, ...) of its inputs besides the picture by name.
         tile: Side of the tiles, where it takes any size; see `tfi2i.pictures.tiles.Tiling`.
@@ -103,7 +103,7 @@ def version_of(folder: Path) -> Path:
 
 
 def _multiple(version: Path) -> int:
-    """What sides are multiples of, by the sidecar beside the version if there is one."""
+    """Multiple of the sides, by the sidecar beside the version if there is one."""
     sidecar = sidecar_of(version)
     return checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
 

@@ -59,8 +59,8 @@ class SessionError(Exception):
     """An error of the session, or of a server, instead of tensors.
 
     Attributes:
-        code: as in gRPC: 3 INVALID_ARGUMENT, 9 FAILED_PRECONDITION, 13 INTERNAL ...
-        message: the runtime's words.
+        code: Code as in gRPC: 3 INVALID_ARGUMENT, 9 FAILED_PRECONDITION, 13 INTERNAL ...
+        message: Runtime's words.
     """
 
     def __init__(self, code: int, message: str):
@@ -89,7 +89,7 @@ class Session:
     """A SavedModel loaded into this process as a server loads it; for several threads at once.
 
     Args:
-        folder: the version, which holds saved_model.pb.
+        folder: Version, which holds saved_model.pb.
 
     Raises:
         SessionError: The session refuses it.
@@ -123,8 +123,8 @@ class Session:
         """Returns the outputs of a signature, "" for the default one, by name.
 
         Args:
-            signature: its name.
-            inputs: all that it has by name, of its types; strings as a list of bytes.
+            signature: Name of the signature.
+            inputs: Values of all its inputs by name, of their types; strings as a list of bytes.
 
         Raises:
             SessionError: There is no such signature (9), the inputs are not its own (3), or
@@ -147,9 +147,9 @@ def answers_in_fresh_process(
     After a crash (code 14) or at the end of the time (code 4) nothing else is answered either.
 
     Args:
-        folder: the version of a SavedModel.
-        requests: asked in this order.
-        timeout_seconds: for starting, loading and all requests together.
+        folder: Version of a SavedModel.
+        requests: Asked in this order.
+        timeout_seconds: Seconds for starting, loading and all requests together.
 
     Raises:
         InputError: It is no SavedModel, or loading it fails, crashes or takes too long.
@@ -246,8 +246,8 @@ def _resolved(
 
     Args:
         known: `SignatureDef` by name.
-        name: the signature's; "" the default one.
-        inputs: by alias.
+        name: Signature's; "" the default one.
+        inputs: Values by alias.
     """
     signature = known.get(name or DEFAULT_SIGNATURE)
     if signature is None:

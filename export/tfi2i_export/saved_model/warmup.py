@@ -40,10 +40,10 @@ def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], mod
     """Replaces the warm-up records of a version.
 
     Args:
-        folder: The SavedModel.
+        folder: SavedModel.
         requests: (signature, inputs), in the order in which the server is to send them; strings
             (n,) are given as lists.
-        model: The name of the model. A server does not look at it.
+        model: Name of the model. A server does not look at it.
 
     Raises:
         InputError: They are more, or larger, than a server or `read` takes.
@@ -157,7 +157,7 @@ def _request(record: bytes, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _bytes(tensor: Any, name: str) -> int:
-    """What a `TensorProto` takes in memory; of huge ones, something above `LARGEST`."""
+    """Bytes that a `TensorProto` takes in memory; of huge ones, something above `LARGEST`."""
     sides = [side.size for side in tensor.tensor_shape.dim]
     try:
         item = np.dtype(tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype).itemsize

@@ -131,8 +131,8 @@ def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
     when it is whole, lint finds nothing, and the C++ session has answered the warm-up records.
 
     Args:
-        folded: float32 image -> image, its size free or fixed.
-        base: The folder of the model's versions; made if it is not there.
+        folded: Float32 image -> image, its size free or fixed.
+        base: Folder of the model's versions; made if it is not there.
         tensor_only: Leave out picture files, whose decoding some servers (OpenVINO) refuse;
             `serving_default` is then another name of `predict_tensor`.
 
@@ -203,7 +203,7 @@ def _extra(folded: keras.Model) -> dict[str, NDArray[np.float32]]:
 
 
 def _check(folder: Path, folded: keras.Model) -> None:
-    """What was written can be served, and answers as the model that was measured."""
+    """Checks that what was written can be served, and answers as the model that was measured."""
     by_tensor, *by_file = refuse_unservable(folder)
     found = [np.rint(by_tensor[OUTPUT])[0]]
     found += [read_picture(outputs[IMAGE_BYTES][0]).pixels for outputs in by_file]

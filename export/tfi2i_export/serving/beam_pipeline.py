@@ -60,7 +60,7 @@ class PictureHandler(ModelHandler):
     tells why there is none. Each worker process loads the model once.
 
     Args:
-        model: The file, or the SavedModel's folder: a path that every worker can read. Beam does
+        model: File, or the SavedModel's folder: a path that every worker can read. Beam does
             not copy it there.
         values: Values (...) or (1, ...) of its inputs besides the picture by name.
     """
@@ -102,8 +102,8 @@ class Job:
     """A picture and the file it goes to.
 
     Attributes:
-        target: Where it goes, unless it is transparent and this format cannot hold that.
-        transparent_target: Where it goes then; None: that name is another picture's.
+        target: File that it goes to, unless it is transparent and this format cannot hold that.
+        transparent_target: File that it goes to then; None: that name is another picture's.
     """
 
     source: str
@@ -156,7 +156,7 @@ def _found(place: str) -> tuple[str, list[str]]:
 
 
 def _folder(place: str) -> str:
-    """What comes before the pattern in a place; all of it if there is none."""
+    """Part of a place before the pattern; all of it if there is none."""
     if FileSystems.get_scheme(place) is not None:
         magic = re.search(MAGIC, place)
         return place[: magic.start()].rpartition("/")[0] if magic else place
@@ -252,11 +252,11 @@ def translate_all(
     """Runs the pipeline; returns how many were "translated", "skipped" and "failed".
 
     Args:
-        jobs: As `planned` made them.
-        model: As of `PictureHandler`.
+        jobs: Jobs by `planned`.
+        model: Model as of `PictureHandler`.
         out: Gets the file `FAILURES`.
         options: Beam's: the runner and whatever it wants to know.
-        values: As of `PictureHandler`.
+        values: Values as of `PictureHandler`.
         overwrite: Translate again what has an output; without, it is skipped.
 
     Raises:

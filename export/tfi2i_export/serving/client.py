@@ -80,7 +80,7 @@ class _Signature:
 
     Attributes:
         name: Name that the server knows it by.
-        of_files: Whether it takes picture files, or else floats.
+        of_files: True where it takes picture files, false for floats.
         size: Height and width that it takes, None where it takes any.
         extra: Shapes (1, ...) of the inputs besides the picture by name.
     """
@@ -97,11 +97,11 @@ class ServerTranslator:
     Used as a context manager, or closed; that ends what other threads wait for, too.
 
     Args:
-        url: http(s)://HOST:PORT/v1/models/NAME or grpc(s)://HOST:PORT/NAME, either with
+        url: Http(s)://HOST:PORT/v1/models/NAME or grpc(s)://HOST:PORT/NAME, either with
             /versions/N or /labels/LABEL behind it.
         values: Values (...) of the inputs besides the picture by name, for all pictures.
-        deadline_seconds: For each picture, connecting and all attempts included.
-        attempts: How often a picture is sent while the server is away or overloaded.
+        deadline_seconds: Seconds for each picture, connecting and all attempts included.
+        attempts: Number of times that a picture is sent while the server is away or overloaded.
 
     Raises:
         InputError: The URL is not such a one, nobody answers there, or the model is not there, not

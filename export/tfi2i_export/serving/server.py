@@ -68,8 +68,8 @@ class Server:
     """A TensorFlow Serving that this machine can run.
 
     Attributes:
-        program: the path of tensorflow_model_server, or of docker.
-        image: what docker runs; None: `program` is the server itself.
+        program: Path of tensorflow_model_server, or of docker.
+        image: Image that docker runs; None: `program` is the server itself.
     """
 
     program: str
@@ -159,12 +159,12 @@ def start(
     It is stopped by Ctrl-C and SIGTERM too. A model that fails to load is not tried again.
 
     Args:
-        server: from `find`.
-        models: base_path by name, each with version folders, of which the highest is served.
+        server: Server by `find`.
+        models: Base_path by name, each with version folders, of which the highest is served.
         grpc_port: None or 0: a free one.
         rest_port: None or 0: a free one.
-        batching: merge requests that arrive together, by `BATCHING`.
-        wait_seconds: for all models together.
+        batching: Merge requests that arrive together, by `BATCHING`.
+        wait_seconds: Seconds for all models together.
 
     Raises:
         InputError: names or paths that the server's configuration cannot hold, a port that is in
@@ -266,7 +266,7 @@ def _command(
     ports: tuple[int, int],
     batching: bool,
 ) -> list[str]:
-    """What to run; the files that it names are written to `folder`."""
+    """Command to run; the files that it names are written to `folder`."""
     paths = {name: path.resolve() for name, path in models.items()}
     in_container = {name: Path("/models", name) for name in models}
     config = models_config(paths)

@@ -1,4 +1,4 @@
-"""What asking a TensorFlow Serving server by REST and by gRPC have in common: URLs and failures.
+"""URLs and failures of a TensorFlow Serving server, for REST and gRPC alike.
 
 `serving_rest` and `serving_grpc` each have a wire, with the same methods. A call ends within the
 seconds it is given, or when the wire is closed by another thread, and it never tries twice. What
@@ -43,7 +43,7 @@ class Wire(Protocol):
         """The state of each version of the model, such as AVAILABLE, and an error message."""
 
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
-        """What the model takes and gives, by the signature's name."""
+        """Inputs and outputs of the model by the signature's name."""
 
     def send_file(
         self,
@@ -78,8 +78,8 @@ class Failure(Exception):
     """Why there is no answer.
 
     Attributes:
-        code: A gRPC status' name, or a name of our own for what gRPC does not tell apart.
-        reason: In the server's words, made fit for a terminal.
+        code: GRPC status' name, or a name of our own for what gRPC does not tell apart.
+        reason: Reason in the server's words, made fit for a terminal.
     """
 
     def __init__(self, code: str, reason: str):

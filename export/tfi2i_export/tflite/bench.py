@@ -1,4 +1,4 @@
-"""How fast, big and true exported .tflite files are, side by side, on this machine.
+"""Speed, size and agreement of exported .tflite files, side by side, on this machine.
 
 Times are of one process that runs the files in turn, so that whatever else the machine does hits
 all of them alike: their ratios hold where the milliseconds do not.
@@ -48,20 +48,20 @@ class Latency:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one file takes.
+    """Figures of one file.
 
     Attributes:
-        name: The file's, without .tflite.
-        format: As its sidecar has it; None: it has no sidecar.
+        name: File's, without .tflite.
+        format: Format by its sidecar; None: it has no sidecar.
         size: (H, W) of the picture it was timed on; of a file for several sizes, the first.
-        size_bytes: Of the file.
-        partitions: The parts that XNNPACK, LiteRT's delegate for CPUs, takes; 1 is best.
-        undelegated: How often each operation is outside of them.
-        latency: By number of threads.
-        memory_mb: What a translation adds to a process at its peak; None: unknown.
-        ratio_float32: The median with the fewest threads to that of the float32 file for this size.
-        ratio_plain: The same to that of the plain export.
-        psnr_db: The mean agreement with the run's own translations, as its sidecar has it.
+        size_bytes: Bytes of the file.
+        partitions: Parts that XNNPACK, LiteRT's delegate for CPUs, takes; 1 is best.
+        undelegated: Number of each operation outside of them.
+        latency: Latency by number of threads.
+        memory_mb: Memory that a translation adds to a process at its peak; None: unknown.
+        ratio_float32: Median with the fewest threads to that of the float32 file for this size.
+        ratio_plain: Same to that of the plain export.
+        psnr_db: Mean agreement with the run's own translations, as its sidecar has it.
     """
 
     name: str
@@ -100,13 +100,13 @@ def bench(
 
     Args:
         artefacts: Files, or folders: all .tflite files in them.
-        threads: Of the CPU; more than the machine has are left out.
-        runs: Of each file with each number of threads.
-        plain: What to compare with besides: a run, which is converted anew for the first file's
+        threads: Threads of the CPU; more than the machine has are left out.
+        runs: Number of runs of each file with each number of threads.
+        plain: Run to compare with besides, which is converted anew for the first file's
             direction and size and without rewriting if that is possible, or a file that this has
             made.
         size: Side of the pictures for files of free size; their sidecar's unless given.
-        progress: Is told after each piece of work how many are done and how many there are.
+        progress: Function that is told after each piece of work how many are done, and of how many.
 
     Raises:
         InputError: A file cannot be used, or an argument makes no sense.
@@ -315,7 +315,7 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
 
 
 def _ratio(files: list[_File], medians: list[float], i: int, format: str) -> float | None:
-    """Of a file's time to that of the first one of a format that takes pictures of its size."""
+    """Ratio of a file's time to that of the first one of a format, for pictures of its size."""
     wanted = (format, files[i].size)
     compared = [
         median

@@ -1,4 +1,4 @@
-"""What `bench` found, to look at and to compute with: a table, bench.json and a chart."""
+"""Findings of `bench`, to look at and to compute with: a table, bench.json and a chart."""
 
 import dataclasses
 import datetime

@@ -38,7 +38,7 @@ def convert(
     free size. Inputs besides the picture keep their names, and are float32 of one picture.
 
     Args:
-        folded: What `fold` made, or one for each (H, W): they become signatures such as
+        folded: Graph by `fold`, or one for each (H, W): they become signatures such as
             translate_256x256 that share the weights.
         io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
             does it.

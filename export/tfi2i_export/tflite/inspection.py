@@ -27,15 +27,15 @@ Tensors = dict[str, TensorType]
 
 
 class Inspection(NamedTuple):
-    """What is inside a .tflite file.
+    """Contents of a .tflite file.
 
     Attributes:
-        operators: How often each operation is there, in all subgraphs.
-        custom: The names of the operations that LiteRT itself does not have, such as FlexErf.
-        signatures: The inputs and outputs of each signature.
-        partitions: The parts of the first subgraph that XNNPACK, LiteRT's delegate for CPUs, takes;
+        operators: Number of each operation, in all subgraphs.
+        custom: Names of the operations that LiteRT itself does not have, such as FlexErf.
+        signatures: Inputs and outputs of each signature.
+        partitions: Parts of the first subgraph that XNNPACK, LiteRT's delegate for CPUs, takes;
             1 is best. None: LiteRT cannot run the model.
-        undelegated: How often each operation of the first subgraph is outside of them.
+        undelegated: Number of each operation of the first subgraph outside of them.
     """
 
     operators: dict[str, int]
@@ -46,7 +46,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(model: bytes) -> Inspection:
-    """What is inside a .tflite file.
+    """Contents of a .tflite file.
 
     Raises:
         InputError: It is damaged or no .tflite file.

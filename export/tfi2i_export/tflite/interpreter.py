@@ -34,16 +34,16 @@ class TFLiteTranslator:
     Not for use by several threads at once.
 
     Args:
-        model: A file, or its bytes.
-        threads: Of the CPU; LiteRT's choice unless given.
-        signature: The one to run, of a file with several; the one for the smallest pictures
+        model: File, or its bytes.
+        threads: Threads of the CPU; LiteRT's choice unless given.
+        signature: One to run, of a file with several; the one for the smallest pictures
             unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures; calls may give
             others.
 
     Attributes:
         io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
-        extra: The shapes of the inputs besides the picture by name, such as {"style": (1, 8)}.
+        extra: Shapes of the inputs besides the picture by name, such as {"style": (1, 8)}.
         size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`.
 
     Raises:
@@ -86,7 +86,7 @@ class TFLiteTranslator:
 
     @functools.cached_property
     def multiple(self) -> int:
-        """What sides have to be multiples of where they are free, found by trying; otherwise 1.
+        """Multiple of the sides where they are free, found by trying; otherwise 1.
 
         Raises:
             InputError: No power of two up to 64 will do.
@@ -106,7 +106,7 @@ class TFLiteTranslator:
 
         Args:
             pixels: RGB 0..255.
-            extra: By name values (N, ...) of inputs besides the picture, or one for all pictures.
+            extra: Values (N, ...) of inputs besides the picture by name, or one for all pictures.
 
         Raises:
             InputError: They are not uint8 pictures, or of a size the file does not take; or a value
@@ -201,9 +201,9 @@ def opened(model: bytes, threads: int | None = None, name: str = "The model") ->
     """LiteRT's interpreter of a model, no tensors allocated.
 
     Args:
-        model: The content of a .tflite file.
-        threads: Of the CPU; LiteRT's choice unless given.
-        name: What messages call it.
+        model: Content of a .tflite file.
+        threads: Threads of the CPU; LiteRT's choice unless given.
+        name: Name in messages.
 
     Raises:
         InputError: It is not a .tflite file, or LiteRT is not installed.

@@ -1,4 +1,4 @@
-"""What a .tflite file says about itself, in the TFLite metadata format that tflite-support reads.
+"""Description inside a .tflite file, in the TFLite metadata format that tflite-support reads.
 
 Both the model and its metadata are flatbuffers: trees of tables that point from a place to a later
 one, never back. So the metadata need not be woven into a model, which would take it apart and
@@ -43,8 +43,8 @@ def with_metadata(model: bytes, sidecar: Sidecar) -> bytes:
     """A .tflite file with metadata, which replace those it has; tensors and signatures stay.
 
     Args:
-        model: the file, with signatures.
-        sidecar: of the model; its `file`, `sha256` and `size_bytes` do not matter.
+        model: File, with signatures.
+        sidecar: Name of the model; its `file`, `sha256` and `size_bytes` do not matter.
 
     Raises:
         InputError: if `model` is no such file, or the sidecar lacks one of its tensors.

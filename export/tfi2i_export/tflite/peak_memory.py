@@ -1,4 +1,4 @@
-"""How much memory a .tflite file needs to translate one picture, in a process of its own.
+"""Memory that a .tflite file needs to translate one picture, in a process of its own.
 
 `python -m tfi2i_export.tflite.peak_memory FILE HEIGHT WIDTH` is that process; it prints MB, or
 null.
@@ -20,7 +20,7 @@ SECONDS = 600  # a picture takes seconds at most
 
 
 def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
-    """What loading a file and translating a picture (H, W) adds to a process' memory at its peak.
+    """Memory that loading a file and translating a picture (H, W) adds to a process at its peak.
 
     With one thread. None: the system does not tell, as only Linux does.
 

@@ -30,11 +30,11 @@ class TFLitePictureTranslator(Tiling):
     Of a file for several sizes each picture takes the smallest that holds it.
 
     Args:
-        path: The file. A sidecar beside it is checked.
+        path: File. A sidecar beside it is checked.
         tile: Side of the tiles of a file of free size; pictures larger than one tile are then
             always tiled. Without it, tiles of 512 for pictures above 2^20 pixels. Of a file for
             several sizes, the one to use.
-        threads: Of the CPU; as many as there are unless given.
+        threads: Threads of the CPU; as many as there are unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures.
 
     Raises:

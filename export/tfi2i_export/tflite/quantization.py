@@ -44,14 +44,14 @@ ENOUGH = 8
 
 
 def arithmetic(format: str, layers: Sequence[str]) -> dict[str, str]:
-    """How each convolution computes in a format, in the words at the top of this module.
+    """Ways in which each convolution computes in a format, in the words at the top of this module.
 
     int8-hq spares the first, the last and those of the last stage that enlarges the picture,
     int8-npu all that enlarge it.
 
     Args:
         format: One of `QUANTISED`.
-        layers: The convolutions from the input to the output; `STAGE` tells which ones enlarge.
+        layers: Convolutions from the input to the output; `STAGE` tells which ones enlarge.
 
     Raises:
         InputError: Another format, or no layers.
@@ -84,9 +84,9 @@ def quantize(
     """A float32 .tflite file with 8-bit weights, and the recipe for its sidecar.
 
     Args:
-        model: What `conversion.convert` made, without `half`.
+        model: File by `conversion.convert`, without `half`.
         format: One of `QUANTISED`.
-        layers: The names of all its convolutions, from the input to the output.
+        layers: Names of all its convolutions, from the input to the output.
         in_float: Convolutions that stay in float, in addition to the format's own.
         calibration: Pixels (N, H, W, 3) of the file's size, of the source domain; for the formats
             int8-npu, int8-full and int16x8.
@@ -132,11 +132,11 @@ def auto(
     needs. For n convolutions that is at most n + log2(n) + 3 files.
 
     Args:
-        convert_with: Makes a file in which these convolutions stay in float.
-        convs: The names to choose from.
-        psnr: The agreement of a file in dB.
-        target_db: What it has to reach.
-        progress: Is told how many files are done and how many there will be at most.
+        convert_with: Function that makes a file in which these convolutions stay in float.
+        convs: Names to choose from.
+        psnr: Agreement of a file in dB.
+        target_db: PSNR in dB that it has to reach.
+        progress: Function that is told how many files are done and how many there will be at most.
 
     Returns:
         The file, and the convolutions that stay in float.

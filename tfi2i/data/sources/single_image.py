@@ -88,7 +88,7 @@ class PatchDomain(Domain):
     """Square patches of one picture; each is a function of the seed and its index alone.
 
     Args:
-        pixels: picture (H, W, 3).
+        pixels: Picture (H, W, 3).
         count: Number of patches.
         scale_max: Most by which a side is scaled down.
         seed: Seed of the factors and places.

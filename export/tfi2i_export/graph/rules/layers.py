@@ -1,4 +1,4 @@
-"""What stands in an exported graph for each layer that systems share: the exact rules of `fold`.
+"""Exact rules of `fold`: for each layer that systems share, its layers in an exported graph.
 
 A rule takes (layer, name, *inputs) and gives symbolic tensors with the structure of the layer's
 output, or None in place of one that only training uses. It may emit several layers; `name` is the
@@ -73,7 +73,7 @@ def transposed_convolution(layer: TransposedConv2D, name: str, x: Any) -> Any:
 
 
 def _cropped(x: Any) -> Any:
-    """What of a map is not its outermost pixels."""
+    """Crops the outermost pixels of a map."""
     return x[:, 1:-1, 1:-1]
 
 

@@ -1,4 +1,4 @@
-"""What stands in an exported graph for the layers that one system has; see `rules`.
+"""Rules for the layers that one system has, of what stands for each in an exported graph.
 
 Shape letters: N images, H W space, C channels.
 """
