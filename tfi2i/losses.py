@@ -81,7 +81,7 @@ def gradient_penalty(discriminator: Callable[[Any], Any], real, fake, seed):
     """Mean of (|d D / d x| - 1)^2 at a random point x between each real image and a fake.
 
     Args:
-        discriminator: Network, images (N, H, W, 3) -> logits of any shape; summed before the gradient.
+        discriminator: Network, images -> logits of any shape; summed before the gradient.
         real: (N, H, W, 3).
         fake: Images of real's shape.
         seed: Two integers, of `tf.random.stateless_uniform`.

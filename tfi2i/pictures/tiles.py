@@ -248,7 +248,7 @@ class PictureTranslator(Tiling):
         return run, 1
 
     def _statistics(self, pixels: Pixels) -> list[tf.Tensor]:
-        """Statistics of the normalisations, from tiles all over the picture, as the budget allows."""
+        """Statistics of normalisations from tiles all over the picture, as the budget allows."""
         free = rounded_up(RECORDED_TILE, self._multiple)
         tile = self._tile if self._sizes else (min(free, self._tile[0]), min(free, self._tile[1]))
         if not self._record.get_concrete_function(*self._inputs).structured_outputs:
