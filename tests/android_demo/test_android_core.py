@@ -26,7 +26,7 @@ from tfi2i.pictures.tiles import tile_starts, tile_weights
 
 DEMO = Path(__file__).parents[2] / "android_demo"
 VECTORS = DEMO / "core/src/test/resources/vectors.json"
-FORMER = Path(__file__).parent / "fixtures" / "sidecar_schema1.json"
+FORMER = Path(__file__).parents[1] / "fixtures" / "sidecar_schema1.json"
 
 AXES = [  # length, tile, overlap, grid
     (32, 32, 4, 1),

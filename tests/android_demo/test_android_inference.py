@@ -43,7 +43,7 @@ def test_what_stands_in_for_a_runtime_says_that_it_is_a_double():
 
 def test_the_models_are_of_every_format_type_padding_and_kind_of_size():
     made = android_models.choices()
-    assert len({choice.name for choice in made}) == len(made)
+    assert len({choice.name_of(choice.direction or "a2b") for choice in made}) == len(made)
     assert {(one.format, one.io) for one in made} >= {
         (format, io) for format in FORMATS for io in ("float", "uint8")
     }
