@@ -87,8 +87,6 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
         raise InputError(f"--direction {direction}: {path} is no run; leave --direction out.")
     if not is_run and path.is_dir() and versions(path):
         return {path.resolve().name: path}
-    if direction is not None:
-        Run(path).check_direction(direction)
     parent = Run(path).exports_dir if is_run else path
     if not parent.is_dir() and not is_run:
         raise InputError(f"{path}: is not a folder; give a run or a SavedModel's folder.")
@@ -99,10 +97,11 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
         )
     found = sorted(parent.iterdir()) if parent.is_dir() else []
     models = {folder.name: folder for folder in found if folder.is_dir() and versions(folder)}
-    # `Choice.name` begins with the direction.
+    # `Choice.name_of` begins with the direction.
     start = f"{direction}-" if direction else ""
     wanted = {name: base for name, base in models.items() if name.startswith(start)}
     if not wanted and is_run:
+        Run(path).check_direction(direction)
         more = f" --direction {shlex.quote(direction)}" if direction else ""
         raise InputError(
             f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"

@@ -346,7 +346,7 @@ def small_model(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, small_model):
-    run = Run.create(tmp_path / "my runs", "CUT", "x", {"system": "CUT"}, {})
+    run = Run.create(tmp_path / "my runs", "NICEGAN", "x", {"system": "NICEGAN"}, {})
     shutil.copytree(small_model / "files", run.exports_dir / "a2b-saved_model" / "2")
     shutil.copytree(small_model / "tensors", run.exports_dir / "b2a-saved_model-tensor" / "1")
     (run.exports_dir / "a2b-int8.tflite").touch()
