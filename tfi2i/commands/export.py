@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from tfi2i.commands.arguments import add_seed, add_set, add_values, add_verb, whole_numbers
+from tfi2i.commands.arguments import (
+    add_direction,
+    add_seed,
+    add_set,
+    add_values,
+    add_verb,
+    whole_numbers,
+)
 from tfi2i.commands.evaluate import pictures_of
 from tfi2i.errors import InputError
 
@@ -34,9 +41,7 @@ def add(verbs) -> None:
         "run", metavar="RUN", type=Path, help="a run directory; with --check also a SavedModel"
     )
     verb.add_argument("--format", metavar="F", default="int8", help="see above [int8]")
-    verb.add_argument(
-        "--direction", metavar="NAME", help="such as a2b, b2a or day2winter [the system's first]"
-    )
+    add_direction(verb)
     verb.add_argument("--checkpoint", choices=("last", "best"), default="last", help="[last]")
     _add_tensors(verb)
     verb.add_argument(
@@ -114,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check(arguments.run)
     run = Run(arguments.run)
+    run.check_direction(arguments.direction)
     data, aspect = pictures_of(run, arguments.overrides)
     sizes = arguments.sizes
     if sizes is not None:

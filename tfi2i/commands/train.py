@@ -166,4 +166,4 @@ def _print_plan(config: "Config", system: Any, runs: Path) -> None:
         counted |= own
     for direction in system.directions:
         count = system.network(direction.name).count_params()
-        print(f"#   {direction:12} {count:>13,}  (the translator)")
+        print(f"#   {direction.name:12} {count:>13,}  (the translator)")
