@@ -425,13 +425,13 @@ def kill_after(process, metrics, reports, delay):
 
 @pytest.mark.slow
 def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
-    smoke = ["nice_gan/scenes", "--smoke", *sets(*TINY, *KILLED)]
+    smoke = ["cyclegan/scenes", "--smoke", *sets(*TINY, *KILLED)]
     finish(command(*smoke, "--runs", str(tmp_path / "whole")))
-    whole = Run(tmp_path / "whole" / "00001-nicegan-scenes")
+    whole = Run(tmp_path / "whole" / "00001-cyclegan-scenes")
 
     chance = random.Random()
     process = command(*smoke, "--runs", str(tmp_path / "killed"))
-    path = tmp_path / "killed" / "00001-nicegan-scenes"
+    path = tmp_path / "killed" / "00001-cyclegan-scenes"
     steps = []
     for _ in range(5):
         kill_after(process, path / "metrics.jsonl", chance.randint(1, 3), chance.uniform(0, 0.3))
