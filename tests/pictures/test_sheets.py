@@ -28,3 +28,10 @@ def test_a_grid_shows_every_image_where_it_belongs():
 
 def test_small_images_are_enlarged_by_whole_numbers():
     assert [scale_for(side) for side in (32, 64, 100, 256)] == [4, 2, 1, 1]
+
+
+def test_a_long_label_gets_the_room_it_needs():
+    white = np.full((1, 8, 8, 3), 255, np.uint8)
+    sheet = grid([("short", white), ("fake a domain of a long name, 3", white)])
+    assert sheet.shape[1] > LABEL_WIDTH + 100
+    assert sheet[:, -12:].min() == 255  # nothing of the label is under the picture

@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 BACKGROUND = (255, 255, 255)
 INK = (40, 40, 40)
 GAP = 4
-LABEL_WIDTH = 96
+LABEL_WIDTH = 96  # at least
 
 
 def heat(attention: NDArray[np.floating], side: int) -> Pixels:
@@ -41,16 +41,17 @@ def grid(rows: Sequence[tuple[str, Pixels]], scale: int = 1) -> Pixels:
     """
     count, side = rows[0][1].shape[0], rows[0][1].shape[1] * scale
     step = side + GAP
-    size = (LABEL_WIDTH + count * step + GAP, len(rows) * step + GAP)
+    font = ImageFont.load_default(13)
+    labels = max(LABEL_WIDTH, *(round(font.getlength(label)) + 16 for label, _ in rows))
+    size = (labels + count * step + GAP, len(rows) * step + GAP)
     sheet = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(13)
     for i, (label, images) in enumerate(rows):
         top = GAP + i * step
         draw.text((8, top + side // 2), label, INK, font, anchor="lm")
         for j, pixels in enumerate(images):
             image = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
-            sheet.paste(image, (LABEL_WIDTH + GAP + j * step, top))
+            sheet.paste(image, (labels + GAP + j * step, top))
     return np.asarray(sheet)
 
 
