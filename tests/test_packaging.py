@@ -103,7 +103,7 @@ def test_the_wheel_works_from_a_folder(wheel, python, tmp_path):
 @pytest.mark.slow
 def test_the_wheel_works_from_an_environment(wheel, python, tmp_path):
     install(wheel, python=python)
-    use(python, python.parent / "tfi2i", python.parent.parent, tmp_path / "work", TRAIN)
+    use(python, python.parent / "tfi2i", python.parent.parent, tmp_path / "work", TRAIN, DEMO)
 
 
 def test_the_wheel_holds_what_the_checkout_has(wheel):
