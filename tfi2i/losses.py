@@ -30,12 +30,6 @@ def _full(x):
     return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
 
-def check_gan_loss(kind: str) -> None:
-    """Raises ValueError unless `kind` is one of `GAN_LOSSES`."""
-    if kind not in GAN_LOSSES:
-        raise ValueError(f"gan_loss must be one of {', '.join(GAN_LOSSES)}, received {kind!r}.")
-
-
 def on_real(kind: GanLoss, logits):
     """Discriminator loss on its logits of real images."""
     if kind == "least_squares":

@@ -14,9 +14,9 @@ from tfi2i_export.saved_model.files import versions
 
 def is_artefact(path: Path) -> bool:
     """Whether a path is a .tflite file or a SavedModel's folder, of one version or of several."""
-    if path.suffix == ".tflite" or not path.is_dir():
-        return path.is_file() and path.suffix == ".tflite"
-    return (path / "saved_model.pb").is_file() or bool(versions(path))
+    if path.suffix == ".tflite":
+        return path.is_file()
+    return (path / "saved_model.pb").is_file() or bool(path.is_dir() and versions(path))
 
 
 def conditions_of(model: Path) -> tuple[Condition, ...]:

@@ -67,14 +67,14 @@ def export(
 
     Args:
         run: Run with a checkpoint.
-        data: Whose test pictures judge the artefact, and whose training pictures calibrate it.
+        data: Dataset whose test pictures judge the artefact; its training ones calibrate it.
         choice: Choice of what to export; None: the system's first direction as int8.
         aspect: Way in which pictures become squares, as in training.
         to: Folder, or an Android project, whose app gets it among its assets; None: the run's
             exports/.
         force: Permission for a format that is known to be bad.
         accept: Permission to write an artefact that misses its limits; the sidecar says so.
-        overwrite: Replace a .tflite file of the same name; a SavedModel gets another version.
+        overwrite: Permission to replace a .tflite file; a SavedModel gets another version.
 
     Raises:
         InputError: options that exclude each other, an artefact that is there already, or one that

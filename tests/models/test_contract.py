@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfi2i.losses import GAN_LOSSES
 from tfi2i.models import ALL
 
 every_system = pytest.mark.parametrize("cls", ALL.values(), ids=ALL.keys())
@@ -56,6 +57,14 @@ def test_every_variable_of_every_optimizer_moves(trained):
             if np.array_equal(np.asarray(v), old)
         ]
         assert still == [], name
+
+
+def test_an_unknown_adversarial_loss_is_named(trained):
+    system, *_ = trained
+    message = "gan_loss must be one of least_squares, .*, wasserstein, received 'lsgan'"
+    with pytest.raises(ValueError, match=message):
+        system.compile(gan_loss="lsgan")
+    assert system.gan_loss in GAN_LOSSES  # what it was
 
 
 def test_arguments_survive_a_config_round_trip(trained):

@@ -26,7 +26,7 @@ class SetReport:
         where: Folder or split.
         count: Pictures, readable or not.
         widths: Widths of the readable ones, in pixels.
-        heights: Same.
+        heights: Heights of the readable ones, in pixels.
         modes: Number of pictures by Pillow's name of their kind ("RGB", "L", "P", "I;16" ...).
         unreadable: (name, reason) of each that cannot be read.
     """

@@ -41,7 +41,7 @@ class Dataset:
 
     Attributes:
         name: Text for the run's name and for messages.
-        train: Each `Domain` to train on, by its name.
+        train: Domains to train on, by name.
         test: Domains that training never sees, by the same names.
         paired: Names of the splits whose rows show the same scene in every domain.
         validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.

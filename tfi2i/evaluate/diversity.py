@@ -85,7 +85,7 @@ def memorising_note(fake: float, real: float) -> str | None:
 
     Args:
         fake: Median distance of translations to the nearest training picture of the target.
-        real: Same of real test pictures of the target.
+        real: Figure of real test pictures of the target.
     """
     if fake < real / 2:
         return (

@@ -73,7 +73,7 @@ class Measure:
     `advance` is called with numbers of pictures done; a progress bar may take its place.
 
     Args:
-        data: Any source; of paired data the errors against the truth are measured too.
+        data: Dataset of any source; of paired data the errors against the truth are measured too.
         backbone: Network that sees the pictures for KID, FID and neighbours.
         image_size: Side at which pictures are translated and compared.
         aspect: Aspect as in `Dataset.pictures`.

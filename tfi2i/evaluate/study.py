@@ -189,7 +189,7 @@ def preferences(votes: Votes, *, level: float = 0.95) -> list[Preference]:
     Source: Wilson (1927), the score interval without continuity correction.
 
     Args:
-        votes: Every vote counts as independent of the others.
+        votes: Votes, each of which counts as independent of the others.
         level: Intervals' confidence, between 0 and 1.
 
     Raises:

@@ -73,9 +73,9 @@ def translate_files(
     Args:
         translate: Pixels -> pixels of the same shape.
         inputs: Picture files and folders; hidden files in folders are left out.
-        out: Made if it is not there.
+        out: Folder, made if it is not there.
         suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
-        overwrite: Replace the outputs of an earlier run. The inputs are never replaced.
+        overwrite: Permission to replace earlier outputs. The inputs are never replaced.
         workers: Pictures that are translated at the same time, each with its translation in
             memory; more than one only if `translate` can be called from several threads.
         console: Console for the progress bar and the last lines; stderr unless told.

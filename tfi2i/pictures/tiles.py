@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
-from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import in_order, to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -364,24 +364,22 @@ def _traced(translator: keras.Model, inputs: list[tf.TensorSpec]) -> tuple[Any, 
     the end, four times the memory, and it is not faster. The free sides stay free in the
     signatures, so a picture of another size is no reason to trace again.
     """
-
-    def called(given):
-        return translator(given[0] if len(inputs) == 1 else list(given), training=False)
+    network = in_order(translator)
 
     @tf.function(input_signature=inputs)
     def whole(*given):
-        return called(given)
+        return network(*given, training=False)
 
     @tf.function(input_signature=inputs)
     def record(*given):
         with SharedStatistics.record() as statistics:
-            called(given)
+            network(*given, training=False)
         return statistics.values
 
     @tf.function(reduce_retracing=True)
     def replay(given, values):
         with SharedStatistics.replay(values):
-            return called(given)
+            return network(*given, training=False)
 
     return whole, record, replay
 

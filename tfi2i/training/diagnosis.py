@@ -93,7 +93,7 @@ def near_note(
     Args:
         change: Mean |output - input|, 0 to 1.
         kid_now: KID of the outputs.
-        between: Same distance as `change`, of pictures of the two domains that do not belong
+        between: Distance as `change`, of pictures of the two domains that do not belong
             together.
         inputs_kid: KID of the inputs themselves.
         numbers: Arguments of the system's `compile`, for the advice.

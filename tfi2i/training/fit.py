@@ -68,7 +68,7 @@ def fit(
 
     Args:
         system: Compiled.
-        data: Any source of `tfi2i.data`.
+        data: Dataset of any source of `tfi2i.data`.
         run: Run that everything is written to.
         batches: Arguments of `Dataset.batches`.
         seed: Seed of the first weights (the caller's part), and of the order of examples.

@@ -104,7 +104,7 @@ def equalise(
         images: (N, S, S, 3) in [-1, 1] as the model is used on; 6 to 16 will do.
         inputs: Values (N, ...) of extra inputs by name, if there are some.
         k_power: Power of a channel's relative range, which divides what only normalisations read.
-        s_power: Same for what convolutions read; at 1 all channels get one range, but the
+        s_power: Power for what convolutions read; at 1 all channels get one range, but the
             kernels, which are then multiplied, get as unequal as the channels were.
 
     Raises:

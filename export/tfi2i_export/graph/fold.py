@@ -112,7 +112,7 @@ def parity_db(
 
     Args:
         reference: Takes an image, and values of extra inputs by name.
-        rewritten: Same.
+        rewritten: Function of the rewritten graph.
         images: Images in [-1, 1].
         inputs: Values (N, ...) of extra inputs, if there are some.
 

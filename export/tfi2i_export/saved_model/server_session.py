@@ -148,7 +148,7 @@ def answers_in_fresh_process(
 
     Args:
         folder: Version of a SavedModel.
-        requests: Asked in this order.
+        requests: Requests, in the order of asking.
         timeout_seconds: Seconds for starting, loading and all requests together.
 
     Raises:

@@ -60,7 +60,7 @@ class Result:
         latency: Latency by number of threads.
         memory_mb: Memory that a translation adds to a process at its peak; None: unknown.
         ratio_float32: Median with the fewest threads to that of the float32 file for this size.
-        ratio_plain: Same to that of the plain export.
+        ratio_plain: Ratio of its time to that of the plain export.
         psnr_db: Mean agreement with the run's own translations, as its sidecar has it.
     """
 

@@ -64,8 +64,8 @@ def tfds(
         split_b: Training split of domain b; trainB or train if not given.
         test_split_a: Test split of domain a; testA or test if not given and there.
         test_split_b: Test split of domain b; testB or test if not given and there.
-        label_a: Only examples with this label, by name or number.
-        label_b: Same for domain b.
+        label_a: Label, by name or number, of the only examples to use.
+        label_b: Label for domain b.
         label_key: Feature that holds the label.
         image_key: Feature that holds the picture.
         data_dir: Folder in which the library keeps prepared data sets; ~/tensorflow_datasets or
