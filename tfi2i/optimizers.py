@@ -1,4 +1,8 @@
-"""Adam and its schedule as the papers' PyTorch code has them."""
+"""Adam and its schedule as the papers' PyTorch code has them, and the optimizers of a system."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,6 +22,8 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     rate is `rate` up to `decay_start` and rate (total - t) / (total - decay_start) after it.
 
     Args:
+        rate: Rate from 0 on, or a schedule of Keras, which is then followed as it is.
+        total_steps: Number of updates at which the rate is 0.
         decay_start: Last update at the full rate; None and total_steps never decay.
         epoch_steps: Rate falls only at the ends of epochs of so many updates, as in CycleGAN's
             code: in epoch e, counted from 1, of n at the full rate and m that decay, it is
@@ -26,11 +32,18 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(
         self,
-        rate: float,
+        rate: float | keras.optimizers.schedules.LearningRateSchedule,
         total_steps: int,
         decay_start: int | None = None,
         epoch_steps: int | None = None,
     ):
+        followed = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+        number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if not followed and not (number and 0 <= rate < math.inf):
+            raise ValueError(
+                "learning_rate must be a number from 0 on or a schedule of "
+                f"keras.optimizers.schedules, received {rate!r:.60}."
+            )
         if decay_start is not None and not 0 <= decay_start <= total_steps:
             raise ValueError(
                 f"decay_start must lie in 0..total_steps, received decay_start={decay_start} "
@@ -45,6 +58,8 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         dtype = keras.config.floatx()
+        if isinstance(self.rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self.rate(step)
         rate = ops.convert_to_tensor(self.rate, dtype)
         if self.decay_start is None or self.decay_start == self.total_steps:
             return rate
@@ -79,6 +94,23 @@ class CoupledAdam(keras.optimizers.Adam):
     def __init__(self, learning_rate=1e-4, *, l2: float = 0.0, epsilon: float = 1e-8, **kwargs):
         super().__init__(learning_rate, epsilon=epsilon, **kwargs)
         self.l2 = l2
+        # Callbacks set rates, which Keras does not let them where the rate is a schedule.
+        self.rate_scale = tf.Variable(1.0, trainable=False, dtype=keras.config.floatx())
+
+    def _get_current_learning_rate(self):
+        rate = super()._get_current_learning_rate()
+        return rate * tf.cast(self.rate_scale, rate.dtype)
+
+    @property
+    def learning_rate(self):
+        """The rate of the next update; setting it scales all that the schedule still gives."""
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        usual = float(super()._get_current_learning_rate())
+        if usual > 0:  # a rate that has fallen to 0 stays there
+            self.rate_scale.assign(float(rate) / usual)
 
     def update_step(self, gradient, variable, learning_rate):
         # Constants are made in the variable's precision: 1 - beta_2 has few digits to spare.
@@ -103,3 +135,81 @@ class CoupledAdam(keras.optimizers.Adam):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
+
+
+class Optimizers:
+    """The optimizers of a system, as the one that Keras' callbacks look for.
+
+    A callback that knows of several (`LearningRateScheduler`, `ReduceLROnPlateau`) finds them in
+    `optimizers`; for others `learning_rate` is the first one's, and setting it scales all alike.
+
+    Args:
+        optimizers: Built optimizers by the name of their group of variables.
+    """
+
+    built = True
+
+    def __init__(self, optimizers: Mapping[str, keras.optimizers.Optimizer]):
+        self._inner = {
+            name: getattr(one, "inner_optimizer", one) for name, one in optimizers.items()
+        }
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The optimizers, in order."""
+        return list(self._inner.values())
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state of all of them."""
+        return [variable for one in self.optimizers for variable in one.variables]
+
+    @property
+    def iterations(self) -> Any:
+        """The number of updates, a scalar variable."""
+        return self.optimizers[0].iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """The first optimizer's rate; those of the others follow in proportion when it is set."""
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        before = float(self.learning_rate)
+        if before > 0:
+            for one in self.optimizers:
+                one.learning_rate = float(one.learning_rate) * float(rate) / before
+
+    def get_config(self) -> dict[str, Any]:
+        """What callbacks have changed, for a saved model; nothing where they have not."""
+        scales = {
+            name: float(one.rate_scale)
+            for name, one in self._inner.items()
+            if hasattr(one, "rate_scale")
+        }
+        return {"rate_scales": scales} if any(scale != 1 for scale in scales.values()) else {}
+
+    def set_scales(self, scales: Mapping[str, float]) -> None:
+        """Brings back what `get_config` has kept."""
+        for name, scale in scales.items():
+            self._inner[name].rate_scale.assign(scale)
+
+
+def of_users(optimizer: Any, names: Sequence[str]) -> dict[str, keras.optimizers.Optimizer]:
+    """A user's optimizers by the name of their group: a copy a group of one, or those of a dict.
+
+    Raises:
+        ValueError: No optimizer, or a dict that has not the groups as its keys.
+    """
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return {name: type(optimizer).from_config(optimizer.get_config()) for name in names}
+    if not isinstance(optimizer, Mapping) or set(optimizer) != set(names):
+        raise ValueError(
+            "optimizer must be an optimizer of Keras, or a dict of one for each of "
+            f"{', '.join(names)}; received {optimizer!r:.80}."
+        )
+    for name, one in optimizer.items():
+        if not isinstance(one, keras.optimizers.Optimizer):
+            raise ValueError(f"optimizer[{name!r}] must be an optimizer of Keras, got {one!r:.60}.")
+    return dict(optimizer)

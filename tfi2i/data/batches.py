@@ -66,6 +66,13 @@ class Batch:
             raise ValueError(f"updates must be 1 or more, received updates={self.updates}.")
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys, in the order of a tuple; the label of a single image may be missing."""
+        if self.layout == "labelled":
+            return ("image", "label", "target_label", *self.reference_keys)
+        return ("image", "label") if self.layout == "single" else ("a", "b")
+
+    @property
     def images(self) -> tuple[str, ...]:
         """The keys of the images."""
         if self.layout in ("unpaired", "paired"):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import keras
@@ -13,8 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
+from tfi2i.models.users_data import Guard, as_batch
+from tfi2i.optimizers import Optimizers, of_users
 from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import in_order
+
+KERAS_OPTIONS = {
+    "optimizer": None,
+    "jit_compile": False,
+    "steps_per_execution": 1,
+    "run_eagerly": False,
+}
+"""What `compile` of every system takes besides the paper's numbers, and Keras' own meaning has."""
 
 
 @contextlib.contextmanager
@@ -46,6 +57,9 @@ def _keeping(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def kept(self, **kwargs):  # Keras looks at these names
+        if type(self).compile is kept:  # no namespace of it is saved as a part of the model
+            options = {name: kwargs.pop(name, usual) for name, usual in KERAS_OPTIONS.items()}
+            self.keras_options = SimpleNamespace(**options)
         passed = defaults | {name: kwargs[name] for name in defaults if name in kwargs}
         for name, known in choices.items():
             if passed[name] not in known:
@@ -59,6 +73,22 @@ def _keeping(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(self, **kwargs)
 
     return kept
+
+
+def _behind_its_batch(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes `train_step` take what Keras hands it, and do nothing before the batch is there.
+
+    At the end of a data set of unknown length, Keras runs a step without a batch. What needs no
+    data (counters, power iterations, random numbers) would run in it.
+    """
+
+    @functools.wraps(method)
+    def train_step(self, data):
+        batch = self.as_batch(data)
+        with tf.control_dependencies(list(batch.values())):
+            return method(self, batch)
+
+    return train_step
 
 
 def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
@@ -111,10 +141,13 @@ class GenerativeModel(keras.Model):
         for name in ("__init__", "compile"):
             if name in cls.__dict__:
                 setattr(cls, name, _keeping(cls.__dict__[name]))
+        if "train_step" in cls.__dict__:
+            cls.train_step = _behind_its_batch(cls.__dict__["train_step"])
 
     def __init__(self, **kwargs):
         passed = self.__dict__.pop("_passed", {})
         super().__init__(**kwargs)
+        self.autocast = False  # `call` gives its networks float32, which cast by themselves
         self._keep(passed)
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages: dict[str, keras.Model] = {}
@@ -167,10 +200,29 @@ class GenerativeModel(keras.Model):
     def get_compile_config(self):
         if not self.optimizers:
             return {}  # not compiled
-        return {name: getattr(self, name) for name in _keywords(type(self).compile)}
+        config = {name: getattr(self, name) for name in _keywords(type(self).compile)}
+        options = vars(self.keras_options).items()
+        config |= {name: value for name, value in options if value != KERAS_OPTIONS[name]}
+        return config | self.optimizer.get_config()
 
     def compile_from_config(self, config):
+        config = dict(keras.saving.deserialize_keras_object(config))
+        scales = config.pop("rate_scales", {})
         self.compile(**config)
+        self.optimizer.set_scales(scales)
+
+    def save(self, filepath, *args, **kwargs):
+        """Keras' `save`, to a `.keras` file.
+
+        Raises:
+            ValueError: A `.h5` file, which holds no model of this kind.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"{filepath}: a system is saved whole to a .keras file only; name one, or use "
+                "save_weights for a .weights.h5 file."
+            )
+        return super().save(filepath, *args, **kwargs)
 
     # Training
 
@@ -187,16 +239,26 @@ class GenerativeModel(keras.Model):
         """
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, received ema_decay={ema_decay}.")
-        super().compile(optimizer=None, jit_compile=False)
+        groups = self.optimizer_variables()
+        options = vars(self.keras_options) | {"optimizer": None}
+        if self.keras_options.optimizer is not None:
+            make_optimizer = of_users(self.keras_options.optimizer, list(groups)).__getitem__
+        super().compile(**options)
         scaled = self.dtype_policy.name == "mixed_float16"
         optimizers = {}
-        for name, variables in self.optimizer_variables().items():
+        for name, variables in groups.items():
             optimizer = make_optimizer(name)
-            if scaled:  # half precision underflows without it
+            if scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                # Half precision underflows without it.
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(variables)
             optimizers[name] = optimizer
         self.optimizers = optimizers
+        self.optimizer = Optimizers(optimizers)
+        names = (*self.reconstruction_names(), "loss")
+        self._test_means = SimpleNamespace(
+            by_name={name: keras.metrics.Mean(name=name) for name in names}
+        )
         self._predictors = {}
         self.averages = {}
         if ema_decay is not None:
@@ -210,9 +272,63 @@ class GenerativeModel(keras.Model):
         copy.trainable = False
         return copy
 
-    def fit(self, *args, shuffle: bool = False, **kwargs):
-        """Keras' `fit`; the order of examples is the data set's, so `shuffle` is off."""
-        return super().fit(*args, shuffle=shuffle, **kwargs)
+    def as_batch(self, data: Any) -> dict[str, tf.Tensor]:
+        """The arrays of a batch by key, from a dict or a tuple in the layout's order.
+
+        Raises:
+            ValueError: Other keys, ranks, sizes or types than the layout's.
+        """
+        return as_batch(self.batch, data, self.image_size, type(self).__name__)
+
+    def fit(self, x=None, y=None, *args, validation_data=None, shuffle: bool = False, **kwargs):
+        """Keras' `fit` on batches of `batch`'s layout, as dicts or as tuples in its order.
+
+        The order of examples is the data set's, so `shuffle` is off. Callbacks that wait for a loss
+        to get better know that smaller is better.
+
+        Raises:
+            ValueError: A batch of another layout, or images that do not lie in [-1, 1].
+        """
+        names = {mean.name for mean in self.metrics}
+        for callback in tf.nest.flatten(kwargs.get("callbacks") or []):
+            watched = str(getattr(callback, "monitor", "")).removeprefix("val_")
+            if getattr(callback, "mode", None) == "auto" and watched in names:
+                callback.mode = "min"
+        guard = Guard(type(self).__name__)
+        with guard.explaining():
+            kwargs |= {"validation_data": guard.watched(validation_data), "shuffle": shuffle}
+            return super().fit(guard.watched(x if y is None else (x, y)), None, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Keras' `evaluate`: the mean errors of `test_step`; data are as in `fit`."""
+        guard = Guard(type(self).__name__)
+        with guard.explaining():
+            return super().evaluate(
+                guard.watched(x if y is None else (x, y)), None, *args, **kwargs
+            )
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        """Keras' `train_on_batch`: one step on one batch, as in `fit`."""
+        x = x if y is None else (x, y)
+        return super().train_on_batch(Guard(type(self).__name__).watched(x), None, *args, **kwargs)
+
+    def reconstruction_names(self) -> tuple[str, ...]:
+        """Names of the errors that `reconstructions` gives."""
+        return ()
+
+    def reconstructions(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
+        """Mean absolute errors of pictures whose truth a batch holds, by name."""
+        raise ValueError(f"{type(self).__name__} reconstructs nothing; judge it by tfi2i evaluate.")
+
+    def test_step(self, data):
+        batch = self.as_batch(data)
+        means = self._test_means.by_name
+        with tf.control_dependencies(list(batch.values())):
+            errors = self.reconstructions(batch)
+            count = tf.shape(batch[self.batch.images[0]])[0]
+            for name, error in (errors | {"loss": tf.add_n(list(errors.values()))}).items():
+                means[name].update_state(error, sample_weight=count)
+            return {name: mean.result() for name, mean in means.items()}
 
     def minimize(self, name: str, loss, tape: tf.GradientTape) -> None:
         """One update of the variables of optimizer `name`, and of no others."""
@@ -273,8 +389,9 @@ class GenerativeModel(keras.Model):
 
     @property
     def metrics(self):
-        """The running means of the losses; Keras resets them at each epoch."""
-        return list(self.trackers.values())
+        """The running means of the losses, and those of `evaluate`; Keras resets them."""
+        tested = self._test_means.by_name.values() if self.optimizers else ()
+        return [*self.trackers.values(), *tested]
 
     @property
     def step(self) -> int:
@@ -348,6 +465,67 @@ class GenerativeModel(keras.Model):
 
 class ImageTranslator(GenerativeModel):
     """A system whose directions have a source: a picture goes in and a picture comes out."""
+
+    def call(self, inputs, training=None):
+        """Translates images (N, S, S, 3) in [-1, 1] in the first direction.
+
+        Args:
+            inputs: Images, or a batch of them with others, of which the source's are taken; values
+                of conditions are those of seed 0.
+            training: Nothing: it is a translator as after training.
+        """
+        way = self.direction()
+        if isinstance(inputs, Mapping):
+            inputs = inputs.get(way.source, inputs.get("image"))
+        elif isinstance(inputs, list | tuple):
+            inputs = inputs[0]
+        return self._through(way, inputs)
+
+    def _through(self, way: Direction, images, **given: Any):
+        images = tf.cast(images, tf.float32)
+        count = tf.shape(images)[0]
+        values = self.values_of(way.name, 1, 0)
+        row = [given.get(key, tf.repeat(value, count, axis=0)) for key, value in values.items()]
+        return self.predictor(way.name)(images, *row)
+
+    def reconstruction_names(self) -> tuple[str, ...]:
+        """`cycle` where there is a way back, else `identity`; `paired` where truth is known."""
+        if self.batch.layout == "labelled":
+            return ("cycle",)
+        ways = {(way.source, way.target) for way in self.directions}
+        back = {(target, source) in ways for source, target in ways}
+        names = (("cycle", True in back), ("identity", False in back))
+        paired = ("paired",) if self.batch.layout == "paired" else ()
+        return (*(name for name, there in names if there), *paired)
+
+    def reconstructions(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
+        """Mean absolute errors, in units of the images' 2, of pictures whose truth is known.
+
+        Returns:
+            `cycle`: after there and back. `identity`: of pictures translated into their own domain,
+            where there is no way back. `paired`: of translations whose truth the batch holds.
+        """
+        errors: dict[str, list[Any]] = {name: [] for name in self.reconstruction_names()}
+
+        def note(name: str, images, truth) -> None:
+            errors[name].append(tf.reduce_mean(tf.abs(images - tf.cast(truth, tf.float32))))
+
+        if self.batch.layout == "labelled":
+            label = next(one.name for one in self.conditions if one.kind == "label")
+            way = next(way for way in self.directions if way.target is None)
+            there = self._through(way, batch["image"], **{label: batch["target_label"]})
+            note("cycle", self._through(way, there, **{label: batch["label"]}), batch["image"])
+        else:
+            ways = {(way.source, way.target): way for way in self.directions}
+            for (source, target), way in ways.items():
+                there = self._through(way, batch[source])
+                if (target, source) in ways:
+                    note("cycle", self._through(ways[target, source], there), batch[source])
+                else:
+                    note("identity", self._through(way, batch[target]), batch[target])
+                if "paired" in errors:
+                    note("paired", there, batch[target])
+        return {name: tf.add_n(values) / len(values) for name, values in errors.items()}
 
     def attention(self, image, direction: str | None = None):
         """Where the system looks: (N, H, W, 3) -> (N, h, w), unscaled; None without attention."""
