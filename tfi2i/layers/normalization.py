@@ -199,9 +199,6 @@ class _MixedNormalization(keras.layers.Layer):
     def compute_output_shape(self, x_shape, *other_shapes):
         return x_shape
 
-    def get_config(self):
-        return {**super().get_config(), "mixing": self.mixing}
-
 
 class LIN(_MixedNormalization):
     """Layer-instance normalisation of x (N, H, W, C) with trained gamma and beta.
@@ -213,14 +210,10 @@ class LIN(_MixedNormalization):
     initial_rho = {"softmax": (1.0, 3.2), "clip": 0.0}
 
     def build(self, input_shape):
-        channels = input_shape[-1]
-        self._add_rho(channels)
-        self.gamma = self.add_weight(
-            name="gamma", shape=(channels,), initializer="ones", autocast=False
-        )
-        self.beta = self.add_weight(
-            name="beta", shape=(channels,), initializer="zeros", autocast=False
-        )
+        shape = input_shape[-1:]
+        self._add_rho(*shape)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
 
     def call(self, x):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)

@@ -12,7 +12,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.convolution import LeakyReLU
+from tfi2i.layers.convolution import LeakyReLU, resized
 
 NOISE_SEED = (2007, 15651)  # two integers, of the noise that every translation takes
 
@@ -74,17 +74,12 @@ class DemodulatedUpConv2D(keras.layers.Layer):
 
     def call(self, x):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        grown = tf.stack([batch, 2 * height + 1, 2 * width + 1, self.filters])
+        grown = [batch, 2 * height + 1, 2 * width + 1, self.filters]
         kernel = tf.transpose(self.scaled_kernel(), (0, 1, 3, 2))
         return tf.nn.conv2d_transpose(x, kernel, grown, 2, "VALID")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else 2 * side + 1 for side in (height, width)]
-        return (batch, *sides, self.filters)
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return resized(input_shape, lambda side: 2 * side + 1, self.filters)
 
 
 class Blur(keras.layers.Layer):
@@ -107,15 +102,8 @@ class Blur(keras.layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        sides = [
-            None if side is None else (side + 2 * self.padding - 4) // self.strides + 1
-            for side in (height, width)
-        ]
-        return (batch, *sides, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "padding": self.padding, "strides": self.strides}
+        less = 4 - 2 * self.padding
+        return resized(input_shape, lambda side: (side - less) // self.strides + 1)
 
 
 class ScaledLeakyReLU(LeakyReLU):

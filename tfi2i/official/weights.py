@@ -7,7 +7,7 @@ An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (
 | layout            | PyTorch        | ours            |                                          |
 |-------------------|----------------|-----------------|------------------------------------------|
 | "same"            | [K...]; [1]    | (K...); ()      | a scalar is a tensor of one number there |
-| "conv"            | [out,in,h,w]   | (h, w, in, out) |                                          |
+| "conv"            | [out,in,h,w]   | (h, w, in, out) | or transposed, [in,out,h,w]              |
 | "dense"           | [out,in]       | (in, out)       |                                          |
 | ("flat_dense", C) | [out,C*s*s]    | (s*s*C, out)    | its input is a square of C channels      |
 | ("conv_v", k)     | [in*k*k]       | (k*k*in,)       | spectral norm's v of a k x k kernel      |
@@ -18,16 +18,13 @@ An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (
 | "modulated_conv"  | [1,out,in,h,w] | (h, w, in, out) | of StyleGAN 2                            |
 | "constant"        | [K...]         | [K...]          | an array that is no variable             |
 
-"conv" also serves transposed convolutions, [in,out,h,w] and (h, w, out, in). A "constant" is a
-number of the source's state that never changes, such as a blur filter: it is exported, and on
-loading it is compared. In a system's list "conv_v" may stand alone: its k is that of the kernel,
-the tensor of the same name that ends in `_orig` instead of `_v`.
+A "constant" is a number of the source's state that never changes, such as a blur filter: it is
+exported, and on loading it is compared.
 """
 
 import importlib.util
 import logging
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +37,7 @@ from tfi2i.terminal import printable
 
 Layout = str | tuple[str, int]
 Shape = tuple[int, ...]
+_Step = Callable[[np.ndarray], np.ndarray]
 
 _STRAY = ("total_ops", "total_params")
 """What an old tool for counting operations left in state dicts, among them released ones."""
@@ -75,70 +73,62 @@ def official_tensors(system: Any) -> dict[str, Tensors]:
 # layouts
 
 
-def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
-    """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
-    split, axes, shape = _steps(array.shape, layout)
-    return array.reshape(split).transpose(axes).reshape(shape)
-
-
 def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
     """A tensor in our layout -> PyTorch's; a scalar () becomes [1]."""
-    shape = official_shape(array.shape, layout)
-    split, axes, _ = _steps(shape, layout)
-    transposed = array.reshape([split[axis] for axis in axes])
-    return transposed.transpose(np.argsort(axes)).reshape(shape)
+    return _both_ways(layout)[0](array)
+
+
+def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
+    return _both_ways(layout)[1](array)
 
 
 def official_shape(shape: Shape, layout: Layout) -> Shape:
     """The shape in PyTorch's layout of a variable of `shape` in ours."""
-    match layout:
-        case "conv" | "shuffle_conv":
-            return shape[3], shape[2], shape[0], shape[1]
-        case "modulated_conv":
-            return (1, *official_shape(shape, "conv"))
-        case "dense" | ("flat_dense", _):
-            return shape[::-1]
-        case "rho":
-            return (1, *shape)
-        case "channel":
-            return (1, *shape, 1, 1)
-    return shape or (1,)
+    return to_official(np.broadcast_to(np.float32(0), shape), layout).shape  # takes no memory
 
 
-def _steps(shape: Shape, layout: Layout) -> tuple[Shape, Shape, Shape]:
-    """Steps from a tensor [shape] in PyTorch's layout to ours: reshape, transpose, reshape."""
+def _both_ways(layout: Layout) -> tuple[_Step, _Step]:
+    """Our layout of a tensor -> PyTorch's, and back."""
     match layout:
         case "same" | "constant":
-            return shape, tuple(range(len(shape))), shape
-        case "rho":
-            return shape[1:], (0, 1), shape[1:]
-        case "channel":
-            return shape[1:2], (0,), shape[1:2]
-        case "dense":
-            return shape, (1, 0), shape[::-1]
+            return lambda a: a.reshape(a.shape or 1), lambda a: a
         case "conv":
-            return shape, (2, 3, 1, 0), (*shape[2:], shape[1], shape[0])
+            return lambda a: a.transpose(3, 2, 0, 1), lambda a: a.transpose(2, 3, 1, 0)
         case "modulated_conv":
-            return _steps(shape[1:], "conv")
+            return lambda a: a.transpose(3, 2, 0, 1)[None], lambda a: a[0].transpose(2, 3, 1, 0)
+        case "dense":
+            return np.transpose, np.transpose
+        case "rho":
+            return lambda a: a[None], lambda a: a[0]
+        case "channel":
+            return lambda a: a[None, :, None, None], lambda a: a[0, :, 0, 0]
         # PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k;
         # TensorFlow takes it from channel (2 i + j) K + k.
-        case "shuffle_conv":
-            split = (shape[0] // 4, 4, *shape[1:])
-            return split, (3, 4, 2, 1, 0), (*shape[2:], shape[1], shape[0])
         case "shuffle_bias":
-            return (shape[0] // 4, 4), (1, 0), shape
+            return lambda a: _regrouped(a, 4), lambda a: _regrouped(a, len(a) // 4)
+        case "shuffle_conv":
+            return (
+                lambda a: _regrouped(a, 4).transpose(3, 2, 0, 1),
+                lambda a: _regrouped(a.transpose(2, 3, 1, 0), len(a) // 4),
+            )
         case ("flat_dense", int(channels)):
-            outputs, flat = shape
-            side = math.isqrt(flat // channels)
-            if side * side * channels != flat:
-                raise ValueError(f"{flat} inputs are no square of {channels} channels.")
-            return (outputs, channels, side, side), (2, 3, 1, 0), (flat, outputs)
+            return (
+                lambda a: _regrouped(a.T, len(a) // channels),
+                lambda a: _regrouped(a, channels).T,
+            )
         case ("conv_v", int(side)):
-            return (shape[0] // side**2, side, side), (1, 2, 0), shape
+            return lambda a: _regrouped(a, side**2), lambda a: _regrouped(a, len(a) // side**2)
     raise ValueError(
         "The layouts are same, conv, dense, rho, channel, shuffle_conv, shuffle_bias, "
         f'modulated_conv, constant, ("flat_dense", C) and ("conv_v", k); received {layout!r}.'
     )
+
+
+def _regrouped(array: np.ndarray, groups: int) -> np.ndarray:
+    """The last axis, in order of (group, member), in order of (member, group)."""
+    split = array.reshape(*array.shape[:-1], groups, -1)
+    return split.swapaxes(-1, -2).reshape(array.shape)
 
 
 # a system's weights
@@ -149,7 +139,7 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
     return {
         network: {
             name: to_official(np.array(variable), layout)  # a copy: TensorFlow's may change
-            for name, (variable, layout) in _with_kernel_sizes(tensors).items()
+            for name, (variable, layout) in tensors.items()
         }
         for network, tensors in official_tensors(system).items()
     }
@@ -165,10 +155,22 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
         InputError: a network or a tensor is missing, unknown, of another shape, no finite
             floating-point array, or another constant; nothing has been assigned then.
     """
-    wanted = {
-        network: _with_kernel_sizes(tensors)
-        for network, tensors in official_tensors(system).items()
-    }
+    for value, variable, layout in _matched(system, networks):
+        if layout == "constant":
+            continue
+        array = from_official(value, layout).reshape(tuple(variable.shape))
+        # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
+        double = str(variable.dtype) == "float64"
+        variable.assign(np.array(array, np.float64 if double else np.float32))
+    for name, average in getattr(system, "averages", {}).items():
+        average.set_weights(getattr(system, name).get_weights())
+
+
+def _matched(
+    system: Any, networks: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[np.ndarray, Any, Layout]]:
+    """Every official array with its variable and layout, once all of them fit."""
+    wanted = official_tensors(system)
     owner = type(system).__name__
     if set(networks) != set(wanted):
         raise InputError(
@@ -176,24 +178,21 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
             "give the state dicts of exactly these."
         )
     given = {name: _weights_alone(networks[name], tensors) for name, tensors in wanted.items()}
-    faults = []
-    for network, tensors in wanted.items():
-        faults += _faults(network, tensors, given[network])
+    faults = [
+        fault
+        for network, tensors in wanted.items()
+        for fault in _faults(network, tensors, given[network])
+    ]
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise InputError(
             f"These weights do not fit this {owner}: {'; '.join(faults[:_SHOWN])}{more}."
         )
-    for network, tensors in wanted.items():
-        for name, (variable, layout) in tensors.items():
-            if layout == "constant":
-                continue
-            array = from_official(given[network][name], layout).reshape(tuple(variable.shape))
-            # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
-            double = str(variable.dtype) == "float64"
-            variable.assign(np.array(array, np.float64 if double else np.float32))
-    for name, average in getattr(system, "averages", {}).items():
-        average.set_weights(getattr(system, name).get_weights())
+    return [
+        (given[network][name], *place)
+        for network, tensors in wanted.items()
+        for name, place in tensors.items()
+    ]
 
 
 def _faults(
@@ -222,17 +221,6 @@ def _faults(
 def _is_finite(value: np.ndarray) -> bool:
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite
         return bool(np.isfinite(value.astype(np.float32, copy=False)).all())
-
-
-def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, tuple[Any, Layout]]:
-    """Tensors with each plain "conv_v" made exact."""
-    exact = {}
-    for name, (variable, layout) in tensors.items():
-        if layout == "conv_v":
-            kernel, _ = tensors[f"{name.removesuffix('_v')}_orig"]
-            layout = ("conv_v", int(kernel.shape[0]))
-        exact[name] = (variable, layout)
-    return exact
 
 
 def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,23 +290,44 @@ def import_checkpoint(
             f"{path} is no checkpoint of {system_name}: it has {found}, and the state dicts of "
             f"{_listed(code.NETWORKS)} are wanted."
         )
+    system = system_of(system_class, networks, path, model or {})
+    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
+        _log.info("%s: not taken over: %s.", path, _listed(ignored))
+    return system
+
+
+def system_of(
+    system_class: Any,
+    networks: dict[str, dict[str, np.ndarray]],
+    path: str | Path,
+    model: Mapping[str, Any],
+) -> Any:
+    """A system with official weights, whose architecture is read off their shapes.
+
+    Raises:
+        InputError: The tensors do not fit together or to the constructor arguments `model`.
+    """
+    import tensorflow as tf
+
     config = _deduced_config(system_class, networks, path)
-    for key, value in (model or {}).items():
+    for key, value in model.items():
         if config.get(key, value) != value:
             raise InputError(
                 f"{path} was trained with {key} {config[key]}, and {key} {value} is asked for; "
                 f"leave {key} out."
             )
+    arguments = {**config, **model}
     try:
-        system = system_class(**{**config, **(model or {})})
-    except (TypeError, ValueError) as error:  # what a constructor says to unfit arguments
-        raise InputError(f"{path} does not make a {system_name}: {error}") from error
-    try:
+        # Variables of a graph have shapes and no memory: a small file, whatever it claims, makes
+        # no large network.
+        with tf.Graph().as_default():
+            _matched(system_class(**arguments), networks)
+        system = system_class(**arguments)
         load_official(system, networks)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from error
-    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
-        _log.info("%s: not taken over: %s.", path, _listed(ignored))
+    except (TypeError, ValueError) as error:  # what a constructor says to unfit arguments
+        raise InputError(f"{path} does not make a {system_class.__name__}: {error}") from error
     return system
 
 
