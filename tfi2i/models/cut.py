@@ -27,17 +27,17 @@ import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.conditions import A_TO_B
-from tfi2i.models.model import ImageTranslator, with_defaults
+from tfi2i.models.model import ImageTranslator, trainable, with_defaults
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import full_input
+from tfi2i.networks.ends import xavier
 from tfi2i.networks.generators import resnet_generator
-from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
+from tfi2i.networks.patch_features import (
+    draw_positions,
+    mean_patch_nce,
+    patch_features,
+    patch_heads,
+)
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-
-
-def initializer() -> keras.initializers.Initializer:
-    """The source's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
-    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
 
 
 @keras.saving.register_keras_serializable("tfi2i")
@@ -91,18 +91,16 @@ class CUT(ImageTranslator):
         super().__init__(**kwargs)
         self._check_architecture()
         with self.precision():
-            gen = resnet_generator(width, blocks, "gen_ab", initializer, antialias=antialias)
+            self.gen_ab = gen = resnet_generator(
+                width, blocks, "gen_ab", xavier, antialias=antialias
+            )
             maps = [gen.get_layer(tap).output for tap in taps]
-            self.gen_ab = gen
             self.gen_and_maps = keras.Model(gen.input, [gen.output, *maps], name="gen_and_maps")
             self.encoder = keras.Model(gen.input, maps, name="encoder")
             self.disc_b = patch_discriminator(
-                discriminator_width, discriminator_depth, "disc_b", initializer, antialias=antialias
+                discriminator_width, discriminator_depth, "disc_b", xavier, antialias=antialias
             )
-            self.heads = [
-                patch_head(one.shape[-1], features, f"head_{tap}", initializer)
-                for tap, one in zip(taps, maps, strict=True)
-            ]
+            self.heads = patch_heads(taps, maps, features)
         self.built = True
 
     def compile(
@@ -150,10 +148,9 @@ class CUT(ImageTranslator):
 
     def optimizer_variables(self):
         """The source's optimizer of the heads has the generator's settings: here they are one."""
-        heads = [v for head in self.heads for v in head.trainable_variables]
         return {
-            "discriminator": self.disc_b.trainable_variables,
-            "generator": [*self.gen_ab.trainable_variables, *heads],
+            "discriminator": trainable(self.disc_b),
+            "generator": trainable(self.gen_ab, *self.heads),
         }
 
     def train_step(self, batch):
@@ -208,11 +205,7 @@ class CUT(ImageTranslator):
         own = [_mirrored_positions(*pair, flip) for pair in zip(positions, query_maps, strict=True)]
         queries = patch_features(query_maps, self.heads, own)
         keys = patch_features(key_maps, self.heads, positions)
-        per_tap = [
-            losses.patch_nce(self._grouped(query), self._grouped(key), self.temperature)
-            for query, key in zip(queries, keys, strict=True)
-        ]
-        return tf.add_n(per_tap) / len(per_tap)
+        return mean_patch_nce(queries, keys, self.temperature, self.negatives_from_batch)
 
     def draw_flip(self):
         """Whether this step mirrors, a scalar bool."""
@@ -225,20 +218,6 @@ class CUT(ImageTranslator):
     def _by_domain(self, maps) -> list[tuple[Any, ...]]:
         """The taps' maps of the a images, and in CUT those of the b images."""
         return list(zip(*(tf.split(one, 2 if self.identity else 1) for one in maps), strict=True))
-
-    def _grouped(self, features):
-        """Features (N, P, D) by groups of negatives: (1, N P, D) or as they are."""
-        if self.negatives_from_batch:
-            return tf.reshape(features, (1, -1, features.shape[-1]))
-        return features
-
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator: image (N, H, W, 3) -> image, H and W multiples of 4."""
-        way = self.direction(direction)
-        gen = self.inference_network("gen_ab")
-        with self.precision():
-            image = full_input(gen.input_shape[1:], "image")
-        return keras.Model(image, gen(image, training=False), name=way.name)
 
     def _check_architecture(self) -> None:
         sizes = ("width", "blocks", "discriminator_width", "discriminator_depth", "features")

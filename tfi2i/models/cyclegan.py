@@ -23,7 +23,7 @@ import tensorflow as tf
 from tfi2i import losses
 from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
 from tfi2i.layers.normalization import InstanceNormalization
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
@@ -39,12 +39,8 @@ def _normal() -> keras.initializers.Initializer:
 def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model:
     """Image (N, S, S, 3) -> image (N, S, S, 3) in [-1, 1], S a multiple of 2^levels: a U-Net.
 
-    Args:
-        side: S.
-        width: Channels of the first layer, doubled on each level up to 8 times (the source's
-            `ngf`).
-        levels: Convolutions of stride 2 (the source's `num_downs`).
-        name: Name of the model.
+    The width, the source's `ngf`, is that of the first layer, doubled on each level up to 8 times;
+    levels, the source's `num_downs`, is the number of convolutions of stride 2.
 
     Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
     """
@@ -138,9 +134,6 @@ class ImagePool(keras.layers.Layer):
         self.images.assign(tf.gather(everything, kept))
         self.held.assign(tf.minimum(held + tf.shape(images)[0], self.size))
         return tf.gather(everything, given)
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size, "side": self.side}
 
 
 # the system
@@ -255,20 +248,15 @@ class CycleGAN(ImageTranslator):
         if [pool.size for pool in self.pools.values()] == [self.pool_size] * 2:
             return
         self.pools.clear()
-        if self.pool_size > 0:
-            for domain in "ab":
-                self.pools[domain] = ImagePool(
-                    self.pool_size,
-                    self.image_size,
-                    dtype=self.dtype_policy.variable_dtype,
-                    name=f"pool_{domain}",
-                )
+        for domain in "ab" if self.pool_size else ():
+            full, name = self.dtype_policy.variable_dtype, f"pool_{domain}"
+            self.pools[domain] = ImagePool(self.pool_size, self.image_size, dtype=full, name=name)
 
     def optimizer_variables(self):
         """One optimizer for both generators, one for both discriminators."""
         return {
-            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
-            "discriminator": [*self.disc_a.trainable_variables, *self.disc_b.trainable_variables],
+            "generator": trainable(self.gen_ab, self.gen_ba),
+            "discriminator": trainable(self.disc_a, self.disc_b),
         }
 
     def train_step(self, batch):
@@ -327,18 +315,10 @@ class CycleGAN(ImageTranslator):
                 loss += 0.5 * self.gradient_penalty * tf.add_n(penalties)
         self.minimize("discriminator", loss, tape)
         if self.clip_weights is not None:
+            most = self.clip_weights
             for variable in self.optimizer_variables()["discriminator"]:
-                variable.assign(
-                    tf.clip_by_value(variable.value, -self.clip_weights, self.clip_weights)
-                )
+                variable.assign(tf.clip_by_value(variable.value, -most, most))
         return terms
-
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator: image (N, H, W, 3) -> image, H, W by 4; of a U-Net (N, S, S, 3)."""
-        way = self.direction(direction)
-        gen = self.inference_network(f"gen_{way.source}{way.target}")
-        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
-        return keras.Model(image, gen(image, training=False), name=way.name)
 
 
 def _check_architecture(system: CycleGAN) -> None:

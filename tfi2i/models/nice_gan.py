@@ -32,7 +32,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator, summed
+from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
 from tfi2i.optimizers import CoupledAdam, LinearDecay
@@ -226,19 +226,14 @@ class NICEGAN(ImageTranslator):
         rates = {"generator": learning_rate, "discriminator": learning_rate}
         if discriminator_learning_rate is not None:
             rates["discriminator"] = discriminator_learning_rate
-        self.prepare_training(
-            lambda name: CoupledAdam(
-                LinearDecay(rates[name], total_steps, decay_start), beta_1=0.5, l2=l2
-            ),
-            ema_decay,
-        )
+        decays = {name: LinearDecay(rate, total_steps, decay_start) for name, rate in rates.items()}
+        self.prepare_training(lambda name: CoupledAdam(decays[name], beta_1=0.5, l2=l2), ema_decay)
 
     def optimizer_variables(self):
         """Decoupled training is nothing but this: the encoders are the discriminator's."""
-        discriminators = (self.enc_a, self.heads_a, self.enc_b, self.heads_b)
         return {
-            "discriminator": [v for net in discriminators for v in net.trainable_variables],
-            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
+            "discriminator": trainable(self.enc_a, self.heads_a, self.enc_b, self.heads_b),
+            "generator": trainable(self.gen_ab, self.gen_ba),
         }
 
     def discriminate(self, domain: str, image):

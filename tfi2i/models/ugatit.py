@@ -36,9 +36,9 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator, summed
+from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, full_input, image_output, style_mlp
+from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
 from tfi2i.networks.generators import residual_block
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -64,10 +64,8 @@ class ClassActivationMap(keras.layers.Layer):
 
     def build(self, input_shape):
         channels, policy = input_shape[-1], self.dtype_policy
-        self.mean_logit = self._classifier("mean_logit")
-        self.max_logit = self._classifier("max_logit")
-        for classifier in (self.mean_logit, self.max_logit):
-            classifier.build((None, channels))
+        self.mean_logit = self._classifier("mean_logit", channels)
+        self.max_logit = self._classifier("max_logit", channels)
         self.mix = keras.layers.Conv2D(
             channels,
             1,
@@ -78,16 +76,15 @@ class ClassActivationMap(keras.layers.Layer):
         )
         self.mix.build((None, None, None, 2 * channels))
 
-    def _classifier(self, name: str) -> keras.layers.Layer:
+    def _classifier(self, name: str, channels: int) -> keras.layers.Layer:
+        arguments = {"use_bias": False, "dtype": self.dtype_policy, "name": name}
         if self.spectral:
-            return SpectralDense(1, use_bias=False, dtype=self.dtype_policy, name=name)
-        return keras.layers.Dense(
-            1,
-            use_bias=False,
-            kernel_initializer=kernel_initializer(),
-            dtype=self.dtype_policy,
-            name=name,
-        )
+            classifier = SpectralDense(1, **arguments)
+        else:
+            start = kernel_initializer()
+            classifier = keras.layers.Dense(1, kernel_initializer=start, **arguments)
+        classifier.build((None, channels))
+        return classifier
 
     def call(self, x, training=False):
         mean_logit = self.mean_logit(tf.reduce_mean(x, (1, 2)), training=training)
@@ -99,9 +96,6 @@ class ClassActivationMap(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape, (input_shape[0], 2)
-
-    def get_config(self):
-        return {**super().get_config(), "spectral": self.spectral}
 
 
 def _conv(x, filters: int, kernel_size: int, strides: int, name: str):
@@ -151,12 +145,8 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
 def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch, and CAM logits (N, 2).
 
-    Args:
-        side: H and W.
-        width: Channels of the first layer.
-        depth: Layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
-            see 286 x 286.
-        name: Name of the model.
+    Of its depth, the source's `n_layers`, all but 2 have stride 2; 5 see 70 x 70 pixels and 7 see
+    286 x 286. The width is that of the first layer.
     """
     image = x = full_input((side, side, 3), "image")
     for i in range(depth - 1):
@@ -254,16 +244,13 @@ class UGATIT(ImageTranslator):
 
     def optimizer_variables(self):
         """One optimizer for all four discriminators, one for both generators."""
-        groups = {
-            "discriminator": (
-                *(self.disc_global_a, self.disc_local_a),
-                *(self.disc_global_b, self.disc_local_b),
-            ),
-            "generator": (self.gen_ab, self.gen_ba),
-        }
+        of_a, of_b = (
+            (self.disc_global_a, self.disc_local_a),
+            (self.disc_global_b, self.disc_local_b),
+        )
         return {
-            name: [v for net in networks for v in net.trainable_variables]
-            for name, networks in groups.items()
+            "discriminator": trainable(*of_a, *of_b),
+            "generator": trainable(self.gen_ab, self.gen_ba),
         }
 
     def discriminate(self, domain: str, image) -> dict[str, Any]:
@@ -306,8 +293,8 @@ class UGATIT(ImageTranslator):
         """
         with tf.GradientTape() as tape:
             # One call makes both: normalisation is per image, so it is the same as two.
-            (fake_b, same_b), cams_b = _each(self.gen_ab, real_a, real_b)
-            (fake_a, same_a), cams_a = _each(self.gen_ba, real_b, real_a)
+            (fake_b, same_b), cams_b = each(self.gen_ab, real_a, real_b)
+            (fake_a, same_a), cams_a = each(self.gen_ba, real_b, real_a)
             reco_a, _ = self.gen_ba(fake_b, training=True)
             reco_b, _ = self.gen_ab(fake_a, training=True)
             terms = {}
@@ -335,26 +322,12 @@ class UGATIT(ImageTranslator):
         layers = [*self.gen_ab.layers, *self.gen_ba.layers]
         return [layer.rho for layer in layers if isinstance(layer, LIN | AdaLIN)]
 
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator's image: (N, H, W, 3) -> the same, H, W by 4; the full version's are S."""
-        way = self.direction(direction)
-        gen = self.inference_network(f"gen_{way.source}{way.target}")
-        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
-        translation, _ = gen(image, training=False)
-        return keras.Model(image, translation, name=way.name)
-
     def attention(self, image, direction: str | None = None):
         """The paper's heat map, attended features summed: (N, H, W, 3) -> (N, h, w)."""
         way = self.direction(direction)
         gen = self.inference_network(f"gen_{way.source}{way.target}")
         attended = keras.Model(gen.input, gen.get_layer("attention").output)
         return tf.reduce_sum(tf.cast(attended(image, training=False), tf.float32), -1)
-
-
-def _each(network: keras.Model, *inputs) -> list[Any]:
-    """Each output of the network as a list, of several inputs of one batch size, in one call."""
-    outputs = network(tf.concat(inputs, 0), training=True)
-    return [tf.split(output, len(inputs)) for output in outputs]
 
 
 def _check_architecture(system: UGATIT) -> None:

@@ -28,6 +28,11 @@ def image_output(x, activation: str | None):
     return keras.layers.Activation(activation, dtype=full, name="translation")(x)
 
 
+def xavier() -> keras.initializers.Initializer:
+    """CUT's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
+    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
+
+
 def style_mlp(x, light: bool):
     """Features (N, h, w, K) -> gamma (N, K), beta (N, K), one pair for every AdaLIN.
 
@@ -46,9 +51,13 @@ def style_mlp(x, light: bool):
 def each(network: keras.Model, *images) -> list:
     """The network's output for several batches of one size, in one training call.
 
-    The same as several calls where normalisation is per image, and faster.
+    The same as several calls where normalisation is per image, and faster. Of a network of several
+    outputs each is such a list.
     """
-    return tf.split(network(tf.concat(images, 0), training=True), len(images))
+    outputs = network(tf.concat(images, 0), training=True)
+    if isinstance(outputs, list):
+        return [tf.split(output, len(images)) for output in outputs]
+    return tf.split(outputs, len(images))
 
 
 def conv(x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer):

@@ -32,10 +32,9 @@ def layers(network: Any, names: Mapping[str, str]) -> Tensors:
 def tensors_of(layer: Any, name: str) -> Tensors:
     """The tensors of a layer: a convolution, a dense layer, a LIN, an AdaLIN or a blur."""
     if isinstance(layer, BlurDown | BilinearUp):
-        blur = np.tile(
-            DOWN if isinstance(layer, BlurDown) else UP, (layer.output.shape[-1], 1, 1, 1)
-        )
-        return {f"{name}.filt": (blur, "constant")}
+        blur = DOWN if isinstance(layer, BlurDown) else UP
+        repeated = np.broadcast_to(blur, (layer.output.shape[-1], 1, *blur.shape))
+        return {f"{name}.filt": (repeated, "constant")}
     if isinstance(layer, LIN | AdaLIN):
         parts = {part: getattr(layer, part, None) for part in ("rho", "gamma", "beta")}
         return {
@@ -43,17 +42,12 @@ def tensors_of(layer: Any, name: str) -> Tensors:
             for part, variable in parts.items()
             if variable is not None
         }
-    layout = "conv" if len(layer.kernel.shape) == 4 else "dense"
-    found: Tensors = {f"{name}.weight": (layer.kernel, layout)}
+    kernel = (layer.kernel, "conv" if len(layer.kernel.shape) == 4 else "dense")
+    found: Tensors = {f"{name}.weight": kernel}
     if isinstance(layer, SpectralConv2D | SpectralDense):
-        found = {
-            f"{name}.weight_orig": (layer.kernel, layout),
-            f"{name}.weight_u": (layer.u, "same"),
-            f"{name}.weight_v": (
-                layer.v,
-                ("conv_v", layer.kernel_size) if layout == "conv" else "same",
-            ),
-        }
+        v = ("conv_v", layer.kernel_size) if isinstance(layer, SpectralConv2D) else "same"
+        found = {f"{name}.weight_orig": kernel, f"{name}.weight_u": (layer.u, "same")}
+        found[f"{name}.weight_v"] = (layer.v, v)
     return found if layer.bias is None else found | {f"{name}.bias": (layer.bias, "same")}
 
 

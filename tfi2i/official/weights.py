@@ -24,13 +24,16 @@ exported, and on loading it is compared.
 
 import importlib.util
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfi2i.errors import InputError
+from tfi2i.models import ALL
 from tfi2i.official.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
 from tfi2i.terminal import printable
@@ -112,13 +115,10 @@ def _both_ways(layout: Layout) -> tuple[_Step, _Step]:
                 lambda a: _regrouped(a, 4).transpose(3, 2, 0, 1),
                 lambda a: _regrouped(a.transpose(2, 3, 1, 0), len(a) // 4),
             )
-        case ("flat_dense", int(channels)):
-            return (
-                lambda a: _regrouped(a.T, len(a) // channels),
-                lambda a: _regrouped(a, channels).T,
-            )
-        case ("conv_v", int(side)):
-            return lambda a: _regrouped(a, side**2), lambda a: _regrouped(a, len(a) // side**2)
+        case ("flat_dense", int(n)):
+            return lambda a: _regrouped(a.T, len(a) // n), lambda a: _regrouped(a, n).T
+        case ("conv_v", int(k)):
+            return lambda a: _regrouped(a, k * k), lambda a: _regrouped(a, len(a) // k**2)
     raise ValueError(
         "The layouts are same, conv, dense, rho, channel, shuffle_conv, shuffle_bias, "
         f'modulated_conv, constant, ("flat_dense", C) and ("conv_v", k); received {layout!r}.'
@@ -177,22 +177,22 @@ def _matched(
             f"The networks of {owner} are {_listed(wanted)}, received {_listed(networks)}; "
             "give the state dicts of exactly these."
         )
-    given = {name: _weights_alone(networks[name], tensors) for name, tensors in wanted.items()}
-    faults = [
-        fault
-        for network, tensors in wanted.items()
-        for fault in _faults(network, tensors, given[network])
-    ]
+    matched: list[tuple[np.ndarray, Any, Layout]] = []
+    faults = []
+    for network, tensors in wanted.items():
+        given = {
+            name: value
+            for name, value in _by_name(networks[network]).items()
+            if name in tensors or _leaf(name) not in _NORM_BUFFERS
+        }
+        faults += _faults(network, tensors, given)
+        matched += [(given[name], *place) for name, place in tensors.items() if name in given]
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise InputError(
             f"These weights do not fit this {owner}: {'; '.join(faults[:_SHOWN])}{more}."
         )
-    return [
-        (given[network][name], *place)
-        for network, tensors in wanted.items()
-        for name, place in tensors.items()
-    ]
+    return matched
 
 
 def _faults(
@@ -231,15 +231,6 @@ def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _weights_alone(tensors: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    """The tensors by name without the buffers that are not wanted."""
-    return {
-        name: value
-        for name, value in _by_name(tensors).items()
-        if name in wanted or _leaf(name) not in _NORM_BUFFERS
-    }
-
-
 def _leaf(name: Any) -> str:
     return str(name).rpartition(".")[2]
 
@@ -250,8 +241,7 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 def _listed(names: Any) -> str:
     """Names for a message: not many, not long, no control characters."""
-    short = (str(name)[:80] for name in names)
-    shown = [printable(name) for name in short]
+    shown = [printable(str(name)[:80]) for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
@@ -276,8 +266,6 @@ def import_checkpoint(
         InputError: an unknown system, an unreadable or missing file, one of another system, a
             folder of several checkpoints, or arguments that contradict the file.
     """
-    from tfi2i.models import ALL  # here: it loads TensorFlow
-
     if system_name not in ALL:
         raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
     system_class: Any = ALL[system_name]
@@ -307,8 +295,6 @@ def system_of(
     Raises:
         InputError: The tensors do not fit together or to the constructor arguments `model`.
     """
-    import tensorflow as tf
-
     config = _deduced_config(system_class, networks, path)
     for key, value in model.items():
         if config.get(key, value) != value:
@@ -326,7 +312,7 @@ def system_of(
         load_official(system, networks)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from error
-    except (TypeError, ValueError) as error:  # what a constructor says to unfit arguments
+    except (TypeError, ValueError, OverflowError) as error:  # arguments that do not fit together
         raise InputError(f"{path} does not make a {system_class.__name__}: {error}") from error
     return system
 
@@ -348,15 +334,15 @@ def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
     path = Path(path)
     if path.is_dir():
         folder, tag = path, _only_tag(path, networks)
-    elif (found := _tag(path.name, networks)) is not None:
-        folder, tag = path.parent, found
+    elif file := _tagged(path.name, networks):
+        folder, tag = path.parent, file[1]
     elif not path.suffix and not path.exists() and _tags(path.parent, networks):
         folder, tag = path.parent, path.name
     else:
         return read_torch(path)
-    files = {network: folder / _network_file(tag, network) for network in networks}
+    files = {network: folder / f"{tag}_net_{network}.pth" for network in networks}
     if missing := [file.name for file in files.values() if not file.is_file()]:
-        complete = [other for other, whole in _tags(folder, networks).items() if whole]
+        complete = _complete(_tags(folder, networks), networks)
         hint = f"complete there are {_listed(complete)}" if complete else "copy the others there"
         raise InputError(f"{folder} lacks {_listed(missing)}; {hint}.")
     return {network: read_torch(file) for network, file in files.items()}
@@ -365,46 +351,41 @@ def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
 def _only_tag(folder: Path, networks: Sequence[str]) -> str:
     """The tag to read of a folder where none was chosen."""
     tags = _tags(folder, networks)
-    complete = [tag for tag, whole in tags.items() if whole]
-    if len(complete) == 1:
-        return complete[0]
-    if "latest" in complete:
-        return "latest"
-    if complete:
+    complete = _complete(tags, networks)
+    if len(complete) > 1 and "latest" not in complete:
         raise InputError(
             f"{folder} has the checkpoints {_listed(complete)}; choose one of them as "
             f"{folder / complete[-1]}."
         )
-    if tags:  # one that is not complete: the caller says what it lacks
-        return "latest" if "latest" in tags else list(tags)[-1]
-    wanted = _listed([_network_file("latest", network) for network in networks])
-    raise InputError(
-        f"{folder} is a folder without files such as {wanted}; give one with all of these, or one "
-        "checkpoint file."
-    )
+    if not tags:
+        wanted = _listed([f"latest_net_{network}.pth" for network in networks])
+        raise InputError(
+            f"{folder} is a folder without files such as {wanted}; give one with all of these, or "
+            "one checkpoint file."
+        )
+    found = complete or list(tags)  # of one that is not complete the caller says what it lacks
+    return "latest" if "latest" in found else found[-1]
 
 
-def _tags(folder: Path, networks: Sequence[str]) -> dict[str, bool]:
-    """The tags in a folder, low numbers first, and whether each is complete."""
+def _tags(folder: Path, networks: Sequence[str]) -> dict[str, set[str]]:
+    """The networks in a folder by tag, low numbers first."""
+    tags: dict[str, set[str]] = {}
     try:
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    tags = {tag for name in names if (tag := _tag(name, networks)) is not None}
-    return {
-        tag: all(_network_file(tag, network) in names for network in networks)
-        for tag in sorted(tags, key=lambda tag: (len(tag), tag))
-    }
+    for name in names:
+        if file := _tagged(name, networks):
+            tags.setdefault(file[1], set()).add(file[2])
+    return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def _tag(name: str, networks: Sequence[str]) -> str | None:
-    """The tag in a file's name; None if it is not the file of one of these networks."""
-    tag, _, network = name.removesuffix(".pth").rpartition("_net_")
-    return tag if tag and network in networks and name == _network_file(tag, network) else None
+def _tagged(name: str, networks: Sequence[str]) -> re.Match[str] | None:
+    return re.fullmatch(rf"(.+)_net_({'|'.join(networks)})\.pth", name, re.DOTALL)
 
 
-def _network_file(tag: str, network: str) -> str:
-    return f"{tag}_net_{network}.pth"
+def _complete(tags: Mapping[str, set[str]], networks: Sequence[str]) -> list[str]:
+    return [tag for tag, found in tags.items() if found == set(networks)]
 
 
 def _find_networks(
