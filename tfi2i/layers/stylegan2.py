@@ -27,6 +27,7 @@ def _equalized(kernel):
     return tf.convert_to_tensor(kernel) * math.prod(kernel.shape[:-1]) ** -0.5
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class EqualizedConv2D(keras.layers.Conv2D):
     """A convolution (N, H, W, C) -> (N, H', W', filters) with 1 / sqrt(k k C) times its kernel.
 
@@ -41,6 +42,7 @@ class EqualizedConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, _equalized(kernel))
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class EqualizedDense(keras.layers.Dense):
     """A dense layer (N, C) -> (N, units) with 1 / sqrt(C) times its kernel."""
 
@@ -48,6 +50,7 @@ class EqualizedDense(keras.layers.Dense):
         return super().call(x * x.shape[-1] ** -0.5, training=training)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class DemodulatedUpConv2D(keras.layers.Layer):
     """A transposed convolution k 3 of stride 2: (N, h, w, C) -> (N, 2 h + 1, 2 w + 1, filters).
 
@@ -82,6 +85,7 @@ class DemodulatedUpConv2D(keras.layers.Layer):
         return resized(input_shape, lambda side: 2 * side + 1, self.filters)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class Blur(keras.layers.Layer):
     """[1, 3, 3, 1] / 8 along both sides of (N, H, W, C) after `padding` zeros on each of the four.
 
@@ -106,6 +110,7 @@ class Blur(keras.layers.Layer):
         return resized(input_shape, lambda side: (side - less) // self.strides + 1)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class ScaledLeakyReLU(LeakyReLU):
     """sqrt(2) times leaky ReLU of slope 0.2, which keeps the size of N(0, 1)."""
 
@@ -113,6 +118,7 @@ class ScaledLeakyReLU(LeakyReLU):
         return math.sqrt(2) * super().call(x)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class ResidualSum(keras.layers.Add):
     """(x + y) / sqrt(2) of two maps of one shape, which keeps their variance."""
 
@@ -120,6 +126,7 @@ class ResidualSum(keras.layers.Add):
         return math.sqrt(0.5) * super().call(inputs)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class NoiseAndBias(keras.layers.Layer):
     """Map (N, H, W, C) + strength * noise (N, H, W, 1) + bias (C,); both weights start at 0."""
 
@@ -136,6 +143,7 @@ class NoiseAndBias(keras.layers.Layer):
         return input_shapes[0]
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class FixedNoise(keras.layers.Layer):
     """Image (N, H, W, 3) -> N(0, 1) noise (N, H, W, 1), always the same for a height and width."""
 
@@ -148,16 +156,3 @@ class FixedNoise(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 1)
-
-
-for _layer in (
-    EqualizedConv2D,
-    EqualizedDense,
-    DemodulatedUpConv2D,
-    Blur,
-    ScaledLeakyReLU,
-    ResidualSum,
-    NoiseAndBias,
-    FixedNoise,
-):
-    keras.saving.register_keras_serializable("tfi2i")(_layer)

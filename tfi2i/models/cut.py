@@ -123,22 +123,19 @@ class CUT(ImageTranslator):
 
         Args:
             learning_rate: Rate of both optimizers; Adam's betas are 0.5 and 0.999.
-            total_steps: Number of training steps; the source's 400 epochs (FastCUT: 200) of
-                horse2zebra's 1,334 images.
-            decay_start: Last step at the full rate, from which it falls to 0 at `total_steps`;
-                null: the source's share of `total_steps`, half for CUT, three quarters for FastCUT.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source; null: at every step.
+            total_steps: Number of training steps; 400 epochs (FastCUT: 200) of 1,334 images.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them for CUT, three quarters for FastCUT, as in the source.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source;
+                null: it falls at every step.
             gan_loss: Adversarial loss.
             gan_weight: Weight of the generator's adversarial term.
             nce_weight: Weight of PatchNCE, for CUT of the mean of its two terms.
             flip_equivariance: Mirroring, every second step by chance, of what the generator
-                gets, and compares its translation, mirrored back, with the image as it was.
-            patches: Positions of each map that a step compares, at least 2; all, where the map has
-                fewer.
+                gets; its translation, mirrored back, is compared with the image as it was.
+            patches: Positions of each map that a step compares, at least 2, if there are as many.
             temperature: Temperature of PatchNCE's softmax.
-            negatives_from_batch: True where the positions of all images of a batch are each other's
-                negatives; else only those of one image.
+            negatives_from_batch: True: negatives come from all images of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
         _check_training(gan_loss, patches, temperature)
@@ -222,20 +219,16 @@ class CUT(ImageTranslator):
     def _check_architecture(self) -> None:
         sizes = ("width", "blocks", "discriminator_width", "discriminator_depth", "features")
         self.require_at_least(1, *sizes)
-        smallest = 3 * 2**self.discriminator_depth  # its last two layers take a pixel each
-        if self.image_size % 4 or self.image_size < smallest:
-            raise ValueError(
-                f"image_size must be a multiple of 4 and at least {smallest} for "
-                f"discriminator_depth={self.discriminator_depth}, received "
-                f"image_size={self.image_size}."
-            )
+        depth = self.discriminator_depth
+        # The discriminator's last two layers take a pixel each.
+        self.require_image_size(3 * 2**depth, f"discriminator_depth={depth}")
         choices = ["conv0_pad", "conv0", "down0", "down1"]
         choices += [f"block{i}" for i in range(self.blocks)]
-        unknown = [tap for tap in self.taps if tap not in choices]
-        if not self.taps or unknown or len(set(self.taps)) < len(self.taps):
+        taps = self.taps
+        if not taps or not set(taps) <= set(choices) or len(set(taps)) < len(taps):
             raise ValueError(
                 f"taps must be different ones of {', '.join(choices)} for blocks={self.blocks}, "
-                f"received taps={self.taps}."
+                f"received taps={taps}."
             )
 
 

@@ -221,18 +221,17 @@ class CycleGAN(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers.
             total_steps: Number of training steps; 200 epochs of horse2zebra's 1,334 steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source; null: at every step.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source; `total_steps`: never.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source;
+                null: it falls at every step.
             gan_loss: Adversarial loss; the paper's is least squares. Wasserstein needs
                 `gradient_penalty` or `clip_weights`.
             cycle_weight: Weight of the L1 distance after there and back.
             identity_weight: Weight of the L1 distance of an image translated into its own domain,
                 in units of `cycle_weight`; 0 leaves these passes out.
             pool_size: Fakes kept for the discriminators, of each domain; 0: none.
-            gradient_penalty: Weight of WGAN-GP, in units of a discriminator's terms for real and
-                fake; 10 in its paper, 0: none.
+            gradient_penalty: Weight of WGAN-GP to a discriminator's other terms; 10 in its paper.
             clip_weights: Largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
             ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """

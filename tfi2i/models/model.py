@@ -98,6 +98,7 @@ class GenerativeModel(keras.Model):
     conditions: Any = ()
     inference_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
+    image_size: int
     total_steps: int
 
     def __init_subclass__(cls, **kwargs):
@@ -127,6 +128,14 @@ class GenerativeModel(keras.Model):
                 raise ValueError(
                     f"{name} must be at least {least}, received {name}={getattr(self, name)}."
                 )
+
+    def require_image_size(self, least: int, reason: str) -> None:
+        """Raises ValueError unless `image_size` is a multiple of 4 and not smaller."""
+        if self.image_size % 4 or self.image_size < least:
+            raise ValueError(
+                f"image_size must be a multiple of 4 and at least {least} for {reason}, received "
+                f"image_size={self.image_size}."
+            )
 
     def _keep(self, passed: Mapping[str, Any]) -> None:
         for name, value in passed.items():
@@ -195,12 +204,10 @@ class GenerativeModel(keras.Model):
             optimizers[name] = optimizer
         self.optimizers = optimizers
         self._predictors = {}
-        self.averages = {}
-        if ema_decay is not None:
-            self.averages = {name: self._copy(name) for name in self.inference_networks}
+        averaged = self.inference_networks if ema_decay is not None else ()
+        self.averages = {name: self._copy(getattr(self, name)) for name in averaged}
 
-    def _copy(self, name: str) -> keras.Model:
-        network = getattr(self, name)
+    def _copy(self, network: keras.Model) -> keras.Model:
         with self.precision():
             copy = keras.models.clone_model(network)
         copy.set_weights(network.get_weights())
@@ -245,14 +252,10 @@ class GenerativeModel(keras.Model):
 
     def _summed(self, terms: dict[str, Any]) -> dict[str, Any]:
         sums: dict[str, list[Any]] = {name: [] for name in self.loss_names}
-        unknown = []
         for term, value in terms.items():
-            homes = [name for name in sums if term == name or term.startswith(f"{name}_")]
-            if homes:
-                sums[max(homes, key=len)].append(value)
-            else:
-                unknown.append(term)
-        if unknown or not all(sums.values()):
+            homes = [name for name in self.loss_names if f"{term}_".startswith(f"{name}_")]
+            sums.setdefault(max(homes, key=len, default=""), []).append(value)
+        if "" in sums or not all(sums.values()):
             raise ValueError(f"Expected the losses {self.loss_names}, received {tuple(terms)}.")
         return {
             name: values[0] if len(values) == 1 else tf.add_n(values)

@@ -182,7 +182,13 @@ class NICEGAN(ImageTranslator):
         super().__init__(**kwargs)
         depth = discriminator_depth
         self.require_at_least(1, "width", "blocks")
-        _check_architecture(image_size, depth)
+        if depth < 6:
+            raise ValueError(
+                f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
+                "two layers encode, two heads of three and two layers classify."
+            )
+        # The global head ends with two 4 x 4 convolutions on 3 x 3.
+        self.require_image_size(3 * 2 ** (depth - 2), f"discriminator_depth={depth}")
         side = None if light else image_size
         with self.precision():
             self.enc_a = encoder(side, width, "enc_a")
@@ -212,15 +218,15 @@ class NICEGAN(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers, unless the discriminator has its own.
             total_steps: Number of training steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                it stays constant, as in the paper's 100,000 steps.
             l2: Coupled weight decay, added to the gradient of every variable.
             gan_loss: Adversarial loss; the paper's is least squares.
             adv_weight: Weight of the sum of the three adversarial terms.
             cycle_weight: Weight of the L1 distance after there and back.
             recon_weight: Weight of the L1 distance of an image decoded into its own domain.
-            discriminator_learning_rate: Rate of the discriminator's optimizer, where it shall have
-                another rate than the generator's (not in the paper); null: `learning_rate`.
+            discriminator_learning_rate: Rate of the discriminator's optimizer, if it is another
+                (not in the paper); null: `learning_rate`.
             ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
         rates = {"generator": learning_rate, "discriminator": learning_rate}
@@ -314,17 +320,3 @@ class NICEGAN(ImageTranslator):
         way = self.direction(direction)
         code, _ = self.inference_network(f"enc_{way.source}")(image, training=False)
         return tf.reduce_sum(tf.cast(code, tf.float32), -1)
-
-
-def _check_architecture(image_size: int, depth: int) -> None:
-    if depth < 6:
-        raise ValueError(
-            f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
-            "two layers encode, two heads of three and two layers classify."
-        )
-    smallest = 3 * 2 ** (depth - 2)  # the global head ends with two 4 x 4 convolutions on 3 x 3
-    if image_size % 4 or image_size < smallest:
-        raise ValueError(
-            f"image_size must be a multiple of 4 and at least {smallest} for "
-            f"discriminator_depth={depth}, received image_size={image_size}."
-        )

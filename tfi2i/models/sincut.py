@@ -130,8 +130,7 @@ class SinCUT(ImageTranslator):
     """SinCUT: CUT on crops of one picture of each domain, with StyleGAN2's layers and R1.
 
     Args:
-        image_size: Side of the training crops, a power of two, at least 8; translators take any
-            size.
+        image_size: Side of the training crops, a power of two from 8 on; translators take any.
         width: Generator's maps of S x S have 512 width / S channels (the source's `ngf`).
         discriminator_width: Discriminator's have half as many for it (the source's `ndf`).
         taps: Layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
@@ -156,7 +155,7 @@ class SinCUT(ImageTranslator):
     ):
         super().__init__(**kwargs)
         self.require_at_least(1, "features")
-        _check_architecture(image_size, width, discriminator_width, self.taps)
+        _check_architecture(self)
         with self.precision():
             self.gen_ab = gen = generator(image_size, width, "gen_ab")
             image = gen.inputs[0]
@@ -189,20 +188,18 @@ class SinCUT(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers; Adam's betas are 0 and 0.99.
             total_steps: Number of training steps; the source's 16 epochs of 100,000 crops.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, the source's share.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source (6,250); null: at every step.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source
+                (6,250); null: it falls at every step.
             gan_loss: Adversarial loss.
             gan_weight: Weight of the generator's adversarial term.
             nce_weight: Weight of the mean of the two PatchNCE terms.
             identity_weight: Weight of the L1 distance of a translated crop of b to itself.
             r1_weight: Weight of R1, the squared gradient of the logits of real crops, times 1/2.
-            patches: Positions of each map that a step compares; two where there would be no other
-                patch to tell one from.
+            patches: Positions of each map that a step compares; two where one would be alone.
             temperature: Temperature of PatchNCE's softmax.
-            negatives_from_batch: True where all crops of a batch are each other's negatives; else
-                only the positions of one crop.
+            negatives_from_batch: True: negatives come from all crops of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
         if patches < 1 or temperature <= 0:
@@ -304,22 +301,16 @@ class SinCUT(ImageTranslator):
         return keras.Model(image, translation, name=way.name)
 
 
-def _check_architecture(
-    image_size: int, width: int, discriminator_width: int, taps: tuple[str, ...]
-) -> None:
-    if image_size < 8 or image_size & (image_size - 1):
+def _check_architecture(system: SinCUT) -> None:
+    size, taps = system.image_size, system.taps
+    if size < 8 or size & (size - 1):
         raise ValueError(
-            f"image_size must be a power of two from 8 on, received image_size={image_size}: the "
+            f"image_size must be a power of two from 8 on, received image_size={size}: the "
             "discriminator halves it down to 4."
         )
-    for name, value, channels in (
-        ("width", width, generator_channels),
-        ("discriminator_width", discriminator_width, discriminator_channels),
-    ):
-        if channels(value, image_size) < 1:
-            raise ValueError(
-                f"{name}={value} leaves no channels at image_size={image_size}; raise it."
-            )
-    unknown = [tap for tap in taps if tap not in TAPS]
-    if not taps or unknown or len(set(taps)) < len(taps):
+    of_width = {"width": generator_channels, "discriminator_width": discriminator_channels}
+    for name, channels in of_width.items():
+        if channels(value := getattr(system, name), size) < 1:
+            raise ValueError(f"{name}={value} leaves no channels at image_size={size}; raise it.")
+    if not taps or not set(taps) <= set(TAPS) or len(set(taps)) < len(taps):
         raise ValueError(f"taps must be different ones of {', '.join(TAPS)}, received taps={taps}.")

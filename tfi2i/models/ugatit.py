@@ -227,12 +227,11 @@ class UGATIT(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers.
             total_steps: Number of training steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source; `total_steps`: never.
             l2: Coupled weight decay, added to the gradient of every variable.
             gan_loss: Adversarial loss; the paper's is least squares.
-            adv_weight: Weight of the adversarial terms, those of the discriminators' CAM logits
-                them.
+            adv_weight: Weight of the adversarial terms, with those of the CAM logits.
             cycle_weight: Weight of the L1 distance after there and back.
             identity_weight: Weight of the L1 distance of an image translated into its own domain.
             cam_weight: Weight of the cross-entropy of the generators' classifiers.
@@ -331,7 +330,6 @@ class UGATIT(ImageTranslator):
 
 
 def _check_architecture(system: UGATIT) -> None:
-    size = system.image_size
     depths = f"global_depth={system.global_depth}, local_depth={system.local_depth}"
     system.require_at_least(1, "width", "blocks")
     if min(system.global_depth, system.local_depth) < 3:
@@ -340,9 +338,5 @@ def _check_architecture(system: UGATIT) -> None:
             "stride 2, one of stride 1 and the logits."
         )
     # After the halvings two 4 x 4 convolutions stand, which need maps of 3 x 3.
-    smallest = 3 * 2 ** (max(system.global_depth, system.local_depth) - 2)
-    if size % 4 or size < smallest:
-        raise ValueError(
-            f"image_size must be a multiple of 4 and at least {smallest} for {depths}, received "
-            f"image_size={size}."
-        )
+    halvings = max(system.global_depth, system.local_depth) - 2
+    system.require_image_size(3 * 2**halvings, depths)
