@@ -34,7 +34,7 @@ from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
+from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 HEADS = ("local", "global", "cam")
@@ -68,15 +68,7 @@ class ResidualAttention(keras.layers.Layer):
         channels, policy = input_shape[-1], self.dtype_policy
         self.logit = SpectralDense(1, use_bias=False, dtype=policy, name="logit")
         self.logit.build((None, 2 * channels))
-        self.mix = keras.layers.Conv2D(
-            channels,
-            1,
-            kernel_initializer=kernel_initializer(),
-            bias_initializer=bias_initializer(2 * channels),
-            dtype=policy,
-            name="mix",
-        )
-        self.mix.build((None, None, None, 2 * channels))
+        self.mix = attention_mix(channels, policy)
         self.lamda = self.add_weight(name="lamda", shape=(), initializer="zeros")
 
     def call(self, x, training=False):
@@ -160,12 +152,7 @@ class NICEGAN(ImageTranslator):
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
     """
 
-    loss_names = (
-        *(f"d_{head}" for head in HEADS),
-        *(f"g_{head}" for head in HEADS),
-        "g_cycle",
-        "g_recon",
-    )
+    loss_names = (*(f"{who}_{head}" for who in "dg" for head in HEADS), "g_cycle", "g_recon")
     inference_networks = ("enc_a", "enc_b", "gen_ab", "gen_ba")
     smoke = {"image_size": 64, "width": 4, "blocks": 1, "discriminator_depth": 6}
 

@@ -28,17 +28,12 @@ import keras
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers.convolution import (
-    LeakyReLU,
-    ReflectionPad2D,
-    bias_initializer,
-    kernel_initializer,
-)
+from tfi2i.layers.convolution import LeakyReLU, ReflectionPad2D, kernel_initializer
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
+from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
 from tfi2i.networks.generators import residual_block
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -63,18 +58,10 @@ class ClassActivationMap(keras.layers.Layer):
         self.spectral = spectral
 
     def build(self, input_shape):
-        channels, policy = input_shape[-1], self.dtype_policy
+        channels = input_shape[-1]
         self.mean_logit = self._classifier("mean_logit", channels)
         self.max_logit = self._classifier("max_logit", channels)
-        self.mix = keras.layers.Conv2D(
-            channels,
-            1,
-            kernel_initializer=kernel_initializer(),
-            bias_initializer=bias_initializer(2 * channels),
-            dtype=policy,
-            name="mix",
-        )
-        self.mix.build((None, None, None, 2 * channels))
+        self.mix = attention_mix(channels, self.dtype_policy)
 
     def _classifier(self, name: str, channels: int) -> keras.layers.Layer:
         arguments = {"use_bias": False, "dtype": self.dtype_policy, "name": name}

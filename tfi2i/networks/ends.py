@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.convolution import kernel_initializer
+from tfi2i.layers.convolution import bias_initializer, kernel_initializer
 from tfi2i.layers.normalization import InstanceNormalization, PerImage
 
 Initializer = Callable[[], keras.initializers.Initializer]
@@ -46,6 +46,20 @@ def style_mlp(x, light: bool):
     style = _dense(style, channels, "style0", "relu")
     style = _dense(style, channels, "style1", "relu")
     return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
+
+
+def attention_mix(channels: int, policy) -> keras.layers.Conv2D:
+    """NICE-GAN's and U-GAT-IT's last step of attention, built: a 1 x 1 convolution of 2 K maps."""
+    mix = keras.layers.Conv2D(
+        channels,
+        1,
+        kernel_initializer=kernel_initializer(),
+        bias_initializer=bias_initializer(2 * channels),
+        dtype=policy,
+        name="mix",
+    )
+    mix.build((None, None, None, 2 * channels))
+    return mix
 
 
 def each(network: keras.Model, *images) -> list:

@@ -34,12 +34,14 @@ import tensorflow as tf
 
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
-from tfi2i.official.tensors import Tensors
+from tfi2i.official.tensors import Arrays, Tensors
 from tfi2i.official.torch_files import read_torch
 from tfi2i.terminal import printable
 
 Layout = str | tuple[str, int]
 Shape = tuple[int, ...]
+Networks = Mapping[str, Arrays]
+Arguments = Mapping[str, Any]
 _Step = Callable[[np.ndarray], np.ndarray]
 
 _STRAY = ("total_ops", "total_params")
@@ -248,9 +250,7 @@ def _listed(names: Any) -> str:
 # checkpoints
 
 
-def import_checkpoint(
-    system_name: str, path: str | Path, *, model: Mapping[str, Any] | None = None
-) -> Any:
+def import_checkpoint(system_name: str, path: str | Path, *, model: Arguments | None = None) -> Any:
     """A system with the weights of an official PyTorch checkpoint; PyTorch is not needed.
 
     The architecture is read off the tensors' shapes. Optimizers' states and the step are not taken
@@ -284,12 +284,7 @@ def import_checkpoint(
     return system
 
 
-def system_of(
-    system_class: Any,
-    networks: dict[str, dict[str, np.ndarray]],
-    path: str | Path,
-    model: Mapping[str, Any],
-) -> Any:
+def system_of(system_class: Any, networks: Networks, path: str | Path, model: Arguments) -> Any:
     """A system with official weights, whose architecture is read off their shapes.
 
     Raises:
@@ -388,14 +383,12 @@ def _complete(tags: Mapping[str, set[str]], networks: Sequence[str]) -> list[str
     return [tag for tag, found in tags.items() if found == set(networks)]
 
 
-def _find_networks(
-    contents: Any, wanted: tuple[str, ...]
-) -> dict[str, dict[str, np.ndarray]] | None:
+def _find_networks(contents: Any, wanted: tuple[str, ...]) -> Networks | None:
     """The wanted networks' tensors, from a dict for each or from names like "gen2B.FC.0.weight"."""
     if not isinstance(contents, dict) or not wanted:
         return None
     if not any(name in contents for name in wanted):
-        nested: dict[str, dict[str, np.ndarray]] = {}
+        nested: dict[str, dict[str, Any]] = {}
         for name, value in contents.items():
             network, _, tensor = str(name).partition(".")
             nested.setdefault(network, {})[tensor] = value
@@ -407,9 +400,7 @@ def _find_networks(
     return networks if all(isinstance(value, np.ndarray) for value in values) else None
 
 
-def _deduced_config(
-    system_class: Any, networks: dict[str, dict[str, np.ndarray]], path: str | Path
-) -> dict[str, Any]:
+def _deduced_config(system_class: Any, networks: Networks, path: str | Path) -> dict[str, Any]:
     """The system's own reading of the tensors, within the sizes that the file really has."""
     shapes = [value.shape for tensors in networks.values() for value in tensors.values()]
     if any(0 in shape for shape in shapes):
