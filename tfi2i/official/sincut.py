@@ -32,7 +32,7 @@ def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
     Raises:
         InputError: The tensors are not numbered as SinCUT's are.
     """
-    side = 4 * 2 ** numbered(networks["D"], r"convs\.(\d+)\.conv1\.0\.weight")
+    side = 4 * 2 ** numbered(networks["D"], "convs.{}.conv1.0.weight")
     channels = networks["G"]["encoder.convs.1.0.weight"].shape[0]
     discriminator_channels = networks["D"]["convs.0.0.weight"].shape[0]
     return {

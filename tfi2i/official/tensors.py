@@ -106,19 +106,19 @@ def patch_names(depth: int, antialias: bool) -> dict[str, str]:
 # arguments of a system, read off official tensors
 
 
-def numbered(names: Iterable[str], pattern: str, first: int = 1) -> int:
-    """The number of layers by their names, which a pattern matches with the layer's number.
+def numbered(names: Iterable[str], form: str, first: int = 1) -> int:
+    """The number of names of a form such as "conv{}.weight".
 
     Raises:
         InputError: There are none, or their numbers are not `first`, `first` + 1 and so on.
     """
+    pattern = re.escape(form).replace(r"\{\}", r"(\d+)")
     matches = (re.fullmatch(pattern, name) for name in names)
     found = sorted({int(match[1]) for match in matches if match})
     if not found or found != list(range(first, first + len(found))):
-        like = re.sub(r"\\(.)|\(.*?\)", lambda match: match[1] or "N", pattern)
         raise InputError(
-            f"the blocks {like} with N = {first}, {first + 1} ... are not numbered without gaps: "
-            f"{', '.join(map(str, found[:8])) or 'none'} came."
+            f"the blocks' {form.format(first)}, {form.format(first + 1)} ... are not numbered "
+            f"without gaps: {', '.join(map(str, found[:8])) or 'none'} came."
         )
     return len(found)
 
@@ -127,7 +127,7 @@ def resnet_arguments(generator: Arrays) -> dict[str, Any]:
     """Arguments of CUT and CycleGAN that a ResNet generator's tensors tell."""
     antialias = "model.7.filt" in generator
     first = 12 if antialias else 10
-    blocks = numbered(generator, r"model\.(\d+)\.conv_block\.1\.weight", first)
+    blocks = numbered(generator, "model.{}.conv_block.1.weight", first)
     check_blurs(antialias, f"model.{first + blocks}.filt" in generator)
     width = generator["model.1.weight"].shape[0]
     return {"width": width, "blocks": blocks, "antialias": antialias}
@@ -157,7 +157,7 @@ def adaptive_arguments(generator: Arrays, width: int) -> dict[str, Any]:
     style_inputs = generator["FC.0.weight"].shape[1]
     arguments = {
         "width": width,
-        "blocks": numbered(generator, r"UpBlock1_(\d+)\.conv1\.weight"),
+        "blocks": numbered(generator, "UpBlock1_{}.conv1.weight"),
         "light": style_inputs == 4 * width,
     }
     if not arguments["light"]:

@@ -307,7 +307,7 @@ def system_of(system_class: Any, networks: Networks, path: str | Path, model: Ar
         load_official(system, networks)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from error
-    except (TypeError, ValueError, OverflowError) as error:  # arguments that do not fit together
+    except (ValueError, TypeError, OverflowError) as error:  # arguments that do not fit
         raise InputError(f"{path} does not make a {system_class.__name__}: {error}") from error
     return system
 
@@ -409,7 +409,7 @@ def _deduced_config(system_class: Any, networks: Networks, path: str | Path) -> 
         config = official_code(system_class).architecture(networks)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (LookupError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path} has the networks of {system_class.__name__} without their tensors ({error}); "
             "a checkpoint of the official code is wanted."
