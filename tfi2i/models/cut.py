@@ -138,7 +138,16 @@ class CUT(ImageTranslator):
             negatives_from_batch: True: negatives come from all images of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        _check_training(gan_loss, patches, temperature)
+        if gan_loss == "wasserstein":
+            raise ValueError(
+                "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
+                "not; choose another."
+            )
+        if patches < 2 or temperature <= 0:
+            raise ValueError(
+                "patches must be at least 2 and temperature above 0, received "
+                f"patches={patches}, temperature={temperature}."
+            )
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
@@ -261,16 +270,3 @@ def _mirrored_positions(positions, one, flip):
         return positions
     width = tf.cast(tf.shape(one)[2], positions.dtype)
     return tf.where(flip, positions + width - 1 - 2 * (positions % width), positions)
-
-
-def _check_training(gan_loss: str, patches: int, temperature: float) -> None:
-    if gan_loss == "wasserstein":
-        raise ValueError(
-            "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
-            "not; choose another."
-        )
-    if patches < 2 or temperature <= 0:
-        raise ValueError(
-            "patches must be at least 2 and temperature above 0, received "
-            f"patches={patches}, temperature={temperature}."
-        )

@@ -25,7 +25,7 @@ from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import SLOPE, each, full_input, image_output
+from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -51,9 +51,7 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
             skips.append(x)
             x = LeakyReLU(SLOPE, name=f"down{i}_lrelu")(x)
         x = keras.layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
-        x = keras.layers.Conv2D(
-            width * min(2**i, 8), 4, 2, kernel_initializer=_normal(), name=f"down{i}"
-        )(x)
+        x = conv(x, width * min(2**i, 8), 4, 2, f"down{i}", _normal)
         if 0 < i < levels - 1:
             x = InstanceNormalization(name=f"down{i}_norm")(x)
     for i in reversed(range(levels)):
@@ -69,12 +67,10 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
 def pixel_discriminator(width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
     image = full_input((None, None, 3), "image")
-    x = keras.layers.Conv2D(width, 1, kernel_initializer=_normal(), name="conv0")(image)
-    x = LeakyReLU(SLOPE, name="conv0_lrelu")(x)
-    x = keras.layers.Conv2D(2 * width, 1, kernel_initializer=_normal(), name="conv1")(x)
-    x = LeakyReLU(SLOPE, name="conv1_lrelu")(InstanceNormalization(name="conv1_norm")(x))
-    logits = keras.layers.Conv2D(1, 1, kernel_initializer=_normal(), name="logits")(x)
-    return keras.Model(image, logits, name=name)
+    x = LeakyReLU(SLOPE, name="conv0_lrelu")(conv(image, width, 1, 1, "conv0", _normal))
+    x = InstanceNormalization(name="conv1_norm")(conv(x, 2 * width, 1, 1, "conv1", _normal))
+    x = LeakyReLU(SLOPE, name="conv1_lrelu")(x)
+    return keras.Model(image, conv(x, 1, 1, 1, "logits", _normal), name=name)
 
 
 # the history of fakes

@@ -33,7 +33,15 @@ from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
+from tfi2i.networks.ends import (
+    SLOPE,
+    attention_mix,
+    conv,
+    each,
+    full_input,
+    image_output,
+    style_mlp,
+)
 from tfi2i.networks.generators import residual_block
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -88,14 +96,7 @@ class ClassActivationMap(keras.layers.Layer):
 def _conv(x, filters: int, kernel_size: int, strides: int, name: str):
     """Reflection by half the kernel, then a convolution without bias."""
     x = ReflectionPad2D(kernel_size // 2, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        strides,
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
-        name=name,
-    )(x)
+    return conv(x, filters, kernel_size, strides, name, kernel_initializer, bias=False)
 
 
 def _adaptive_block(x, gamma, beta, name: str):

@@ -74,20 +74,20 @@ def each(network: keras.Model, *images) -> list:
     return tf.split(outputs, len(images))
 
 
-def conv(x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer):
+def conv(
+    x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer, bias=True
+):
     """A valid convolution; biases start at 0."""
+    start = initializer()
     return keras.layers.Conv2D(
-        filters, kernel_size, strides, kernel_initializer=initializer(), name=name
+        filters, kernel_size, strides, use_bias=bias, kernel_initializer=start, name=name
     )(x)
 
 
 def _dense(x, units: int, name: str, activation: str | None = None):
+    start = kernel_initializer()
     return keras.layers.Dense(
-        units,
-        activation,
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
-        name=name,
+        units, activation, use_bias=False, kernel_initializer=start, name=name
     )(x)
 
 
