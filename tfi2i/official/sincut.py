@@ -84,13 +84,14 @@ def _generator(gen: Any) -> Tensors:
 
 
 def _discriminator(disc: Any) -> Tensors:
-    found = _conv(disc, "from_rgb", "convs.0") | _conv(disc, "last", "final_conv")
+    found = _conv(disc, "from_rgb", "convs.0")
     depth = sum(bool(re.fullmatch(r"down\d+", layer.name)) for layer in disc.layers)
     for i in range(depth):
         found |= _down_block(disc, f"down{i}", f"convs.{i + 1}")
     dense = disc.get_layer("dense")
     return {
         **found,
+        **_conv(disc, "last", "final_conv"),
         **tensors_of(dense, "final_linear.0"),
         **tensors_of(disc.get_layer("logits"), "final_linear.1"),
         "final_linear.0.weight": (dense.kernel, ("flat_dense", disc.get_layer("last").filters)),
