@@ -1,5 +1,6 @@
 """Adam and its schedule as the papers' PyTorch code has them, and the optimizers of a system."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ def _handle(variable):
 
 
 @keras.saving.register_keras_serializable("tfi2i")
+@dataclasses.dataclass(eq=False)
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that is constant, then falls linearly to 0 at `total_steps`: a function of the step.
 
@@ -30,31 +32,26 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             rate (1 - (e - n) / (m + 1)).
     """
 
-    def __init__(
-        self,
-        rate: float | keras.optimizers.schedules.LearningRateSchedule,
-        total_steps: int,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
-    ):
-        followed = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
-        number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        if not followed and not (number and 0 <= rate < math.inf):
+    rate: float | keras.optimizers.schedules.LearningRateSchedule
+    total_steps: int
+    decay_start: int | None = None
+    epoch_steps: int | None = None
+
+    def __post_init__(self):
+        followed = isinstance(self.rate, keras.optimizers.schedules.LearningRateSchedule)
+        number = isinstance(self.rate, int | float) and not isinstance(self.rate, bool)
+        if not followed and not (number and 0 <= self.rate < math.inf):
             raise ValueError(
                 "learning_rate must be a number from 0 on or a schedule of "
-                f"keras.optimizers.schedules, received {rate!r:.60}."
+                f"keras.optimizers.schedules, received {self.rate!r:.60}."
             )
-        if decay_start is not None and not 0 <= decay_start <= total_steps:
+        if self.decay_start is not None and not 0 <= self.decay_start <= self.total_steps:
             raise ValueError(
-                f"decay_start must lie in 0..total_steps, received decay_start={decay_start} "
-                f"with total_steps={total_steps}."
+                f"decay_start must lie in 0..total_steps, received decay_start={self.decay_start} "
+                f"with total_steps={self.total_steps}."
             )
-        if epoch_steps is not None and epoch_steps < 1:
-            raise ValueError(f"epoch_steps must be at least 1, received {epoch_steps}.")
-        self.rate = rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.epoch_steps = epoch_steps
+        if self.epoch_steps is not None and self.epoch_steps < 1:
+            raise ValueError(f"epoch_steps must be at least 1, received {self.epoch_steps}.")
 
     def __call__(self, step):
         dtype = keras.config.floatx()
@@ -72,12 +69,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return rate * ops.clip(1 - late / (falling / self.epoch_steps + 1), 0, 1)
 
     def get_config(self):
-        return {
-            "rate": self.rate,
-            "total_steps": self.total_steps,
-            "decay_start": self.decay_start,
-            "epoch_steps": self.epoch_steps,
-        }
+        return dataclasses.asdict(self)
 
 
 @keras.saving.register_keras_serializable("tfi2i")
