@@ -25,6 +25,12 @@ from tfi2i.models.ugatit import ClassActivationMap
 from tfi2i.networks.ends import SLOPE
 from tfi2i_export.graph.keras_graph import Array, Rule, array, convolution, filtered, phases
 
+
+def leaky_relu(layer: Any, name: str, x: Any) -> Any:
+    """Keras' own, with the layer's slope."""
+    return layers.LeakyReLU(layer.slope, dtype="float32", name=name)(x)
+
+
 # NICE-GAN
 
 
@@ -52,7 +58,7 @@ def class_activation_map(layer: ClassActivationMap, name: str, x: Any) -> Any:
     by_mean, by_max = (array(one.kernel) for one in (layer.mean_logit, layer.max_logit))
     kernel = array(layer.mix.kernel)[0, 0]
     kernel = by_mean * kernel[:channels] + by_max * kernel[channels:]
-    return convolution(x, kernel[None, None], array(layer.mix.bias), 1, name), None
+    return convolution(x, kernel[None, None], layer.mix.bias, 1, name), None
 
 
 # SinCUT
@@ -60,9 +66,8 @@ def class_activation_map(layer: ClassActivationMap, name: str, x: Any) -> Any:
 
 def equalized_convolution(layer: EqualizedConv2D, name: str, x: Any) -> Any:
     """A plain convolution."""
-    bias = None if layer.bias is None else array(layer.bias)
     kernel = array(layer.scaled_kernel())
-    return convolution(x, kernel, bias, layer.strides, name, layer.padding)
+    return convolution(x, kernel, layer.bias, layer.strides, name, layer.padding)
 
 
 def demodulated_convolution(layer: DemodulatedUpConv2D, name: str, x: Any) -> Any:
@@ -77,16 +82,6 @@ def blur(layer: Blur, name: str, x: Any) -> Any:
     """The three means as one filter."""
     x = layers.ZeroPadding2D(layer.padding, dtype="float32", name=f"{name}_pad")(x)
     return filtered(x, np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64, layer.strides, name)
-
-
-def scaled_leaky_relu(layer: ScaledLeakyReLU, name: str, x: Any) -> Any:
-    """Keras' own, and the factor."""
-    return layers.LeakyReLU(layer.slope, dtype="float32", name=name)(x) * math.sqrt(2)
-
-
-def residual_sum(layer: ResidualSum, name: str, both: list[Any]) -> Any:
-    """The sum and the factor."""
-    return ops.add(*both) * math.sqrt(0.5)
 
 
 def fixed_noise(layer: FixedNoise, name: str, image: Any) -> Array:
@@ -110,7 +105,7 @@ def noise_and_bias(layer: NoiseAndBias, name: str, both: list[Any]) -> Any:
     strength = array(layer.strength)
     if strength == 0:
         return x + array(layer.bias)
-    return filtered(x + noise * strength, [[1]], 1, name, array(layer.bias))
+    return filtered(x + noise * strength, [[1]], 1, name, layer.bias)
 
 
 RULES: dict[type[keras.layers.Layer], Rule] = {
@@ -119,8 +114,8 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     EqualizedConv2D: equalized_convolution,
     DemodulatedUpConv2D: demodulated_convolution,
     Blur: blur,
-    ScaledLeakyReLU: scaled_leaky_relu,
-    ResidualSum: residual_sum,
+    ScaledLeakyReLU: lambda layer, name, x: leaky_relu(layer, name, x) * math.sqrt(2),
+    ResidualSum: lambda layer, name, both: ops.add(*both) * math.sqrt(0.5),
     FixedNoise: fixed_noise,
     NoiseAndBias: noise_and_bias,
 }
