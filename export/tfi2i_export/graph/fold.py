@@ -307,6 +307,9 @@ def _always_even(model: keras.Model) -> bool:
     (_, height, width, _), *extra = (one.shape for one in model.inputs)
     if height is not None and width is not None:
         return height % 2 == width % 2 == 0
-    others = [(1, *shape[1:]) for shape in extra]
-    made = (model.compute_output_shape(packed([(1, i, i, 3), *others])) for i in range(64, 80))
-    return all(rows % 2 == columns % 2 == 0 for _, rows, columns, _ in made)
+    for side in range(64, 80):
+        shapes = packed([(1, side, side, 3), *((1, *shape[1:]) for shape in extra)])
+        _, rows, columns, _ = model.compute_output_shape(shapes)
+        if rows % 2 or columns % 2:
+            return False
+    return True

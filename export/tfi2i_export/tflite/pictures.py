@@ -59,7 +59,11 @@ class TFLitePictureTranslator(Tiling):
             require_all(inputs or {}, translator.extra, path.name)
         if None not in self._translators:
             multiple = sidecar.multiple if sidecar else USUAL_MULTIPLE
-            sizes = _chosen(path, [size for size in self._translators if size is not None], tile)
+            sizes = [size for size in self._translators if size is not None]
+            if tile is not None and (tile, tile) not in sizes:
+                known = ", ".join(f"{height} x {width}" for height, width in sizes)
+                raise InputError(f"--tile {tile}: {path} only takes {known}; leave --tile out.")
+            sizes = [(tile, tile)] if tile is not None else sizes
         else:
             free = self._translators[None]
             multiple = checked_multiple(path, sidecar.multiple if sidecar else free.multiple)
@@ -94,12 +98,9 @@ class TFLitePictureTranslator(Tiling):
         self._warned = True
         export = "export a file of free size (--dynamic), or " if self._sizes else ""
         log.warning(
-            "%s: %s %d x %d, and the colours of each are decided by what is in it, which may show; "
-            "for even colours %stranslate with the run itself.",
-            self._name,
-            what,
-            *size,
-            export,
+            f"{self._name}: {what} {size[0]} x {size[1]}, and the colours of each are decided by "
+            f"what is in it, which may show; for even colours {export}translate with the run "
+            "itself."
         )
 
 
@@ -128,16 +129,6 @@ def _by_size(
     rest = [name for name in names if name != first.signature]
     translators = [first, *(made(signature=name) for name in rest)]
     return {translator.size: translator for translator in translators}
-
-
-def _chosen(path: Path, sizes: list[Size], tile: int | None) -> list[Size]:
-    """The sizes to use: all, or the one that was asked for."""
-    if tile is None:
-        return sizes
-    if (tile, tile) not in sizes:
-        known = ", ".join(f"{height} x {width}" for height, width in sizes)
-        raise InputError(f"--tile {tile}: {path} only takes {known}; leave --tile out.")
-    return [(tile, tile)]
 
 
 def checked_multiple(path: Path, multiple: int) -> int:
