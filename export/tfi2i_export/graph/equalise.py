@@ -240,13 +240,12 @@ def _ranges(
 ) -> list[Array]:
     """Ranges (C,) of the channels of each operation's output, the largest over the images."""
     maps_of = keras.Model(packed(model.inputs), [operation.output for operation in operations])
-    largest = [np.zeros(operation.output.shape[-1], np.float32) for operation in operations]
+    found = []
     for rows in zip(*given, strict=True):
-        maps = maps_of(packed([row[None] for row in rows]))
-        for i, values in enumerate(keras.tree.flatten(maps)):
-            magnitudes = np.abs(values).reshape(-1, values.shape[-1])
-            largest[i] = np.maximum(largest[i], np.percentile(magnitudes, PERCENTILE, axis=0))
-    return largest
+        maps = keras.tree.flatten(maps_of(packed([row[None] for row in rows])))
+        sizes = [np.abs(one).reshape(-1, one.shape[-1]) for one in maps]
+        found.append([np.percentile(one, PERCENTILE, axis=0) for one in sizes])
+    return [np.max(one, axis=0) for one in zip(*found, strict=True)]
 
 
 def _relative(ranges: Array) -> Array:
@@ -277,8 +276,8 @@ def _rewritten(model: keras.Model, inputs: list[Any], plan: _Plan) -> Any:
             maps = [source for source in sources if source in plan.maps]
             read = plan.divisor(maps[0]) if kind == "Multiply" and maps else None
             if maps and (read is not None or own is not None):
-                are_vectors = [source not in maps for source in sources]
-                args = _with_vectors(args, are_vectors, _or_one(read) / _or_one(own))
+                are_maps = [source in maps for source in sources]
+                args = _with_vectors(args, are_maps, _or_one(read) / _or_one(own))
         output = copied(operation, *args, **kwargs)
         if divisors and divisors[0] is not None:
             if _is_mean(operation):
@@ -294,15 +293,13 @@ def _or_one(vector: Array | None) -> Array:
     return np.ones(1, np.float32) if vector is None else vector
 
 
-def _with_vectors(args: Any, vectors: list[bool], factor: Array) -> Any:
-    """Arguments with those tensors multiplied that are marked as vectors, and constant vectors."""
-    marks = iter(vectors)
+def _with_vectors(args: Any, are_maps: list[bool], factor: Array) -> Any:
+    """Arguments with those tensors multiplied that are no maps, and constant vectors."""
+    marks = iter(are_maps)
 
     def multiplied(value):
-        if _is_constant_vector(value):
-            return np.asarray(value) * factor
-        if not isinstance(value, keras.KerasTensor):
-            return value
-        return value * factor if next(marks) else value
+        if isinstance(value, keras.KerasTensor):
+            return value if next(marks) else value * factor
+        return np.asarray(value) * factor if _is_constant_vector(value) else value
 
     return keras.tree.map_structure(multiplied, args)

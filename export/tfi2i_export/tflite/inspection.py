@@ -52,13 +52,13 @@ def inspect(model: bytes) -> Inspection:
         InputError: It is damaged or no .tflite file.
     """
     try:
-        opened(model)  # which makes sure that the file points to nothing outside of it
+        interpreter = opened(model)  # which checks that the file points to nothing outside of it
         found = operations(model)
         partitions, undelegated = _delegated(model)
         return Inspection(
             dict(collections.Counter(operation.kind for operation in found)),
             sorted({operation.kind for operation in found if operation.custom}),
-            _signatures(model),
+            _signatures(interpreter),
             partitions,
             undelegated,
         )
@@ -127,8 +127,7 @@ def operations(model: bytes) -> list[Operation]:
     return found
 
 
-def _signatures(model: bytes) -> dict[str, tuple[Tensors, Tensors]]:
-    interpreter = opened(model)
+def _signatures(interpreter: Any) -> dict[str, tuple[Tensors, Tensors]]:
     found = {}
     for name in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(name)

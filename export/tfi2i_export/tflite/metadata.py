@@ -108,8 +108,9 @@ def read_metadata(model: bytes) -> Values:
     if index is None:
         raise InputError(f"The model has no metadata ({BUFFER_NAME}); export it with tfi2i.")
     fields = reader.fields(reader.targets(model_fields["buffers"])[index], "Buffer")
-    inner = _Reader(reader.value(fields["data"], "[uint8]") if "data" in fields else b"")
-    metadata = inner.table(inner.root(METADATA_IDENTIFIER), "ModelMetadata")
+    content = reader.value(fields["data"], "[uint8]") if "data" in fields else b""
+    inner = _Reader(content, METADATA_IDENTIFIER)
+    metadata = inner.table(inner.root, "ModelMetadata")
     for subgraph in metadata.get("subgraph_metadata", []):
         for entry in subgraph.get("custom_metadata", []):
             if entry.get("name") == CUSTOM_NAME:
@@ -163,10 +164,8 @@ def _subgraph(subgraph: Values, definition: Values, sidecar: Sidecar) -> Values:
         described = entry[f"{side}_tensor_metadata"] = []
         for name in map(names.get, subgraph.get(f"{side}s", [])):
             if name not in tensors:
-                raise InputError(
-                    f"The model has {name!r} among its {side}s and the sidecar has "
-                    f"{sorted(tensors)}."
-                )
+                both = f"{name!r} among its {side}s and the sidecar has {sorted(tensors)}"
+                raise InputError(f"The model has {both}.")
             described.append(_tensor_metadata(tensors[name], sidecar.image_size, side))
     return entry
 
@@ -178,14 +177,11 @@ def _tensor_metadata(tensor: Tensor, image_size: int, side: str) -> Values:
     if tensor.colour is None or len(tensor.shape) != 4:
         return values | {"content": {"content_properties_type": 1, "content_properties": {}}}
     height, width = (image_size if size < 0 else size for size in tensor.shape[1:3])
-    image = {
-        "color_space": COLOURS[tensor.colour],
-        "default_size": {"width": width, "height": height},
-    }
+    size = {"width": width, "height": height}
+    image = {"color_space": COLOURS[tensor.colour], "default_size": size}
     values["content"] = {"content_properties_type": 2, "content_properties": image}
     if tensor.range:
-        unit = {"options_type": 1, "options": _normalisation(tensor, side)}
-        values["process_units"] = [unit]
+        values["process_units"] = [{"options_type": 1, "options": _normalisation(tensor, side)}]
     return values
 
 
@@ -203,18 +199,22 @@ def _normalisation(tensor: Tensor, side: str) -> Values:
     return {"mean": [0 - low * std], "std": [std]}
 
 
+def _inner(kind: str, number: int) -> str:
+    """The kind that a field has, of a union the one of that number; "" if it is not known."""
+    return UNIONS[kind].get(number, "") if kind in UNIONS else kind
+
+
 # Writing
 
 
 def _table(builder: Any, name: str, values: Values) -> int:
     """Adds a table with what it points to, unless that is an offset; its offset in the builder."""
-    kinds, offsets = TABLES[name], {}
-    for field, kind in kinds.items():
-        value = values.get(field)
-        if value is None or kind in SCALARS:
-            continue
-        inner = UNIONS[kind][values[f"{field}_type"]] if kind in UNIONS else kind
-        offsets[field] = value if isinstance(value, int) else _written(builder, inner, value)
+    kinds = TABLES[name]
+    offsets = {
+        field: _written(builder, _inner(kind, values.get(f"{field}_type", 0)), values[field])
+        for field, kind in kinds.items()
+        if values.get(field) is not None and kind not in SCALARS
+    }
     builder.StartObject(len(kinds))
     for slot, (field, kind) in enumerate(kinds.items()):
         if field in offsets:
@@ -225,6 +225,8 @@ def _table(builder: Any, name: str, values: Values) -> int:
 
 
 def _written(builder: Any, kind: str, value: Any) -> int:
+    if isinstance(value, int):
+        return value
     if kind == "string":
         return builder.CreateString(value, errors="replace")
     if kind == "[uint8]":
@@ -250,20 +252,18 @@ def _pointers(builder: Any, offsets: list[int]) -> int:
 class _Reader:
     """Tables of a flatbuffer as dictionaries; positions are bytes from its start."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, identifier: bytes):
         self.data = data
         self.left = LARGEST
+        if data[4:8] != identifier:
+            raise InputError(
+                f"The model holds {data[4:8]!r} where {identifier!r} has to be;"
+                " give a .tflite file."
+            )
+        self.root = self.target(0)
 
     def number(self, kind: str, position: int) -> Any:
         return SCALARS[kind].packer_type.unpack_from(self.data, position)[0]
-
-    def root(self, identifier: bytes) -> int:
-        if self.data[4:8] != identifier:
-            raise InputError(
-                f"The model holds {self.data[4:8]!r} where {identifier!r} has to be;"
-                " give a .tflite file."
-            )
-        return self.target(0)
 
     def target(self, position: int) -> int:
         found = position + self.number("uint32", position)
@@ -298,9 +298,7 @@ class _Reader:
     def table(self, position: int, name: str) -> Values:
         values: Values = {}
         for field, at in self.fields(position, name).items():
-            kind = TABLES[name][field]
-            if kind in UNIONS:
-                kind = UNIONS[kind].get(values.get(f"{field}_type", 0), "")
+            kind = _inner(TABLES[name][field], values.get(f"{field}_type", 0))
             if kind:
                 values[field] = self.value(at, kind)
         return values
@@ -323,13 +321,12 @@ class _Reader:
 
 def _opened(model: bytes) -> tuple[_Reader, dict[str, int], Values, int | None]:
     """A reader of a model, places and values of its fields, and which buffer its metadata are."""
-    reader = _Reader(model)
-    root = reader.root(MODEL_IDENTIFIER)
-    values = reader.table(root, "Model")
+    reader = _Reader(model, MODEL_IDENTIFIER)
+    values = reader.table(reader.root, "Model")
     if "buffers" not in values or "subgraphs" not in values:
         raise InputError("The model is damaged: it has no graph; export it again.")
     entries = [one for one in values.get("metadata", []) if one.get("name") == BUFFER_NAME]
     index = entries[0].get("buffer", 0) if entries else None
     if index is not None and index >= len(values["buffers"]):
         raise InputError("The model is damaged: its metadata have no buffer.")
-    return reader, reader.fields(root, "Model"), values, index
+    return reader, reader.fields(reader.root, "Model"), values, index

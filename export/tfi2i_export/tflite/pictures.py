@@ -34,7 +34,6 @@ class TFLitePictureTranslator(Tiling):
         tile: Side of the tiles of a file of free size; pictures larger than one tile are then
             always tiled. Without it, tiles of 512 for pictures above 2^20 pixels. Of a file for
             several sizes, the one to use.
-        threads: Threads of the CPU; as many as there are unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures.
 
     Raises:
@@ -47,14 +46,13 @@ class TFLitePictureTranslator(Tiling):
         path: str | Path,
         *,
         tile: int | None = None,
-        threads: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
     ):
         path = Path(path)
         sidecar = sidecar_of(path)
         self._name = path.name
         self._warned = False
-        self._translators = _by_size(path, threads or os.cpu_count(), inputs or {})
+        self._translators = _by_size(path, inputs or {})
         for translator in self._translators.values():
             require_all(inputs or {}, translator.extra, path.name)
         if None not in self._translators:
@@ -85,23 +83,17 @@ class TFLitePictureTranslator(Tiling):
 
     def _whole_size(self, height: int, width: int) -> Size | None:
         size = super()._whole_size(height, width)
-        if size is None:
-            self._warn("big pictures become tiles of", self._tile)
-        elif self._sizes and size != (height, width):
-            self._warn("small pictures are padded to", size)
+        if not self._warned and (size is None or (self._sizes and size != (height, width))):
+            self._warned = True
+            what = "small pictures are padded to" if size else "big pictures become tiles of"
+            rows, columns = size or self._tile
+            export = "export a file of free size (--dynamic), or " if self._sizes else ""
+            log.warning(
+                f"{self._name}: {what} {rows} x {columns}, and the colours of each are decided by "
+                f"what is in it, which may show; for even colours {export}translate with the run "
+                "itself."
+            )
         return size
-
-    def _warn(self, what: str, size: Size) -> None:
-        """Says once that the colours of other sizes than the file's may differ."""
-        if self._warned:
-            return
-        self._warned = True
-        export = "export a file of free size (--dynamic), or " if self._sizes else ""
-        log.warning(
-            f"{self._name}: {what} {size[0]} x {size[1]}, and the colours of each are decided by "
-            f"what is in it, which may show; for even colours {export}translate with the run "
-            "itself."
-        )
 
 
 def sidecar_of(path: Path) -> Sidecar | None:
@@ -119,11 +111,9 @@ def sidecar_of(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _by_size(
-    path: Path, threads: int | None, inputs: Mapping[str, ArrayLike]
-) -> dict[Size | None, TFLiteTranslator]:
+def _by_size(path: Path, inputs: Mapping[str, ArrayLike]) -> dict[Size | None, TFLiteTranslator]:
     """A translator for each size that the file has a signature for; None: the one of free size."""
-    made = functools.partial(TFLiteTranslator, path, threads=threads, inputs=inputs)
+    made = functools.partial(TFLiteTranslator, path, threads=os.cpu_count(), inputs=inputs)
     first = made()
     names = list(opened(path.read_bytes(), name=str(path)).get_signature_list())
     rest = [name for name in names if name != first.signature]

@@ -14,7 +14,6 @@ weights and compute in float, and a format says how each convolution computes:
 Letters: N pictures, H rows, W columns.
 """
 
-import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -126,8 +125,6 @@ def auto(
     convs: Sequence[str],
     psnr: Callable[[bytes], float],
     target_db: float,
-    *,
-    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[bytes, frozenset[str]]:
     """The file with the fewest convolutions in float that reaches a PSNR, found greedily.
 
@@ -139,7 +136,6 @@ def auto(
         convs: Names to choose from.
         psnr: Agreement of a file in dB.
         target_db: PSNR in dB that it has to reach.
-        progress: Function that is told how many files are done and how many there will be at most.
 
     Returns:
         The file, and the convolutions that stay in float.
@@ -147,15 +143,10 @@ def auto(
     Raises:
         InputError: No choice reaches the target, or none that is smaller than float16 would be.
     """
-    most = len(convs) + max(len(convs), 1).bit_length() + 2
-    done = itertools.count(1)
 
     def tried(chosen: Sequence[str]) -> tuple[bytes, float]:
         model = convert_with(frozenset(chosen))
-        found = psnr(model)
-        if progress is not None:
-            progress(next(done), most)
-        return model, found
+        return model, psnr(model)
 
     model, found = tried(())
     smallest = len(model)

@@ -115,31 +115,26 @@ def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
     return ops.depth_to_space(ops.concatenate(four, -1), 2)
 
 
-def lin(layer: LIN, name: str, x: Any) -> Any:
-    """`mixed_normalization` with constants."""
-    return mixed_normalization(layer, x, array(layer.gamma), array(layer.beta))
-
-
-def ada_lin(layer: AdaLIN, name: str, x: Any, *vectors: Any) -> Any:
-    """`mixed_normalization` with the image's gamma (N, C) and beta (N, C)."""
-    gamma, beta = (ops.reshape(vector, (-1, 1, 1, x.shape[-1])) for vector in vectors)
-    return mixed_normalization(layer, x, gamma, beta)
-
-
 def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> Any:
     """(x - mean) / deviation, by two-pass statistics as in `mixed_normalization`."""
     centred = x - ops.mean(x, (1, 2), keepdims=True)
     return centred * ops.rsqrt(ops.mean(ops.square(centred), (1, 2), keepdims=True) + EPSILON)
 
 
-def mixed_normalization(layer: LIN | AdaLIN, x: Any, gamma: Any, beta: Any) -> Any:
+def mixed_normalization(layer: LIN | AdaLIN, name: str, x: Any, *vectors: Any) -> Any:
     """(p IN(x) + q LN(x)) gamma + beta of x (N, H, W, C) with the layer's shares p and q, (C,).
+
+    LIN has gamma and beta of its own, AdaLIN takes them as vectors (N, C) of each image.
 
     As x * scale + shift with vectors (N, 1, 1, C), so x is read three times and no map but the
     squared differences is made. Means of squares minus squared means would spare one reading, but
     cancel in half precision, which mobile GPUs compute in.
     """
     instance_share, layer_share = map(array, layer.shares())
+    if not vectors:
+        gamma, beta = array(layer.gamma), array(layer.beta)
+    else:
+        gamma, beta = (ops.reshape(vector, (-1, 1, 1, x.shape[-1])) for vector in vectors)
     per_channel, per_layer = _unbiased(x)
     mean = ops.mean(x, (1, 2), keepdims=True)
     spread = ops.mean(ops.square(x - mean), (1, 2), keepdims=True)
@@ -225,8 +220,8 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     layers.UpSampling2D: nearest,
     BilinearUp: bilinear,
     InstanceNormalization: instance_normalization,
-    LIN: lin,
-    AdaLIN: ada_lin,
+    LIN: mixed_normalization,
+    AdaLIN: mixed_normalization,
     LeakyReLU: system_rules.leaky_relu,
     PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
     PerImage: passed_on,

@@ -11,15 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from tfi2i.errors import InputError
-from tfi2i.layers.stylegan2 import (
-    Blur,
-    DemodulatedUpConv2D,
-    EqualizedConv2D,
-    FixedNoise,
-    NoiseAndBias,
-    ResidualSum,
-    ScaledLeakyReLU,
-)
+from tfi2i.layers import stylegan2
 from tfi2i.models.nice_gan import ResidualAttention
 from tfi2i.models.ugatit import ClassActivationMap
 from tfi2i.networks.ends import SLOPE
@@ -64,13 +56,13 @@ def class_activation_map(layer: ClassActivationMap, name: str, x: Any) -> Any:
 # SinCUT
 
 
-def equalized_convolution(layer: EqualizedConv2D, name: str, x: Any) -> Any:
+def equalized_convolution(layer: stylegan2.EqualizedConv2D, name: str, x: Any) -> Any:
     """A plain convolution."""
     kernel = array(layer.scaled_kernel())
     return convolution(x, kernel, layer.bias, layer.strides, name, layer.padding)
 
 
-def demodulated_convolution(layer: DemodulatedUpConv2D, name: str, x: Any) -> Any:
+def demodulated_convolution(layer: stylegan2.DemodulatedUpConv2D, name: str, x: Any) -> Any:
     """One convolution of x with the kernel that the layer computes, for 2 x 2 pixels at a time."""
     kernel = array(layer.scaled_kernel()).swapaxes(2, 3)
     kernel = phases(np.pad(kernel, [(0, 1), (0, 1), (0, 0), (0, 0)]))
@@ -78,13 +70,13 @@ def demodulated_convolution(layer: DemodulatedUpConv2D, name: str, x: Any) -> An
     return ops.depth_to_space(convolution(padded, kernel, None, 1, name), 2)[:, :-1, :-1]
 
 
-def blur(layer: Blur, name: str, x: Any) -> Any:
+def blur(layer: stylegan2.Blur, name: str, x: Any) -> Any:
     """The three means as one filter."""
     x = layers.ZeroPadding2D(layer.padding, dtype="float32", name=f"{name}_pad")(x)
     return filtered(x, np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64, layer.strides, name)
 
 
-def fixed_noise(layer: FixedNoise, name: str, image: Any) -> Array:
+def fixed_noise(layer: stylegan2.FixedNoise, name: str, image: Any) -> Array:
     """The noise itself, as a constant (1, H, W, 1)."""
     size = image.shape[1:3]
     if None in size:
@@ -95,7 +87,7 @@ def fixed_noise(layer: FixedNoise, name: str, image: Any) -> Array:
     return np.asarray(layer(np.zeros((1, *size, 3), np.float32)), np.float32)
 
 
-def noise_and_bias(layer: NoiseAndBias, name: str, both: list[Any]) -> Any:
+def noise_and_bias(layer: stylegan2.NoiseAndBias, name: str, both: list[Any]) -> Any:
     """Both as constants; no noise where training did not use it.
 
     The converter would add two constants up to one of (H, W, C), larger than the network; it does
@@ -111,12 +103,12 @@ def noise_and_bias(layer: NoiseAndBias, name: str, both: list[Any]) -> Any:
 RULES: dict[type[keras.layers.Layer], Rule] = {
     ResidualAttention: residual_attention,
     ClassActivationMap: class_activation_map,
-    EqualizedConv2D: equalized_convolution,
-    DemodulatedUpConv2D: demodulated_convolution,
-    Blur: blur,
-    ScaledLeakyReLU: lambda layer, name, x: leaky_relu(layer, name, x) * math.sqrt(2),
-    ResidualSum: lambda layer, name, both: ops.add(*both) * math.sqrt(0.5),
-    FixedNoise: fixed_noise,
-    NoiseAndBias: noise_and_bias,
+    stylegan2.EqualizedConv2D: equalized_convolution,
+    stylegan2.DemodulatedUpConv2D: demodulated_convolution,
+    stylegan2.Blur: blur,
+    stylegan2.ScaledLeakyReLU: lambda layer, name, x: leaky_relu(layer, name, x) * math.sqrt(2),
+    stylegan2.ResidualSum: lambda layer, name, both: ops.add(*both) * math.sqrt(0.5),
+    stylegan2.FixedNoise: fixed_noise,
+    stylegan2.NoiseAndBias: noise_and_bias,
 }
 """By the layer's exact class."""
