@@ -192,9 +192,8 @@ def _is_homogeneous(layer: Any) -> bool:
 
 def _is_mean(operation: Any) -> bool:
     """Whether it takes means over height and width."""
-    if isinstance(operation, layers.GlobalAveragePooling2D):
-        return True
-    return type(operation).__name__ == "Mean" and operation.axis == (1, 2)
+    is_mean = type(operation).__name__ == "Mean" and operation.axis == (1, 2)
+    return is_mean or isinstance(operation, layers.GlobalAveragePooling2D)
 
 
 def _is_constant_vector(value: Any) -> bool:
@@ -274,10 +273,10 @@ def _rewritten(model: keras.Model, inputs: list[Any], plan: _Plan) -> Any:
             return copied(operation, *args, weights=[kernel, *(b / made for b in bias)], **kwargs)
         if kind in ("Add", "Subtract", "Multiply"):
             maps = [source for source in sources if source in plan.maps]
-            read = plan.divisor(maps[0]) if kind == "Multiply" and maps else None
-            if maps and (read is not None or own is not None):
+            before = plan.divisor(maps[0]) if kind == "Multiply" and maps else None
+            if maps and (before is not None or own is not None):
                 are_maps = [source in maps for source in sources]
-                args = _with_vectors(args, are_maps, _or_one(read) / _or_one(own))
+                args = _with_vectors(args, are_maps, _or_one(before) / _or_one(own))
         output = copied(operation, *args, **kwargs)
         if divisors and divisors[0] is not None:
             if _is_mean(operation):

@@ -65,14 +65,14 @@ def sources_of(model: keras.Model) -> dict[keras.Operation, list[keras.Operation
     """The operations that each one reads, inputs left out; under the model what it returns."""
     sources: dict[keras.Operation, list[keras.Operation]] = collections.defaultdict(list)
 
-    def read(given: Any) -> list[keras.Operation]:
-        return [value for value in keras.tree.flatten(given) if isinstance(value, keras.Operation)]
+    def read(reader: keras.Operation, given: Any) -> None:
+        sources[reader] += [x for x in keras.tree.flatten(given) if isinstance(x, keras.Operation)]
 
     def call(operation, *args, **kwargs):
-        sources[operation] += read((args, kwargs))  # once for every time that it is called
+        read(operation, (args, kwargs))  # once for every time that it is called
         return keras.tree.map_structure(lambda _: operation, operation.output)
 
-    sources[model] = read(run_through(model, model.inputs, call))
+    read(model, run_through(model, model.inputs, call))
     return dict(sources)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.tiles import Progress
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
@@ -34,8 +35,6 @@ PLAIN = "plain export"
 """The name of the file without the rewrites of `fold`, and its format."""
 
 log = logging.getLogger("tfi2i")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -246,7 +245,7 @@ def _files(paths: list[Path], size: int | None) -> list[_File]:
     for path in paths:
         sidecar = sidecar_of(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
-        files.append(_tried(name, path, sidecar and sidecar.format, sidecar, size))
+        files.append(_tried(name, path, sidecar.format if sidecar else None, sidecar, size))
     if size is not None and all(file.size != (size, size) for file in files):
         raise InputError(f"--size {size}: the files take pictures of their own sizes only.")
     return files

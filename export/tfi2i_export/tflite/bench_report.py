@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -15,9 +15,6 @@ from tfi2i.evaluate.charts import BLUE, STYLE, VIOLET
 from tfi2i.files import replacing, to_json, write_text
 from tfi2i.runs.environment import describe, processor
 from tfi2i_export.tflite.bench import Result
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 LABELS_APART = 0.07  # of the chart's height
 
@@ -86,8 +83,9 @@ def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
             if result.psnr_db is None:
                 axes.axvline(time, color=VIOLET, ls="--", lw=1.2)
                 label = f"{result.name} ({time:.1f} ms, agreement not measured)"
-                place, how = (time, axes.get_ylim()[0]), {"rotation": 90, "va": "bottom"}
-                axes.annotate(label, place, (3, 4), textcoords="offset points", color=VIOLET, **how)
+                bottom = (time, axes.get_ylim()[0])
+                note = axes.annotate(label, bottom, (3, 4), textcoords="offset points", rotation=90)
+                note.set(va="bottom", color=VIOLET)
             else:
                 label = f"{result.name} ({result.psnr_db:.1f} dB, {time:.1f} ms)"
                 points.append((result.psnr_db, time, label))
@@ -98,7 +96,7 @@ def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
                 figure.savefig(temporary, dpi=150, metadata=stable)
 
 
-def _mark_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> None:
+def _mark_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
     """Points (PSNR, time, label), lowest first; those close together get a column of labels."""
     bottom, top = axes.get_ylim()
     apart = LABELS_APART * (top - bottom)

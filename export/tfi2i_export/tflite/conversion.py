@@ -72,8 +72,7 @@ def _with_a_size_to_start_from(model: bytes) -> bytes:
     """
     changed = bytearray(model)
     content = Model.GetRootAs(changed, 0)
-    for number in range(content.SubgraphsLength()):
-        graph = content.Subgraphs(number)
+    for graph in map(content.Subgraphs, range(content.SubgraphsLength())):
         for tensor in map(graph.Tensors, graph.InputsAsNumpy()):
             if tensor.ShapeSignatureLength():
                 free = tensor.ShapeSignatureAsNumpy() == -1

@@ -163,6 +163,6 @@ def _delegated(model: bytes) -> tuple[int | None, dict[str, int]]:
         given, asked = set(part["inputs"]), list(part["outputs"])
         while asked:
             tensor = asked.pop()
-            if tensor not in given and (inner := outside.pop(made_by.get(tensor), None)):
+            if tensor not in given and (inner := outside.pop(made_by.get(tensor, -1), None)):
                 asked.extend(inner["inputs"])
     return len(parts), dict(collections.Counter(one["op_name"] for one in outside.values()))

@@ -83,16 +83,17 @@ def with_metadata(model: bytes, sidecar: Sidecar) -> bytes:
     root = _table(builder, "Model", old | {"version": values.get("version", 0)})
     builder.Finish(root, MODEL_IDENTIFIER)
     # The builder ends on its largest alignment, so that of the weights is kept.
-    front, behind = builder.Output(), model
+    front = builder.Output()
     # Weights behind the flatbuffer, where quantization puts them, are found by their place in the
     # file, unlike all else.
     outside = {place: offset for place, offset in offsets.items() if offset > 1}
-    if outside:
-        behind = bytearray(model)
-        with _readable():
-            for place, offset in outside.items():
-                struct.pack_into("<Q", behind, place, offset + len(front))
-    return b"".join((front, behind))
+    if not outside:
+        return b"".join((front, model))
+    moved = bytearray(model)
+    with _readable():
+        for place, offset in outside.items():
+            struct.pack_into("<Q", moved, place, offset + len(front))
+    return b"".join((front, moved))
 
 
 @_readable()

@@ -203,27 +203,20 @@ def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
         # One operation, which GPUs take and XNNPACK does not.
         return ops.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="reflect")
 
-    def reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
-        return reflected(name, x, layer.padding)
-
-    def blur(layer: BlurDown, name: str, x: Any) -> Any:
-        taps = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
-        return filtered(reflected(name, x, 1), taps, 2, name)
-
-    return {**RULES, **system_rules.RULES, ReflectionPad2D: reflection, BlurDown: blur}
-
-
-RULES: dict[type[keras.layers.Layer], Rule] = {
-    SpectralConv2D: spectral_convolution,
-    SpectralDense: spectral_dense,
-    TransposedConv2D: transposed_convolution,
-    layers.UpSampling2D: nearest,
-    BilinearUp: bilinear,
-    InstanceNormalization: instance_normalization,
-    LIN: mixed_normalization,
-    AdaLIN: mixed_normalization,
-    LeakyReLU: system_rules.leaky_relu,
-    PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
-    PerImage: passed_on,
-}
-"""By the layer's exact class; those of layers that one system has stand in `system_rules`."""
+    taps = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    return {
+        **system_rules.RULES,
+        SpectralConv2D: spectral_convolution,
+        SpectralDense: spectral_dense,
+        TransposedConv2D: transposed_convolution,
+        layers.UpSampling2D: nearest,
+        BilinearUp: bilinear,
+        InstanceNormalization: instance_normalization,
+        LIN: mixed_normalization,
+        AdaLIN: mixed_normalization,
+        LeakyReLU: system_rules.leaky_relu,
+        PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
+        PerImage: passed_on,
+        ReflectionPad2D: lambda layer, name, x: reflected(name, x, layer.padding),
+        BlurDown: lambda layer, name, x: filtered(reflected(name, x, 1), taps, 2, name),
+    }

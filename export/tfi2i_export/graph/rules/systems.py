@@ -23,11 +23,8 @@ def leaky_relu(layer: Any, name: str, x: Any) -> Any:
     return layers.LeakyReLU(layer.slope, dtype="float32", name=name)(x)
 
 
-# NICE-GAN
-
-
 def residual_attention(layer: ResidualAttention, name: str, x: Any) -> Any:
-    """One 1 x 1 convolution and a leaky ReLU; the CAM logit is training's.
+    """NICE-GAN: one 1 x 1 convolution and a leaky ReLU; the CAM logit is training's.
 
     lamda conv(concat(x, x) w) + x is linear in x: its kernel is lamda (K1 w1 + K2 w2) + 1, K1 and
     K2 the halves of the convolution's kernel, w1 and w2 those of the CAM weights.
@@ -41,19 +38,13 @@ def residual_attention(layer: ResidualAttention, name: str, x: Any) -> Any:
     return layers.LeakyReLU(SLOPE, dtype="float32", name=f"{name}_lrelu")(mixed), None
 
 
-# U-GAT-IT
-
-
 def class_activation_map(layer: ClassActivationMap, name: str, x: Any) -> Any:
-    """One 1 x 1 convolution, the weights of both classifiers within its kernel, without logits."""
+    """U-GAT-IT: one 1 x 1 convolution with both classifiers' weights in its kernel, no logits."""
     channels = x.shape[-1]
     by_mean, by_max = (array(one.kernel) for one in (layer.mean_logit, layer.max_logit))
     kernel = array(layer.mix.kernel)[0, 0]
     kernel = by_mean * kernel[:channels] + by_max * kernel[channels:]
     return convolution(x, kernel[None, None], layer.mix.bias, 1, name), None
-
-
-# SinCUT
 
 
 def equalized_convolution(layer: stylegan2.EqualizedConv2D, name: str, x: Any) -> Any:
