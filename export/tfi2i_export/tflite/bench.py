@@ -175,11 +175,17 @@ def tflite_files(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob("*.tflite")) if path.is_dir() else [path] * path.is_file()
-        if not inside:
-            what = ".tflite file in it; `tfi2i export` makes them" if path.is_dir() else None
-            raise InputError(f"{path}: there is no {what or 'such file or folder'}.")
-        found += inside
+        if path.is_dir():
+            inside = sorted(path.glob("*.tflite"))
+            if not inside:
+                raise InputError(
+                    f"{path}: there is no .tflite file in it; `tfi2i export` makes them."
+                )
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path}: there is no such file or folder.")
     return list({path.resolve(): path for path in found}.values())
 
 

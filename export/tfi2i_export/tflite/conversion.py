@@ -50,10 +50,12 @@ def convert(
     Raises:
         InputError: The converter has no way to express the model in LiteRT's own operations.
     """
-    dtype = {"float": "float32", "uint8": "uint8"}.get(io)
-    if dtype is None:
+    if io not in ("float", "uint8"):
         raise InputError(f"io is {io!r}; choose float or uint8.")
-    models = {name: with_pixels(model, dtype) for name, model in _by_signature(folded).items()}
+    models = {
+        name: with_pixels(model, "uint8" if io == "uint8" else "float32")
+        for name, model in _by_signature(folded).items()
+    }
     try:
         with quiet():
             converted = _converted(models, half)
