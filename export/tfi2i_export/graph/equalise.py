@@ -162,13 +162,12 @@ def _passes(operation: keras.Operation, args: Any, inputs: list[Any], maps: list
     kind = type(operation).__name__
     if kind == "Multiply" and len(inputs) == 1:
         return any(isinstance(factor, (int, float)) for factor in args)
-    if kind in ("Add", "Subtract", "Concatenate"):
-        # Of tensors and vectors alone: another constant would have to be divided.
-        given = keras.tree.flatten(args)
-        vectors = [value for value in given if kind != "Concatenate" and _is_constant_vector(value)]
-        tensors = len(inputs) + len(vectors) == len(given)
-        are_maps = len(operation.output.shape) == 4 and len(maps) == len(inputs)
-        return tensors and (are_maps or kind != "Concatenate")
+    # Of tensors and vectors alone: another constant would have to be divided.
+    given = keras.tree.flatten(args)
+    if kind == "Concatenate":
+        return len(operation.output.shape) == 4 and len(maps) == len(given)
+    if kind in ("Add", "Subtract"):
+        return len(inputs) + sum(map(_is_constant_vector, given)) == len(given)
     if kind == "GetItem":
         key = args[1]
         short = isinstance(key, tuple) and len(key) < len(operation.input.shape)

@@ -265,8 +265,7 @@ def _retiled(model: keras.Model) -> keras.Model:
     if conv is None or not _always_even(model):
         return model
     kernel, *bias = conv.get_weights()
-    still = [(0, 0), (0, 0)]
-    copies = [np.pad(kernel, [(p, 1 - p), (q, 1 - q), *still]) for p, q in np.ndindex(2, 2)]
+    copies = [np.pad(kernel, [(p, 1 - p), (q, 1 - q), (0, 0), (0, 0)]) for p, q in np.ndindex(2, 2)]
     kernel = np.concatenate(copies, -1)  # (k + 1, k + 1, C, 4 D), in depth_to_space's order
     four = np.tile(bias[0], 4) if bias else None
 

@@ -87,15 +87,15 @@ def copied(
 
     A layer's copy has the same name and weights, if no others are given.
     """
-    if isinstance(operation, layers.Layer):
-        config = {**operation.get_config(), "name": name or operation.name, "dtype": "float32"}
-        copy = type(operation).from_config(config)
-        output = copy(*args, **kwargs)
-        copy.set_weights(operation.get_weights() if weights is None else weights)
-        return output
-    # Keras numbers the names of bare operations over the whole process: they would clash.
     config = {key: value for key, value in operation.get_config().items() if key != "name"}
-    return type(operation)(**config)(*args, **kwargs)
+    if not isinstance(operation, layers.Layer):
+        # Keras numbers the names of bare operations over the whole process: they would clash.
+        return type(operation)(**config)(*args, **kwargs)
+    config |= {"name": name or operation.name, "dtype": "float32"}
+    copy = type(operation).from_config(config)
+    output = copy(*args, **kwargs)
+    copy.set_weights(operation.get_weights() if weights is None else weights)
+    return output
 
 
 def array(variable: Any) -> Array:

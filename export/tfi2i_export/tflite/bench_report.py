@@ -22,22 +22,23 @@ LABELS_APART = 0.07  # of the chart's height
 def table(results: Sequence[Result]) -> Table:
     """A row a file; times are medians, with 10 % and 90 % of the runs for the fewest threads."""
     fewest, *more = results[0].latency
+    first, *others = (f"ms, {_threads(i)}".replace(" thread", "\nthread") for i in (fewest, *more))
     caption = "parts + ops: of the network, that XNNPACK takes, and single ones outside of them"
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=caption)
     made.add_column("file", overflow="fold")
-    headings = ["MB", "PSNR\ndB", "parts\n+ ops", _heading(fewest), "10–90\n%"]
-    headings += [*map(_heading, more), "peak\nMB", "time /\nfloat32", "time /\nplain"]
+    headings = ["MB", "PSNR\ndB", "parts\n+ ops", first, "10–90\n%"]
+    headings += [*others, "peak\nMB", "time /\nfloat32", "time /\nplain"]
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
     for result in results:
-        first = result.latency[fewest]
+        least = result.latency[fewest]
         made.add_row(
             Text(result.name),
             f"{result.size_bytes / 1e6:.2f}",
             _number(result.psnr_db, ".1f"),
             f"{_number(result.partitions, 'd')} + {sum(result.undelegated.values())}",
-            f"{first.median_ms:.1f}",
-            f"{first.low_ms:.1f}–{first.high_ms:.1f}",
+            f"{least.median_ms:.1f}",
+            f"{least.low_ms:.1f}–{least.high_ms:.1f}",
             *(f"{result.latency[count].median_ms:.1f}" for count in more),
             _number(result.memory_mb, ".0f"),
             _number(result.ratio_float32, ".2f"),
@@ -116,10 +117,6 @@ def _mark_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def _heading(count: int) -> str:
-    return f"ms, {_threads(count)}".replace(" thread", "\nthread")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -140,9 +140,8 @@ def _model_metadata(model: Values, sidecar: Sidecar) -> Values:
 
 def _subgraphs(model: Values, sidecar: Sidecar) -> list[Values]:
     """One entry a subgraph, empty for those without a signature: bodies of loops and branches."""
-    definitions: dict[int, Values] = {}
-    for definition in model.get("signature_defs", []):
-        definitions.setdefault(definition.get("subgraph_index", 0), definition)
+    known = reversed(model.get("signature_defs", []))  # of several for a subgraph the first holds
+    definitions = {one.get("subgraph_index", 0): one for one in known}
     if 0 not in definitions:
         raise InputError("The model has no signature; convert it from a Keras model or SavedModel.")
     return [

@@ -115,9 +115,8 @@ def _by_size(path: Path, inputs: Mapping[str, ArrayLike]) -> dict[Size | None, T
     """A translator for each size that the file has a signature for; None: the one of free size."""
     made = functools.partial(TFLiteTranslator, path, threads=os.cpu_count(), inputs=inputs)
     first = made()
-    names = list(opened(path.read_bytes(), name=str(path)).get_signature_list())
-    rest = [name for name in names if name != first.signature]
-    translators = [first, *(made(signature=name) for name in rest)]
+    names = opened(path.read_bytes(), name=str(path)).get_signature_list()
+    translators = [first, *(made(signature=name) for name in names if name != first.signature)]
     return {translator.size: translator for translator in translators}
 
 
