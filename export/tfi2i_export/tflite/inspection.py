@@ -4,6 +4,7 @@ import collections
 from typing import Any, NamedTuple
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
@@ -11,7 +12,6 @@ from tfi2i_export.tflite.interpreter import DAMAGE, opened
 
 UNINITIALISED = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 """Operations of a file that lacks its weights: it runs, on zeros or noise."""
-
 
 FREE_SIDE = 64  # pixels, at which `inspect` asks the delegate about files of free size
 
@@ -105,8 +105,6 @@ class Operation(NamedTuple):
 
 def operations(model: bytes) -> list[Operation]:
     """The operations of a .tflite file that LiteRT has opened, in order, of all subgraphs."""
-    from ai_edge_litert import schema_py_generated as schema
-
     content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     types = {number: name for name, number in vars(schema.TensorType).items()}
     kinds = {number: name for name, number in vars(schema.BuiltinOperator).items()}

@@ -111,9 +111,8 @@ def quantize(
         made = bytes(quantizer.quantize(ranges, **silent).quantized_model)
     require_plain(inspect(made))
     dense, rest = ("static", "static") if format == "int8-full" else ("weights", "float")
-    groups = {
-        how: [x for x in chosen if chosen[x] == how] for how in dict.fromkeys(chosen.values())
-    }
+    ways = dict.fromkeys(chosen.values())
+    groups = {way: [layer for layer in layers if chosen[layer] == way] for way in ways}
     recipe: dict[str, Any] = {"convolutions": groups, "dense": dense, "rest": rest}
     if ranges is not None and calibration is not None:
         recipe["calibration_pictures"] = len(calibration)
