@@ -15,13 +15,14 @@ Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bi
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
+from scipy.cluster.hierarchy import DisjointSet
 
 from tfi2i.errors import InputError
 from tfi2i_export.graph.keras_graph import Array, copied, inputs_like, packed, run_through
@@ -33,60 +34,41 @@ FLOOR = 1e-3
 """Of the widest channel: what narrower ones count as, so that dead ones are not blown up."""
 
 
-@dataclass(eq=False)
-class _Group:
-    """Maps that share a vector, repeated where a map has a multiple of its channels."""
-
-    channels: int
-    fixed: bool = False  # the vector is ones
-    vector: Array | None = None
-    united_with: "_Group | None" = None
-
-    def found(self) -> "_Group":
-        return self if self.united_with is None else self.united_with.found()
-
-    def unite(self, other: "_Group") -> None:
-        first, second = self.found(), other.found()
-        if first is not second:
-            second.united_with = first
-            first.repeat(second.channels)
-            first.fixed |= second.fixed
-
-    def repeat(self, channels: int) -> None:
-        """Makes the vector fit a map of `channels`, too."""
-        self.channels = math.gcd(self.channels, channels)
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """Divisor of a map: by its group's vector to a power, 2 for squares."""
-
-    member: _Group
-    power: int = 1
-
-    @property
-    def group(self) -> _Group:
-        return self.member.found()
-
-
 @dataclass
 class _Plan:
-    """Traces what each operation of a flat graph reads and how its output is divided, if at all.
+    """Traces what each operation of a flat graph reads and which vector divides its output, if any.
 
-    Outputs without a scale are vectors (N, C) and (N, 1, 1, C); they keep their values. So are
+    Outputs that are no maps are vectors (N, C) and (N, 1, 1, C); they keep their values. So are
     constants (1, 1, 1, C), which are vectors of a baked style.
+
+    Attributes:
+        sources: Operations that each one reads.
+        maps: Operations that make maps, in sets that share a vector: it is repeated where a map
+            has a multiple of its channels.
+        squares: Operations whose outputs are divided by its square.
+        fixed: Operations whose maps, and those that share their vector, are not divided.
+        vectors: Vector of each set by its root; ones for those that are missing.
     """
 
     sources: dict[keras.Operation, list[keras.Operation]] = field(default_factory=dict)
-    scales: dict[keras.Operation, _Scale | None] = field(default_factory=dict)
+    maps: DisjointSet = field(default_factory=DisjointSet)
+    squares: set[keras.Operation] = field(default_factory=set)
+    fixed: set[keras.Operation] = field(default_factory=set)
+    vectors: dict[keras.Operation, Array] = field(default_factory=dict)
 
     def divisor(self, operation: keras.Operation) -> Array | None:
         """The vector (C,) that an operation's output is divided by; None: it is not."""
-        scale = self.scales[operation]
-        if scale is None or scale.group.vector is None:
+        vector = self.vectors.get(self.maps[operation]) if operation in self.maps else None
+        if vector is None:
             return None
-        vector = scale.group.vector
-        return np.tile(vector, operation.output.shape[-1] // len(vector)) ** scale.power
+        whole = np.tile(vector, operation.output.shape[-1] // len(vector))
+        return whole**2 if operation in self.squares else whole
+
+    def fix(self, operations: Iterable[keras.Operation]) -> None:
+        """Makes the outputs of operations maps that are not divided."""
+        for operation in operations:
+            self.maps.add(operation)
+            self.fixed.add(operation)
 
 
 def equalise(
@@ -127,74 +109,65 @@ def equalise(
 
 
 def _planned(model: keras.Model) -> _Plan:
-    """Groups for all maps of a flat graph."""
+    """Sets of all maps of a flat graph."""
     plan = _Plan()
     made_by = {id(operation.output): operation for operation in model.operations}
     inputs = [made_by[id(one)] for one in model.inputs]
-    for one in inputs:
-        plan.sources[one] = []
-        plan.scales[one] = _kept(one, [])
+    plan.sources = {one: [] for one in inputs}
+    plan.fix(filter(_is_map, inputs))
 
     def call(operation, *args, **kwargs):
         given = keras.tree.flatten((args, kwargs))
-        sources = [value for value in given if isinstance(value, keras.Operation)]
-        plan.sources[operation] = sources
-        plan.scales[operation] = _scale(operation, args, [plan.scales[s] for s in sources])
+        plan.sources[operation] = [one for one in given if isinstance(one, keras.Operation)]
+        _add(plan, operation, args)
         return operation
 
     run_through(model, inputs, call)
-    output = plan.scales[model.operations[-1]]
-    if output is not None:
-        output.group.fixed = True
+    plan.fix(one for one in model.operations[-1:] if one in plan.maps)
     return plan
 
 
-def _scale(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) -> _Scale | None:
-    """The scale of an operation's output; unites and fixes its inputs' groups as it demands."""
+def _add(plan: _Plan, operation: keras.Operation, args: Any) -> None:
+    """Adds an operation's output to the maps; unites and fixes its inputs' sets as it demands."""
     kind = type(operation).__name__
-    channels = operation.output.shape[-1]
-    maps = [scale for scale in inputs if scale is not None]
+    sources = plan.sources[operation]
+    maps = [source for source in sources if source in plan.maps]
+    constants = sum(map(_is_constant_vector, keras.tree.flatten(args)))
+    divisible = bool(maps) and plan.squares.isdisjoint(maps)
     if _is_mean(operation) or kind == "Dense":
-        return None
+        return
     if kind == "Conv2D" and _is_homogeneous(operation) and operation.groups == 1:
-        return _Scale(_Group(channels))
-    if maps and all(scale.power == 1 for scale in maps):
-        if _passes(operation, args, inputs):
-            for other in maps:
-                maps[0].group.unite(other.group)
-            maps[0].group.repeat(channels)
-            return maps[0]
-        both = inputs + [None for value in keras.tree.flatten(args) if _is_constant_vector(value)]
-        if kind == "Multiply" and len(both) == 2 and None in both:
-            return _Scale(_Group(channels))
+        plan.maps.add(operation)
+    elif divisible and (kind == "Square" or _passes(operation, args, sources, maps)):
+        plan.maps.add(operation)
+        for source in maps:
+            plan.maps.merge(source, operation)
         if kind == "Square":
-            return _Scale(maps[0].group, 2)
-        if kind == "GetItem" and _picks_channels(args[1]):
-            return _Scale(_Group(channels, fixed=True))
-    return _kept(operation, maps)
+            plan.squares.add(operation)
+    elif divisible and kind == "Multiply" and len(maps) == 1 and len(sources) + constants == 2:
+        plan.maps.add(operation)
+    elif divisible and kind == "GetItem" and _picks_channels(args[1]):
+        plan.fix([operation])
+    else:
+        plan.fix([*maps, *filter(_is_map, [operation])])
 
 
-def _kept(operation: keras.Operation, maps: list[_Scale]) -> _Scale | None:
-    """The scale of an operation that nothing is known of: neither input nor output is divided."""
-    for scale in maps:
-        scale.group.fixed = True
+def _is_map(operation: keras.Operation) -> bool:
     shape = operation.output.shape
-    is_map = len(shape) == 4 and shape[1:3] != (1, 1)
-    return _Scale(_Group(shape[-1], fixed=True)) if is_map else None
+    return len(shape) == 4 and shape[1:3] != (1, 1)
 
 
-def _passes(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) -> bool:
+def _passes(operation: keras.Operation, args: Any, inputs: list[Any], maps: list[Any]) -> bool:
     """Whether f(x / vector) = f(x) / vector, for vectors (C,), broadcast or repeated."""
     kind = type(operation).__name__
     if kind == "Multiply" and len(inputs) == 1:
         return any(isinstance(factor, (int, float)) for factor in args)
-    if kind in ("Add", "Subtract", "Concatenate"):
-        # Of tensors and vectors alone: another constant would have to be divided.
-        given = keras.tree.flatten(args)
-        vectors = [value for value in given if kind != "Concatenate" and _is_constant_vector(value)]
-        tensors = len(inputs) + len(vectors) == len(given)
-        is_map = len(operation.output.shape) == 4 and None not in inputs
-        return tensors and (is_map or kind != "Concatenate")
+    # Of tensors and vectors alone: another constant would have to be divided.
+    given = keras.tree.flatten(args)
+    if kind == "Concatenate":
+        return len(operation.output.shape) == 4 and len(maps) == len(given)
+    if kind in ("Add", "Subtract"):
+        return len(inputs) + sum(map(_is_constant_vector, given)) == len(given)
     if kind == "GetItem":
         key = args[1]
         short = isinstance(key, tuple) and len(key) < len(operation.input.shape)
@@ -205,8 +178,7 @@ def _passes(operation: keras.Operation, args: Any, inputs: list[_Scale | None]) 
         return _is_homogeneous(operation)
     if kind == "DepthwiseConv2D":
         return operation.depth_multiplier == 1 and _is_homogeneous(operation)
-    linear = ("DepthToSpace", "Flatten", "ZeroPadding2D", "UpSampling2D", "AveragePooling2D")
-    return kind in linear
+    return kind in ("DepthToSpace", "Flatten", "ZeroPadding2D", "UpSampling2D", "AveragePooling2D")
 
 
 def _is_homogeneous(layer: Any) -> bool:
@@ -219,9 +191,8 @@ def _is_homogeneous(layer: Any) -> bool:
 
 def _is_mean(operation: Any) -> bool:
     """Whether it takes means over height and width."""
-    if isinstance(operation, layers.GlobalAveragePooling2D):
-        return True
-    return type(operation).__name__ == "Mean" and operation.axis == (1, 2)
+    is_mean = type(operation).__name__ == "Mean" and operation.axis == (1, 2)
+    return is_mean or isinstance(operation, layers.GlobalAveragePooling2D)
 
 
 def _is_constant_vector(value: Any) -> bool:
@@ -241,25 +212,25 @@ def _picks_channels(key: Any) -> bool:
 def _set_vectors(
     plan: _Plan, model: keras.Model, given: list[Array], k_power: float, s_power: float
 ) -> None:
-    """Gives each group that is not fixed its vector, from its maps' ranges on given inputs."""
-    read: dict[_Group, list[keras.Operation]] = {}  # by convolutions
-    made: dict[_Group, list[keras.Operation]] = {}
+    """Gives each set that is not fixed its vector, from its maps' ranges on given inputs."""
+    read: dict[keras.Operation, list[keras.Operation]] = {}  # by convolutions; keys are roots
+    made: dict[keras.Operation, list[keras.Operation]] = {}
+    fixed = {plan.maps[one] for one in plan.fixed}
     for operation, sources in plan.sources.items():
         if type(operation) is layers.Conv2D:
             for found, one in ((read, sources[0]), (made, operation)):
-                scale = plan.scales[one]
-                if scale is not None and not scale.group.fixed:
-                    found.setdefault(scale.group, []).append(one)
-    chosen = [(group, maps, s_power) for group, maps in read.items()]
-    chosen += [(group, maps, k_power) for group, maps in made.items() if group not in read]
-    chosen = [(group, maps, power) for group, maps, power in chosen if power != 0]
-    measured = [operation for _, maps, _ in chosen for operation in maps]
+                if one in plan.maps and plan.maps[one] not in fixed:
+                    found.setdefault(plan.maps[one], []).append(one)
+    powers = dict.fromkeys(made, k_power) | dict.fromkeys(read, s_power)
+    chosen = {root: maps for root, maps in (made | read).items() if powers[root] != 0}
+    measured = [one for maps in chosen.values() for one in maps]
     if not measured:
         return
     ranges = iter(_ranges(model, measured, given))
-    for group, maps, power in chosen:
-        folded = [next(ranges).reshape(-1, group.channels).max(0) for _ in maps]
-        group.vector = _relative(np.max(folded, axis=0)) ** np.float32(power)
+    for root, maps in chosen.items():
+        channels = math.gcd(*(one.output.shape[-1] for one in plan.maps.subset(root)))
+        folded = [next(ranges).reshape(-1, channels).max(0) for _ in maps]
+        plan.vectors[root] = _relative(np.max(folded, axis=0)) ** np.float32(powers[root])
 
 
 def _ranges(
@@ -267,13 +238,12 @@ def _ranges(
 ) -> list[Array]:
     """Ranges (C,) of the channels of each operation's output, the largest over the images."""
     maps_of = keras.Model(packed(model.inputs), [operation.output for operation in operations])
-    largest = [np.zeros(operation.output.shape[-1], np.float32) for operation in operations]
+    found = []
     for rows in zip(*given, strict=True):
-        maps = maps_of(packed([row[None] for row in rows]))
-        for i, values in enumerate(keras.tree.flatten(maps)):
-            magnitudes = np.abs(values).reshape(-1, values.shape[-1])
-            largest[i] = np.maximum(largest[i], np.percentile(magnitudes, PERCENTILE, axis=0))
-    return largest
+        maps = keras.tree.flatten(maps_of(packed([row[None] for row in rows])))
+        sizes = [np.abs(one).reshape(-1, one.shape[-1]) for one in maps]
+        found.append([np.percentile(one, PERCENTILE, axis=0) for one in sizes])
+    return [np.max(one, axis=0) for one in zip(*found, strict=True)]
 
 
 def _relative(ranges: Array) -> Array:
@@ -294,17 +264,18 @@ def _rewritten(model: keras.Model, inputs: list[Any], plan: _Plan) -> Any:
         kind = type(operation).__name__
         sources, own = plan.sources[operation], plan.divisor(operation)
         divisors = [plan.divisor(source) for source in sources]
-        if kind in ("Conv2D", "Dense"):
-            weights = _scaled_weights(operation, divisors[0], own)
-            return copied(operation, *args, weights=weights, **kwargs)
-        if kind == "DepthwiseConv2D" and operation.use_bias and own is not None:
-            kernel, bias = operation.get_weights()
-            return copied(operation, *args, weights=[kernel, bias / own], **kwargs)
+        if kind in ("Conv2D", "Dense", "DepthwiseConv2D"):
+            kernel, *bias = operation.get_weights()
+            read, made = _or_one(divisors[0]), _or_one(own)
+            if kind != "DepthwiseConv2D":  # which reads and makes maps of the same vector
+                kernel = kernel * read[:, None] / made
+            return copied(operation, *args, weights=[kernel, *(b / made for b in bias)], **kwargs)
         if kind in ("Add", "Subtract", "Multiply"):
-            vectors = [plan.scales[source] is None for source in sources]
-            among = [d for d, vector in zip(divisors, vectors, strict=True) if not vector]
-            factor = _quotient(among[0] if kind == "Multiply" and among else None, own)
-            args = _with_vectors(args, vectors, factor)
+            maps = [source for source in sources if source in plan.maps]
+            before = plan.divisor(maps[0]) if kind == "Multiply" and maps else None
+            if maps and (before is not None or own is not None):
+                are_maps = [source in maps for source in sources]
+                args = _with_vectors(args, are_maps, _or_one(before) / _or_one(own))
         output = copied(operation, *args, **kwargs)
         if divisors and divisors[0] is not None:
             if _is_mean(operation):
@@ -316,34 +287,17 @@ def _rewritten(model: keras.Model, inputs: list[Any], plan: _Plan) -> Any:
     return run_through(model, inputs, call)
 
 
-def _quotient(numerator: Array | None, denominator: Array | None) -> Array | None:
-    """The quotient of two vectors, None standing for ones."""
-    if denominator is None:
-        return numerator
-    return (np.float32(1) if numerator is None else numerator) / denominator
+def _or_one(vector: Array | None) -> Array:
+    return np.ones(1, np.float32) if vector is None else vector
 
 
-def _with_vectors(args: Any, vectors: list[bool], factor: Array | None) -> Any:
-    """Arguments with those tensors multiplied that are marked as vectors, and constant vectors."""
-    if factor is None or all(vectors):
-        return args
-    marks = iter(vectors)
+def _with_vectors(args: Any, are_maps: list[bool], factor: Array) -> Any:
+    """Arguments with those tensors multiplied that are no maps, and constant vectors."""
+    marks = iter(are_maps)
 
     def multiplied(value):
-        if _is_constant_vector(value):
-            return np.asarray(value) * factor
-        if not isinstance(value, keras.KerasTensor):
-            return value
-        return value * factor if next(marks) else value
+        if isinstance(value, keras.KerasTensor):
+            return value if next(marks) else value * factor
+        return np.asarray(value) * factor if _is_constant_vector(value) else value
 
     return keras.tree.map_structure(multiplied, args)
-
-
-def _scaled_weights(layer: Any, read: Array | None, made: Array | None) -> list[Array]:
-    """Weights of a convolution or dense layer whose input and output are divided."""
-    kernel, *bias = layer.get_weights()
-    if read is not None:
-        kernel = kernel * read[:, None]
-    if made is not None:
-        kernel, bias = kernel / made, [b / made for b in bias]
-    return [kernel, *bias]

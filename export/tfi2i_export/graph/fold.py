@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import ReflectionPad2D
@@ -26,8 +26,6 @@ from tfi2i_export.graph.keras_graph import (
     convolution,
     copied,
     inputs_like,
-    is_from_keras,
-    is_layer,
     packed,
     run_through,
     sources_of,
@@ -93,7 +91,7 @@ def in_float32(translator: keras.Model) -> keras.Model:
 
     def copy(operation):
         config = operation.get_config()
-        if is_layer(operation):  # others compute as they are given
+        if isinstance(operation, keras.layers.Layer):  # others compute as they are given
             config["dtype"] = "float32"
         return type(operation).from_config(config)
 
@@ -173,9 +171,7 @@ def _folding(
         return free
 
     def call_of(model: keras.Model, prefix: str) -> Callable[..., Any]:
-        models = [
-            operation for operation in model.operations if isinstance(operation, keras.Function)
-        ]
+        models = [one for one in model.operations if isinstance(one, keras.Function)]
         merged = _merged(model)
 
         def call(operation, *args, **kwargs):
@@ -185,25 +181,30 @@ def _folding(
                     f"{operation.name} ({type(operation).__name__}) uses an output that is only "
                     "there for training; there is no export rule for that."
                 )
-            if not _is_symbolic((args, kwargs)):
-                return keras.tree.map_structure(_computed, operation(*args, **kwargs))
-            if type(operation).__name__ == "Concatenate":
+            kind = type(operation)
+            given = keras.tree.flatten((args, kwargs))
+            if not any(isinstance(x, keras.KerasTensor) for x in given):  # all of it is baked
+                return keras.tree.map_structure(
+                    lambda x: None if x is None else ops.convert_to_numpy(x),
+                    operation(*args, **kwargs),
+                )
+            if kind.__name__ == "Concatenate":
                 args = _of_one_batch(args)
             if isinstance(operation, keras.Function):
-                is_last = operation is models[-1]
-                inner = prefix if is_last else f"{prefix}{_short(operation.name)}_"
+                # `enc_a`, `enc_b` -> `enc`: both directions name their layers alike.
+                short = re.sub(r"_(a|b|ab|ba|a2b|b2a)$", "", operation.name)
+                inner = prefix if operation is models[-1] else f"{prefix}{short}_"
                 return run_through(operation, keras.tree.flatten(args), call_of(operation, inner))
-            if not is_layer(operation):
+            if not isinstance(operation, keras.layers.Layer):
                 return copied(operation, *args, **kwargs)
             name = unique(prefix + _stable(operation))
-            if operation in merged:
-                return merged[operation](operation, name, *args)
-            if type(operation) in rules:
-                return rules[type(operation)](operation, name, *args, **kwargs)
-            if is_from_keras(operation) and not isinstance(operation, keras.layers.Lambda):
+            if rule := merged.get(operation, rules.get(kind)):
+                return rule(operation, name, *args, **kwargs)
+            is_from_keras = getattr(keras.layers, kind.__name__, None) is kind
+            if is_from_keras and kind is not keras.layers.Lambda:
                 return copied(operation, *args, name=name, **kwargs)
             raise FoldError(
-                f"{operation.name} is a layer of class {type(operation).__name__}, which has no "
+                f"{operation.name} is a layer of class {kind.__name__}, which has no "
                 "export rule; add one to tfi2i_export.graph.rules.systems.RULES."
             )
 
@@ -212,23 +213,13 @@ def _folding(
     return call_of
 
 
-def _is_symbolic(given: Any) -> bool:
-    """Whether any of it is a tensor of the graph; all else is baked, and what it makes too."""
-    return any(isinstance(value, keras.KerasTensor) for value in keras.tree.flatten(given))
-
-
-def _computed(value: Any) -> Any:
-    return None if value is None else ops.convert_to_numpy(value)
-
-
 def _of_one_batch(args: Any) -> Any:
     """Arguments with the baked ones repeated for each picture: concatenation does not broadcast."""
-    values = keras.tree.flatten(args)
-    maps = [value for value in values if isinstance(value, keras.KerasTensor)]
-    first = maps[0][(slice(None), *[slice(1)] * (len(maps[0].shape) - 1))]
+    given = next(x for x in keras.tree.flatten(args) if isinstance(x, keras.KerasTensor))
+    first = given[(slice(None), *[slice(1)] * (given.ndim - 1))]
 
     def repeated(value):
-        is_array = isinstance(value, np.ndarray) and value.ndim == len(first.shape)
+        is_array = isinstance(value, np.ndarray) and value.ndim == first.ndim
         return ops.add(value, ops.zeros_like(first)) if is_array else value
 
     return keras.tree.map_structure(repeated, args)
@@ -239,9 +230,9 @@ def _merged(model: keras.Model) -> dict[keras.Operation, Rule]:
     found: dict[keras.Operation, Rule] = {}
     sources = sources_of(model)
     readers = collections.Counter(source for given in sources.values() for source in given)
-    for conv in sources:
-        pad = _only(sources[conv])
-        up = _only(sources.get(pad, []))
+    only = {reader: given[0] for reader, given in sources.items() if len(given) == 1}
+    for conv, pad in only.items():
+        up = only.get(pad)
         if (
             type(conv) is keras.layers.Conv2D
             and isinstance(pad, ReflectionPad2D)
@@ -255,22 +246,11 @@ def _merged(model: keras.Model) -> dict[keras.Operation, Rule]:
     return found
 
 
-def _only(operations: list[keras.Operation]) -> keras.Operation | None:
-    return operations[0] if len(operations) == 1 else None
-
-
-def _short(name: str) -> str:
-    """`enc_a`, `enc_b` -> `enc`: both directions name their layers alike."""
-    return re.sub(r"_(a|b|ab|ba|a2b|b2a)$", "", name)
-
-
 def _stable(layer: keras.layers.Layer) -> str:
     """The name a layer was given, or its class where Keras numbered it: `re_lu_7` -> `relu`."""
     kind = type(layer).__name__.lower()
-    automatic = re.fullmatch(r"(.+?)(_\d+)?", layer.name)
-    if automatic and automatic[1].replace("_", "") == kind:
-        return f"{kind}_layer"  # bare operations are called "add" or "add_1"
-    return layer.name
+    automatic = re.sub(r"_\d+$", "", layer.name).replace("_", "") == kind
+    return f"{kind}_layer" if automatic else layer.name  # bare operations are "add" or "add_1"
 
 
 def _retiled(model: keras.Model) -> keras.Model:
@@ -284,28 +264,18 @@ def _retiled(model: keras.Model) -> keras.Model:
     conv = _output_convolution(model)
     if conv is None or not _always_even(model):
         return model
-    weights = conv.get_weights()
-    kernel = _shifted_copies(weights[0])
-    bias = np.tile(weights[1], 4) if conv.use_bias else None
+    kernel, *bias = conv.get_weights()
+    copies = [np.pad(kernel, [(p, 1 - p), (q, 1 - q), (0, 0), (0, 0)]) for p, q in np.ndindex(2, 2)]
+    kernel = np.concatenate(copies, -1)  # (k + 1, k + 1, C, 4 D), in depth_to_space's order
+    four = np.tile(bias[0], 4) if bias else None
 
     def call(operation, *args, **kwargs):
         if operation is conv:
-            return ops.depth_to_space(convolution(args[0], kernel, bias, 2, conv.name), 2)
+            return ops.depth_to_space(convolution(args[0], kernel, four, 2, conv.name), 2)
         return copied(operation, *args, **kwargs)
 
     inputs = inputs_like(model)
     return keras.Model(packed(inputs), run_through(model, inputs, call), name=model.name)
-
-
-def _shifted_copies(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(k, k, C, D) -> (k + 1, k + 1, C, 4 D), the copies in depth_to_space's order."""
-    still = [(0, 0), (0, 0)]
-    copies = [
-        np.pad(kernel, [(down, 1 - down), (right, 1 - right), *still])
-        for down in (0, 1)
-        for right in (0, 1)
-    ]
-    return np.concatenate(copies, -1)
 
 
 def _output_convolution(model: keras.Model) -> keras.layers.Conv2D | None:

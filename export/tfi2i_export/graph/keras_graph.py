@@ -65,25 +65,15 @@ def sources_of(model: keras.Model) -> dict[keras.Operation, list[keras.Operation
     """The operations that each one reads, inputs left out; under the model what it returns."""
     sources: dict[keras.Operation, list[keras.Operation]] = collections.defaultdict(list)
 
-    def read(given: Any) -> list[keras.Operation]:
-        return [value for value in keras.tree.flatten(given) if isinstance(value, keras.Operation)]
+    def read(reader: keras.Operation, given: Any) -> None:
+        sources[reader] += [x for x in keras.tree.flatten(given) if isinstance(x, keras.Operation)]
 
     def call(operation, *args, **kwargs):
-        sources[operation] += read((args, kwargs))  # once for every time that it is called
+        read(operation, (args, kwargs))  # once for every time that it is called
         return keras.tree.map_structure(lambda _: operation, operation.output)
 
-    sources[model] = read(run_through(model, model.inputs, call))
+    read(model, run_through(model, model.inputs, call))
     return dict(sources)
-
-
-def is_layer(operation: keras.Operation) -> bool:
-    """Whether it is a layer, and not what `keras.ops` leaves in a graph."""
-    return isinstance(operation, layers.Layer)
-
-
-def is_from_keras(layer: keras.layers.Layer) -> bool:
-    """Whether the layer's class is one of `keras.layers`."""
-    return getattr(layers, type(layer).__name__, None) is type(layer)
 
 
 def copied(
@@ -97,15 +87,15 @@ def copied(
 
     A layer's copy has the same name and weights, if no others are given.
     """
-    if is_layer(operation):
-        config = {**operation.get_config(), "name": name or operation.name, "dtype": "float32"}
-        copy = type(operation).from_config(config)
-        output = copy(*args, **kwargs)
-        copy.set_weights(operation.get_weights() if weights is None else weights)
-        return output
-    # Keras numbers the names of bare operations over the whole process: they would clash.
     config = {key: value for key, value in operation.get_config().items() if key != "name"}
-    return type(operation)(**config)(*args, **kwargs)
+    if not isinstance(operation, layers.Layer):
+        # Keras numbers the names of bare operations over the whole process: they would clash.
+        return type(operation)(**config)(*args, **kwargs)
+    config |= {"name": name or operation.name, "dtype": "float32"}
+    copy = type(operation).from_config(config)
+    output = copy(*args, **kwargs)
+    copy.set_weights(operation.get_weights() if weights is None else weights)
+    return output
 
 
 def array(variable: Any) -> Array:
@@ -113,34 +103,27 @@ def array(variable: Any) -> Array:
     return np.asarray(ops.convert_to_numpy(variable), np.float32)
 
 
+def weighted(kind: Any, x: Any, kernel: Any, bias: Any, *arguments: Any, name: str) -> Any:
+    """The output on x of a new float32 layer `kind(*arguments)` with a kernel and maybe a bias."""
+    layer = kind(*arguments, use_bias=bias is not None, dtype="float32", name=name)
+    output = layer(x)
+    layer.set_weights([array(weight) for weight in (kernel, bias) if weight is not None])
+    return output
+
+
 def convolution(
-    x: Any,
-    kernel: Array,
-    bias: Array | None,
-    strides: int | tuple[int, int],
-    name: str,
-    padding: str = "valid",
+    x: Any, kernel: Array, bias: Any, strides: Any, name: str, padding: str = "valid"
 ) -> Any:
     """A convolution of x (N, H, W, C) with a given kernel (k, k, C, D), bias (D,)."""
     *size, _, filters = kernel.shape
-    layer = layers.Conv2D(
-        filters, size, strides, padding, use_bias=bias is not None, dtype="float32", name=name
-    )
-    output = layer(x)
-    layer.set_weights([kernel] if bias is None else [kernel, bias])
-    return output
+    return weighted(layers.Conv2D, x, kernel, bias, filters, size, strides, padding, name=name)
 
 
-def filtered(x: Any, taps: ArrayLike, strides: int, name: str, bias: Array | None = None) -> Any:
+def filtered(x: Any, taps: ArrayLike, strides: int, name: str, bias: Any = None) -> Any:
     """A valid convolution of each channel of x (N, H, W, C) with taps (h, w), and a bias (C,)."""
     taps = np.asarray(taps, np.float32)
-    layer = layers.DepthwiseConv2D(
-        taps.shape, strides, use_bias=bias is not None, dtype="float32", name=name
-    )
-    output = layer(x)
     kernel = np.repeat(taps[:, :, None, None], x.shape[-1], 2)
-    layer.set_weights([kernel] if bias is None else [kernel, bias])
-    return output
+    return weighted(layers.DepthwiseConv2D, x, kernel, bias, taps.shape, strides, name=name)
 
 
 def phases(kernel: Array) -> Array:

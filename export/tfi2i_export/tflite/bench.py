@@ -6,6 +6,7 @@ all of them alike: their ratios hold where the milliseconds do not.
 
 import dataclasses
 import functools
+import itertools
 import logging
 import os
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.tiles import Progress
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
@@ -33,8 +35,6 @@ PLAIN = "plain export"
 """The name of the file without the rewrites of `fold`, and its format."""
 
 log = logging.getLogger("tfi2i")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,13 +129,11 @@ def _measured(
 ) -> list[Result]:
     from tfi2i_export.tflite.inspection import inspect
 
-    total, done = len(files) + len(counts) * runs, 0
+    total, done = len(files) + len(counts) * runs, itertools.count(1)
 
     def tell() -> None:
-        nonlocal done
-        done += 1
         if progress:
-            progress(done, total)
+            progress(next(done), total)
 
     memory, inside = [], []
     for file in files:
@@ -144,6 +142,13 @@ def _measured(
         tell()
     latencies = [_latencies(files, count, runs, tell) for count in counts]
     medians = [latency.median_ms for latency in latencies[0]]
+    kinds = [(file.format, file.size) for file in files]
+
+    def ratio(i: int, format: str) -> float | None:
+        """To the time of the first file of a format, for pictures of the same size."""
+        like = (format, files[i].size)
+        return medians[i] / medians[kinds.index(like)] if like in kinds else None
+
     return [
         Result(
             name=file.name,
@@ -154,8 +159,8 @@ def _measured(
             undelegated=inside[i].undelegated,
             latency={count: one[i] for count, one in zip(counts, latencies, strict=True)},
             memory_mb=memory[i],
-            ratio_float32=_ratio(files, medians, i, "float32"),
-            ratio_plain=_ratio(files, medians, i, PLAIN),
+            ratio_float32=ratio(i, "float32"),
+            ratio_plain=ratio(i, PLAIN),
             psnr_db=_psnr_db(file.sidecar),
         )
         for i, file in enumerate(files)
@@ -213,17 +218,14 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
 
 def _plain_file(run: Run, like: "_File", folder: Path) -> Path | None:
     """A run's plain export for the pictures of a file; None where only the rewritten one exists."""
+    path = folder / "plain.tflite"
     try:
         direction = like.sidecar.direction if like.sidecar else None
-        content = plain_export(run, direction, like.size)
+        path.write_bytes(plain_export(run, direction, like.size))
     except InputError as error:
-        log.warning(
-            "Without rewriting the run does not convert, so nothing is compared with that: %s…",
-            first_line(error, 120),
-        )
+        about = "Without rewriting the run does not convert, so nothing is compared with that: %s…"
+        log.warning(about, first_line(error, 120))
         return None
-    path = folder / "plain.tflite"
-    path.write_bytes(content)
     return path
 
 
@@ -234,13 +236,9 @@ def _affordable(threads: Sequence[int]) -> list[int]:
     counts = sorted({count for count in threads if count <= cores})
     if not counts:
         raise InputError(f"threads is {list(threads)}; this machine has {cores} cores.")
-    left_out = sorted(set(threads) - set(counts))
+    left_out = " or ".join(map(str, sorted(set(threads) - set(counts))))
     if left_out:
-        log.info(
-            "Not timed with %s threads, more than the cores (%d).",
-            " or ".join(map(str, left_out)),
-            cores,
-        )
+        log.info("Not timed with %s threads, more than the cores (%d).", left_out, cores)
     return counts
 
 
@@ -253,8 +251,7 @@ def _files(paths: list[Path], size: int | None) -> list[_File]:
     for path in paths:
         sidecar = sidecar_of(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
-        format = None if sidecar is None else sidecar.format
-        files.append(_tried(name, path, format, sidecar, size))
+        files.append(_tried(name, path, sidecar.format if sidecar else None, sidecar, size))
     if size is not None and all(file.size != (size, size) for file in files):
         raise InputError(f"--size {size}: the files take pictures of their own sizes only.")
     return files
@@ -285,20 +282,16 @@ def _latencies(
     files: list[_File], threads: int, runs: int, tell: Callable[[], None]
 ) -> list[Latency]:
     calls = [_warmed_up(file, threads) for file in files]
-    took: list[list[float]] = [[] for _ in files]
-    for _ in range(runs):
-        for call, milliseconds in zip(calls, took, strict=True):
+    took = np.empty((runs, len(files)))
+    for run in range(runs):
+        for i, call in enumerate(calls):
             call()  # wakes this file's threads and brings back the caches that the last one took
             start = time.perf_counter()
             call()
-            milliseconds.append(1000 * (time.perf_counter() - start))
+            took[run, i] = 1000 * (time.perf_counter() - start)
         tell()
-    return [_latency(milliseconds) for milliseconds in took]
-
-
-def _latency(milliseconds: list[float]) -> Latency:
-    median, low, high = map(float, np.percentile(milliseconds, (50, 10, 90)))
-    return Latency(median_ms=median, low_ms=low, high_ms=high)
+    rows = np.percentile(took, (50, 10, 90), axis=0).T.tolist()
+    return [Latency(median_ms=median, low_ms=low, high_ms=high) for median, low, high in rows]
 
 
 def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
@@ -312,17 +305,6 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
         for _ in range(WARM_UP):
             call()
     return call
-
-
-def _ratio(files: list[_File], medians: list[float], i: int, format: str) -> float | None:
-    """Ratio of a file's time to that of the first one of a format, for pictures of its size."""
-    wanted = (format, files[i].size)
-    compared = [
-        median
-        for file, median in zip(files, medians, strict=True)
-        if (file.format, file.size) == wanted
-    ]
-    return medians[i] / compared[0] if compared else None
 
 
 def _psnr_db(sidecar: Sidecar | None) -> float | None:

@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -16,35 +16,29 @@ from tfi2i.files import replacing, to_json, write_text
 from tfi2i.runs.environment import describe, processor
 from tfi2i_export.tflite.bench import Result
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 LABELS_APART = 0.07  # of the chart's height
 
 
 def table(results: Sequence[Result]) -> Table:
     """A row a file; times are medians, with 10 % and 90 % of the runs for the fewest threads."""
     fewest, *more = results[0].latency
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    made.caption = (
-        "parts + ops: of the network, that XNNPACK takes, and single ones outside of them"
-    )
+    first, *others = (f"ms, {_threads(i)}".replace(" thread", "\nthread") for i in (fewest, *more))
+    caption = "parts + ops: of the network, that XNNPACK takes, and single ones outside of them"
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=caption)
     made.add_column("file", overflow="fold")
-    for heading in (
-        *("MB", "PSNR\ndB", "parts\n+ ops", _heading(fewest), "10–90\n%"),
-        *map(_heading, more),
-        *("peak\nMB", "time /\nfloat32", "time /\nplain"),
-    ):
+    headings = ["MB", "PSNR\ndB", "parts\n+ ops", first, "10–90\n%"]
+    headings += [*others, "peak\nMB", "time /\nfloat32", "time /\nplain"]
+    for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
     for result in results:
-        first = result.latency[fewest]
+        least = result.latency[fewest]
         made.add_row(
             Text(result.name),
             f"{result.size_bytes / 1e6:.2f}",
             _number(result.psnr_db, ".1f"),
             f"{_number(result.partitions, 'd')} + {sum(result.undelegated.values())}",
-            f"{first.median_ms:.1f}",
-            f"{first.low_ms:.1f}–{first.high_ms:.1f}",
+            f"{least.median_ms:.1f}",
+            f"{least.low_ms:.1f}–{least.high_ms:.1f}",
             *(f"{result.latency[count].median_ms:.1f}" for count in more),
             _number(result.memory_mb, ".0f"),
             _number(result.ratio_float32, ".2f"),
@@ -56,9 +50,8 @@ def table(results: Sequence[Result]) -> Table:
 def write(results: Sequence[Result], folder: Path, *, runs: int) -> list[Path]:
     """Writes bench.json, bench.svg and bench.png into a folder and returns their paths."""
     paths = [folder / f"bench.{suffix}" for suffix in ("json", "svg", "png")]
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
     values = {
-        "made": f"{now.isoformat()}Z",
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "processor": processor(),
         "litert": metadata.version("ai-edge-litert"),
         "environment": describe(),
@@ -89,7 +82,11 @@ def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
         points = []
         for result, time in zip(results, times, strict=True):
             if result.psnr_db is None:
-                _mark_time(axes, time, f"{result.name} ({time:.1f} ms, agreement not measured)")
+                axes.axvline(time, color=VIOLET, ls="--", lw=1.2)
+                label = f"{result.name} ({time:.1f} ms, agreement not measured)"
+                bottom = (time, axes.get_ylim()[0])
+                note = axes.annotate(label, bottom, (3, 4), textcoords="offset points", rotation=90)
+                note.set(va="bottom", color=VIOLET)
             else:
                 label = f"{result.name} ({result.psnr_db:.1f} dB, {time:.1f} ms)"
                 points.append((result.psnr_db, time, label))
@@ -100,29 +97,15 @@ def _draw(results: Sequence[Result], paths: Sequence[Path]) -> None:
                 figure.savefig(temporary, dpi=150, metadata=stable)
 
 
-def _mark_time(axes: "Axes", time: float, label: str) -> None:
-    axes.axvline(time, color=VIOLET, ls="--", lw=1.2)
-    axes.annotate(
-        label,
-        (time, axes.get_ylim()[0]),
-        xytext=(3, 4),
-        textcoords="offset points",
-        rotation=90,
-        va="bottom",
-        color=VIOLET,
-    )
-
-
-def _mark_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> None:
+def _mark_points(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
     """Points (PSNR, time, label), lowest first; those close together get a column of labels."""
     bottom, top = axes.get_ylim()
     apart = LABELS_APART * (top - bottom)
     columns: list[list[tuple[float, float, str]]] = []
     for point in points:
-        if columns and point[0] - columns[-1][0][0] < apart * len(columns[-1]):
-            columns[-1].append(point)
-        else:
-            columns.append([point])
+        if not columns or point[0] - columns[-1][0][0] >= apart * len(columns[-1]):
+            columns.append([])
+        columns[-1].append(point)
     for column in columns:
         left = max(time for _, time, _ in column) + 0.03 * axes.get_xlim()[1]
         for i, (psnr, time, label) in enumerate(column):
@@ -134,10 +117,6 @@ def _mark_points(axes: "Axes", points: Sequence[tuple[float, float, str]]) -> No
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def _heading(count: int) -> str:
-    return f"ms, {_threads(count)}".replace(" thread", "\nthread")
 
 
 def _number(value: float | None, form: str) -> str:

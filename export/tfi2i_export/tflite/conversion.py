@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import keras
+import tensorflow as tf
+from ai_edge_litert.schema_py_generated import Model
 from keras import ops
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import from_levels, to_levels
@@ -56,7 +59,7 @@ def convert(
     try:
         with quiet():
             converted = _converted(models, half)
-    except _converter_errors() as error:
+    except (ConverterError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"The model does not convert to .tflite: {reason}") from error
     require_plain(inspect(converted))
@@ -69,12 +72,9 @@ def _with_a_size_to_start_from(model: bytes) -> bytes:
     The converter leaves them at 1, and Java's interpreter prepares a file as it is when it opens
     it: nothing can be reflected there, so that it would refuse the file.
     """
-    from ai_edge_litert.schema_py_generated import Model
-
     changed = bytearray(model)
     content = Model.GetRootAs(changed, 0)
-    for number in range(content.SubgraphsLength()):
-        graph = content.Subgraphs(number)
+    for graph in map(content.Subgraphs, range(content.SubgraphsLength())):
         for tensor in map(graph.Tensors, graph.InputsAsNumpy()):
             if tensor.ShapeSignatureLength():
                 free = tensor.ShapeSignatureAsNumpy() == -1
@@ -114,8 +114,6 @@ def _by_signature(folded: keras.Model | Mapping[tuple[int, int], keras.Model]) -
 
 
 def _converted(models: dict[str, keras.Model], half: bool) -> bytes:
-    import tensorflow as tf
-
     # Of the converter's other entrances one loses Keras 3's variables without a word.
     archive = keras.export.ExportArchive()
     for name, model in models.items():
@@ -129,10 +127,3 @@ def _converted(models: dict[str, keras.Model], half: bool) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
-
-
-def _converter_errors() -> tuple[type[Exception], ...]:
-    import tensorflow as tf
-    from tensorflow.lite.python.convert_phase import ConverterError
-
-    return ConverterError, ValueError, RuntimeError, tf.errors.OpError

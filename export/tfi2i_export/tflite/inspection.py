@@ -4,6 +4,7 @@ import collections
 from typing import Any, NamedTuple
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
@@ -11,7 +12,6 @@ from tfi2i_export.tflite.interpreter import DAMAGE, opened
 
 UNINITIALISED = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
 """Operations of a file that lacks its weights: it runs, on zeros or noise."""
-
 
 FREE_SIDE = 64  # pixels, at which `inspect` asks the delegate about files of free size
 
@@ -52,13 +52,13 @@ def inspect(model: bytes) -> Inspection:
         InputError: It is damaged or no .tflite file.
     """
     try:
-        opened(model)  # which makes sure that the file points to nothing outside of it
+        interpreter = opened(model)  # which checks that the file points to nothing outside of it
         found = operations(model)
         partitions, undelegated = _delegated(model)
         return Inspection(
             dict(collections.Counter(operation.kind for operation in found)),
             sorted({operation.kind for operation in found if operation.custom}),
-            _signatures(model),
+            _signatures(interpreter),
             partitions,
             undelegated,
         )
@@ -105,11 +105,9 @@ class Operation(NamedTuple):
 
 def operations(model: bytes) -> list[Operation]:
     """The operations of a .tflite file that LiteRT has opened, in order, of all subgraphs."""
-    from ai_edge_litert import schema_py_generated as schema
-
     content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    kinds = [_kind(code) for code in content.operatorCodes]
     types = {number: name for name, number in vars(schema.TensorType).items()}
+    kinds = {number: name for name, number in vars(schema.BuiltinOperator).items()}
     found = []
     for graph in content.subgraphs:
         tensors = [Operand(tensor.name.decode(), types[tensor.type]) for tensor in graph.tensors]
@@ -118,39 +116,28 @@ def operations(model: bytes) -> list[Operation]:
                 [tensors[index] for index in indices if index >= 0]
                 for indices in (operator.inputs, operator.outputs)
             )
-            kind, custom = kinds[operator.opcodeIndex]
-            found.append(Operation(kind, custom, inputs, outputs))
+            code = content.operatorCodes[operator.opcodeIndex]
+            # Old files have small numbers in the field that is deprecated now.
+            kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            custom = kind == "CUSTOM"
+            name = code.customCode.decode() if custom else kind
+            found.append(Operation(name, custom, inputs, outputs))
     return found
 
 
-def _kind(code: Any) -> tuple[str, bool]:
-    """The name of an operation, and whether it is none of LiteRT's own."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    # Old files have small numbers in the field that is deprecated now.
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    if number == BuiltinOperator.CUSTOM:
-        return code.customCode.decode(), True
-    names = {value: name for name, value in vars(BuiltinOperator).items()}
-    return names[number], False
-
-
-def _signatures(model: bytes) -> dict[str, tuple[Tensors, Tensors]]:
-    interpreter = opened(model)
+def _signatures(interpreter: Any) -> dict[str, tuple[Tensors, Tensors]]:
     found = {}
     for name in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(name)
-        inputs, outputs = (
-            {
-                key: TensorType(
-                    np.dtype(tensor["dtype"]).name, tuple(map(int, tensor["shape_signature"]))
-                )
-                for key, tensor in details.items()
-            }
-            for details in (runner.get_input_details(), runner.get_output_details())
-        )
-        found[name] = inputs, outputs
+        found[name] = _types(runner.get_input_details()), _types(runner.get_output_details())
     return found
+
+
+def _types(details: dict[str, Any]) -> Tensors:
+    return {
+        name: TensorType(np.dtype(one["dtype"]).name, tuple(map(int, one["shape_signature"])))
+        for name, one in details.items()
+    }
 
 
 def _delegated(model: bytes) -> tuple[int | None, dict[str, int]]:
@@ -169,14 +156,11 @@ def _delegated(model: bytes) -> tuple[int | None, dict[str, int]]:
     parts = [operation for operation in details if operation["op_name"] == "DELEGATE"]
     own = [operation for operation in details if operation["op_name"] != "DELEGATE"]
     made_by = {tensor: i for i, operation in enumerate(own) for tensor in operation["outputs"]}
-    inside: set[int] = set()
+    outside = dict(enumerate(own))
     for part in parts:
         given, asked = set(part["inputs"]), list(part["outputs"])
         while asked:
             tensor = asked.pop()
-            i = made_by.get(tensor)
-            if i is not None and i not in inside and tensor not in given:
-                inside.add(i)
-                asked.extend(own[i]["inputs"])
-    outside = [operation["op_name"] for i, operation in enumerate(own) if i not in inside]
-    return len(parts), dict(collections.Counter(outside))
+            if tensor not in given and (inner := outside.pop(made_by.get(tensor, -1), None)):
+                asked.extend(inner["inputs"])
+    return len(parts), dict(collections.Counter(one["op_name"] for one in outside.values()))

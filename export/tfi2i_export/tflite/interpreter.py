@@ -22,7 +22,6 @@ IMAGE_BYTES = "image_bytes"
 
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
-LARGEST_TRIED = 64  # sides of which free ones may be multiples
 
 # What Python raises for a file that LiteRT or its flatbuffer schema cannot make sense of.
 DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, MemoryError)
@@ -71,7 +70,8 @@ class TFLiteTranslator:
             )
         if not known:
             raise InputError(f"{self._name} has no signatures; give a file made by tfi2i export.")
-        self.signature = signature or min(known, key=_numbers)
+        # Of translate_256x320 its numbers.
+        self.signature = signature or min(known, key=lambda x: [*map(int, re.findall(r"\d+", x))])
         with self._explained():
             self._runner = interpreter.get_signature_runner(self.signature)
             taken, made = self._runner.get_input_details(), self._runner.get_output_details()
@@ -93,12 +93,9 @@ class TFLiteTranslator:
         """
         if self.size is not None:
             return 1
-        multiple = 1
-        while multiple <= LARGEST_TRIED:
-            side = LARGEST_TRIED + multiple
-            if self._keeps_size(side):
+        for multiple in (1, 2, 4, 8, 16, 32, 64):
+            if self._keeps_size(64 + multiple):
                 return multiple
-            multiple *= 2
         raise InputError(f"{self._name} gives pictures of another size than it takes.")
 
     def __call__(self, pixels: NDArray[np.uint8], **extra: ArrayLike) -> NDArray[np.uint8]:
@@ -238,11 +235,6 @@ def _read(model: str | Path | bytes) -> bytes:
     if max(size, len(content)) > LARGEST:
         raise InputError(f"{model} has over {LARGEST:,} bytes, which no translator has.")
     return content
-
-
-def _numbers(signature: str) -> list[int]:
-    """translate_256x320 -> [256, 320]."""
-    return [int(digits) for digits in re.findall(r"\d+", signature)]
 
 
 def _by(size: tuple[int, ...] | None) -> str:

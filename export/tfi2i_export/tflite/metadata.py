@@ -15,10 +15,11 @@ import contextlib
 import dataclasses
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import flatbuffers  # type: ignore[import-untyped]
+import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
@@ -39,6 +40,16 @@ Values = dict[str, Any]
 COLOURS = {"RGB": 1, "GRAYSCALE": 2}
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (struct.error, ValueError, RecursionError) as error:  # of numbers, texts and JSON
+        raise InputError(f"The model is damaged ({error}); export it again.") from error
+
+
 def with_metadata(model: bytes, sidecar: Sidecar) -> bytes:
     """A .tflite file with metadata, which replace those it has; tensors and signatures stay.
 
@@ -50,55 +61,42 @@ def with_metadata(model: bytes, sidecar: Sidecar) -> bytes:
         InputError: if `model` is no such file, or the sidecar lacks one of its tensors.
     """
     with _readable():
-        reader, root, values = _opened(model)
-        fields = reader.fields(root, "Model")
+        reader, fields, values, replaced = _opened(model)
         # Offsets of the builder count back from its end, where the old file begins: what stands at
         # byte p of the old file has the offset -p.
         old = {name: -reader.target(at) for name, at in fields.items() if name != "version"}
         buffers = [-at for at in reader.targets(fields["buffers"])]
         entries = [-at for at in reader.targets(fields["metadata"])] if "metadata" in fields else []
-    names = [entry.get("name") for entry in values.get("metadata", [])]
-    replaced = _metadata_buffer(values)
+        places = [reader.fields(-at, "Buffer").get("offset") for at in buffers]
+        offsets = {at: reader.number("uint64", at) for at in places if at is not None}
     index = len(buffers) if replaced is None else replaced
-
     builder = flatbuffers.Builder(4096)
-    content = _bytes(builder, _flatbuffer(_model_metadata(values, sidecar)))
-    builder.StartObject(len(TABLES["Buffer"]))
-    builder.PrependUOffsetTRelativeSlot(0, content, 0)
-    buffers[index : index + 1] = [builder.EndObject()]
-    kept = [entry for entry, name in zip(entries, names, strict=True) if name != BUFFER_NAME]
+    inner = flatbuffers.Builder(4096)
+    described = _table(inner, "ModelMetadata", _model_metadata(values, sidecar))
+    inner.Finish(described, METADATA_IDENTIFIER)
+    content = _written(builder, "[uint8]", bytes(inner.Output()))
+    buffers[index : index + 1] = [_table(builder, "Buffer", {"data": content})]
+    known = zip(entries, values.get("metadata", []), strict=True)
+    kept = [at for at, entry in known if entry.get("name") != BUFFER_NAME]
     kept.append(_table(builder, "Metadata", {"name": BUFFER_NAME, "buffer": index}))
     old |= {"buffers": _pointers(builder, buffers), "metadata": _pointers(builder, kept)}
-    builder.StartObject(len(TABLES["Model"]))
-    for slot, name in enumerate(TABLES["Model"]):
-        if name == "version":
-            builder.PrependUint32Slot(slot, values.get("version", 0), 0)
-        else:
-            builder.PrependUOffsetTRelativeSlot(slot, old.get(name, 0), 0)
-    builder.Finish(builder.EndObject(), MODEL_IDENTIFIER)
+    root = _table(builder, "Model", old | {"version": values.get("version", 0)})
+    builder.Finish(root, MODEL_IDENTIFIER)
     # The builder ends on its largest alignment, so that of the weights is kept.
     front = builder.Output()
-    with _readable():
-        return b"".join((front, _moved(reader, reader.targets(fields["buffers"]), len(front))))
-
-
-def _moved(reader: "_Reader", buffers: Sequence[int], distance: int) -> bytes | bytearray:
-    """The model as it has to be that many bytes further on.
-
-    Weights behind the flatbuffer, where quantization puts them, are found by their place in the
-    file, unlike all else.
-    """
-    places = [reader.fields(at, "Buffer").get("offset") for at in buffers]
-    offsets = {place: reader.number("uint64", place) for place in places if place is not None}
+    # Weights behind the flatbuffer, where quantization puts them, are found by their place in the
+    # file, unlike all else.
     outside = {place: offset for place, offset in offsets.items() if offset > 1}
     if not outside:
-        return reader.data
-    moved = bytearray(reader.data)
-    for place, offset in outside.items():
-        struct.pack_into("<Q", moved, place, offset + distance)
-    return moved
+        return b"".join((front, model))
+    moved = bytearray(model)
+    with _readable():
+        for place, offset in outside.items():
+            struct.pack_into("<Q", moved, place, offset + len(front))
+    return b"".join((front, moved))
 
 
+@_readable()
 def read_metadata(model: bytes) -> Values:
     """The metadata of a .tflite file in the words of the format, enumerations as numbers.
 
@@ -107,20 +105,17 @@ def read_metadata(model: bytes) -> Values:
     Raises:
         InputError: if `model` is no such file, or has no metadata.
     """
-    with _readable():
-        reader, root, values = _opened(model)
-        index = _metadata_buffer(values)
-        if index is None:
-            raise InputError(f"The model has no metadata ({BUFFER_NAME}); export it with tfi2i.")
-        buffer = reader.targets(reader.fields(root, "Model")["buffers"])[index]
-        fields = reader.fields(buffer, "Buffer")
-        content = reader.value(fields["data"], "[uint8]") if "data" in fields else b""
-        inner = _Reader(content)
-        metadata = inner.table(inner.root(METADATA_IDENTIFIER), "ModelMetadata")
-        for subgraph in metadata.get("subgraph_metadata", []):
-            for entry in subgraph.get("custom_metadata", []):
-                if entry.get("name") == CUSTOM_NAME:
-                    entry["data"] = json.loads(entry.get("data", b""))
+    reader, model_fields, _, index = _opened(model)
+    if index is None:
+        raise InputError(f"The model has no metadata ({BUFFER_NAME}); export it with tfi2i.")
+    fields = reader.fields(reader.targets(model_fields["buffers"])[index], "Buffer")
+    content = reader.value(fields["data"], "[uint8]") if "data" in fields else b""
+    inner = _Reader(content, METADATA_IDENTIFIER)
+    metadata = inner.table(inner.root, "ModelMetadata")
+    for subgraph in metadata.get("subgraph_metadata", []):
+        for entry in subgraph.get("custom_metadata", []):
+            if entry.get("name") == CUSTOM_NAME:
+                entry["data"] = json.loads(entry.get("data", b""))
     return metadata
 
 
@@ -145,47 +140,34 @@ def _model_metadata(model: Values, sidecar: Sidecar) -> Values:
 
 def _subgraphs(model: Values, sidecar: Sidecar) -> list[Values]:
     """One entry a subgraph, empty for those without a signature: bodies of loops and branches."""
-    definitions: dict[int, Values] = {}
-    for definition in model.get("signature_defs", []):
-        definitions.setdefault(definition.get("subgraph_index", 0), definition)
+    known = reversed(model.get("signature_defs", []))  # of several for a subgraph the first holds
+    definitions = {one.get("subgraph_index", 0): one for one in known}
     if 0 not in definitions:
         raise InputError("The model has no signature; convert it from a Keras model or SavedModel.")
-    signatures = {signature.name: signature for signature in sidecar.signatures}
-    entries: list[Values] = []
-    for index, subgraph in enumerate(model["subgraphs"]):
-        definition = definitions.get(index)
-        if definition is None:
-            entries.append({})
-            continue
-        name = definition.get("signature_key", "")
-        if name not in signatures:
-            raise InputError(f"The model has a signature {name!r} that the sidecar lacks.")
-        given = signatures[name]
-        entry: Values = {"name": name}
-        for side, tensors in (("input", given.inputs), ("output", given.outputs)):
-            ordered = _in_order(subgraph, definition, f"{side}s", tensors)
-            entry[f"{side}_tensor_metadata"] = [
-                _tensor_metadata(tensor, sidecar.image_size, side) for tensor in ordered
-            ]
-        entries.append(entry)
-    return entries
+    return [
+        _subgraph(subgraph, definitions[i], sidecar) if i in definitions else {}
+        for i, subgraph in enumerate(model["subgraphs"])
+    ]
 
 
-def _in_order(
-    subgraph: Values, definition: Values, side: str, tensors: Sequence[Tensor]
-) -> list[Tensor]:
-    """The tensors of one side of a signature as the subgraph lists them; the format wants that."""
-    names = {e.get("tensor_index", 0): e.get("name", "") for e in definition.get(side, [])}
-    given = {tensor.name: tensor for tensor in tensors}
-    ordered = []
-    for index in subgraph.get(side, []):
-        name = names.get(index)
-        if name not in given:
-            raise InputError(
-                f"The model has {name!r} among its {side} and the sidecar has {sorted(given)}."
-            )
-        ordered.append(given[name])
-    return ordered
+def _subgraph(subgraph: Values, definition: Values, sidecar: Sidecar) -> Values:
+    """The entry of a signature's subgraph; the format wants its tensors in the subgraph's order."""
+    name = definition.get("signature_key", "")
+    given = {signature.name: signature for signature in sidecar.signatures}.get(name)
+    if given is None:
+        raise InputError(f"The model has a signature {name!r} that the sidecar lacks.")
+    entry: Values = {"name": name}
+    for side in ("input", "output"):
+        listed = definition.get(f"{side}s", [])
+        names = {one.get("tensor_index", 0): one.get("name", "") for one in listed}
+        tensors = {tensor.name: tensor for tensor in getattr(given, f"{side}s")}
+        described = entry[f"{side}_tensor_metadata"] = []
+        for name in map(names.get, subgraph.get(f"{side}s", [])):
+            if name not in tensors:
+                both = f"{name!r} among its {side}s and the sidecar has {sorted(tensors)}"
+                raise InputError(f"The model has {both}.")
+            described.append(_tensor_metadata(tensors[name], sidecar.image_size, side))
+    return entry
 
 
 def _tensor_metadata(tensor: Tensor, image_size: int, side: str) -> Values:
@@ -195,14 +177,11 @@ def _tensor_metadata(tensor: Tensor, image_size: int, side: str) -> Values:
     if tensor.colour is None or len(tensor.shape) != 4:
         return values | {"content": {"content_properties_type": 1, "content_properties": {}}}
     height, width = (image_size if size < 0 else size for size in tensor.shape[1:3])
-    image = {
-        "color_space": COLOURS[tensor.colour],
-        "default_size": {"width": width, "height": height},
-    }
+    size = {"width": width, "height": height}
+    image = {"color_space": COLOURS[tensor.colour], "default_size": size}
     values["content"] = {"content_properties_type": 2, "content_properties": image}
     if tensor.range:
-        unit = {"options_type": 1, "options": _normalisation(tensor, side)}
-        values["process_units"] = [unit]
+        values["process_units"] = [{"options_type": 1, "options": _normalisation(tensor, side)}]
     return values
 
 
@@ -220,24 +199,22 @@ def _normalisation(tensor: Tensor, side: str) -> Values:
     return {"mean": [0 - low * std], "std": [std]}
 
 
+def _inner(kind: str, number: int) -> str:
+    """The kind that a field has, of a union the one of that number; "" if it is not known."""
+    return UNIONS[kind].get(number, "") if kind in UNIONS else kind
+
+
 # Writing
 
 
-def _flatbuffer(values: Values) -> bytes:
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(_table(builder, "ModelMetadata", values), METADATA_IDENTIFIER)
-    return bytes(builder.Output())
-
-
 def _table(builder: Any, name: str, values: Values) -> int:
-    """Adds a table with what it points to; its offset in the builder."""
-    kinds, offsets = TABLES[name], {}
-    for field, kind in kinds.items():
-        value = values.get(field)
-        if value is None or kind in SCALARS:
-            continue
-        inner = UNIONS[kind][values[f"{field}_type"]] if kind in UNIONS else kind
-        offsets[field] = _written(builder, inner, value)
+    """Adds a table with what it points to, unless that is an offset; its offset in the builder."""
+    kinds = TABLES[name]
+    offsets = {
+        field: _written(builder, _inner(kind, values.get(f"{field}_type", 0)), values[field])
+        for field, kind in kinds.items()
+        if values.get(field) is not None and kind not in SCALARS
+    }
     builder.StartObject(len(kinds))
     for slot, (field, kind) in enumerate(kinds.items()):
         if field in offsets:
@@ -248,23 +225,18 @@ def _table(builder: Any, name: str, values: Values) -> int:
 
 
 def _written(builder: Any, kind: str, value: Any) -> int:
+    if isinstance(value, int):
+        return value
     if kind == "string":
         return builder.CreateString(value, errors="replace")
     if kind == "[uint8]":
-        return _bytes(builder, value)
+        builder.Prep(ALIGNMENT, len(value))
+        return builder.CreateByteVector(value)
     if kind == "[float32]":
-        builder.StartVector(4, len(value), 4)
-        for number in reversed(value):
-            builder.PrependFloat32(number)
-        return builder.EndVector()
+        return builder.CreateNumpyVector(np.array(value, np.float32))
     if kind.startswith("["):
         return _pointers(builder, [_table(builder, kind[1:-1], one) for one in value])
     return _table(builder, kind, value)
-
-
-def _bytes(builder: Any, value: bytes) -> int:
-    builder.Prep(ALIGNMENT, len(value))
-    return builder.CreateByteVector(value)
 
 
 def _pointers(builder: Any, offsets: list[int]) -> int:
@@ -277,33 +249,21 @@ def _pointers(builder: Any, offsets: list[int]) -> int:
 # Reading
 
 
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (struct.error, ValueError, RecursionError) as error:  # of numbers, texts and JSON
-        raise InputError(f"The model is damaged ({error}); export it again.") from error
-
-
 class _Reader:
     """Tables of a flatbuffer as dictionaries; positions are bytes from its start."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, identifier: bytes):
         self.data = data
         self.left = LARGEST
+        if data[4:8] != identifier:
+            raise InputError(
+                f"The model holds {data[4:8]!r} where {identifier!r} has to be;"
+                " give a .tflite file."
+            )
+        self.root = self.target(0)
 
     def number(self, kind: str, position: int) -> Any:
         return SCALARS[kind].packer_type.unpack_from(self.data, position)[0]
-
-    def root(self, identifier: bytes) -> int:
-        if self.data[4:8] != identifier:
-            raise InputError(
-                f"The model holds {self.data[4:8]!r} where {identifier!r} has to be;"
-                " give a .tflite file."
-            )
-        return self.target(0)
 
     def target(self, position: int) -> int:
         found = position + self.number("uint32", position)
@@ -338,9 +298,7 @@ class _Reader:
     def table(self, position: int, name: str) -> Values:
         values: Values = {}
         for field, at in self.fields(position, name).items():
-            kind = TABLES[name][field]
-            if kind in UNIONS:
-                kind = UNIONS[kind].get(values.get(f"{field}_type", 0), "")
+            kind = _inner(TABLES[name][field], values.get(f"{field}_type", 0))
             if kind:
                 values[field] = self.value(at, kind)
         return values
@@ -350,33 +308,25 @@ class _Reader:
             return self.number(kind, position)
         if kind in TABLES:
             return self.table(self.target(position), kind)
-        if kind in ("string", "[uint8]"):
-            start, length = self.vector(position)
-            data = self.data[start : start + length]
-            return data.decode() if kind == "string" else data
         inner = kind[1:-1]
         if inner in TABLES:
             return [self.table(at, inner) for at in self.targets(position)]
         start, length = self.vector(position)
+        if kind in ("string", "[uint8]"):
+            data = self.data[start : start + length]
+            return data.decode() if kind == "string" else data
         size = SCALARS[inner].bytewidth
         return [self.number(inner, start + size * i) for i in range(length)]
 
 
-def _opened(model: bytes) -> tuple[_Reader, int, Values]:
-    """A reader of a model, where its root stands, and what is read of it."""
-    reader = _Reader(model)
-    root = reader.root(MODEL_IDENTIFIER)
-    values = reader.table(root, "Model")
+def _opened(model: bytes) -> tuple[_Reader, dict[str, int], Values, int | None]:
+    """A reader of a model, places and values of its fields, and which buffer its metadata are."""
+    reader = _Reader(model, MODEL_IDENTIFIER)
+    values = reader.table(reader.root, "Model")
     if "buffers" not in values or "subgraphs" not in values:
         raise InputError("The model is damaged: it has no graph; export it again.")
-    return reader, root, values
-
-
-def _metadata_buffer(model: Values) -> int | None:
-    for entry in model.get("metadata", []):
-        if entry.get("name") == BUFFER_NAME:
-            index = entry.get("buffer", 0)
-            if index >= len(model["buffers"]):
-                raise InputError("The model is damaged: its metadata have no buffer.")
-            return index
-    return None
+    entries = [one for one in values.get("metadata", []) if one.get("name") == BUFFER_NAME]
+    index = entries[0].get("buffer", 0) if entries else None
+    if index is not None and index >= len(values["buffers"]):
+        raise InputError("The model is damaged: its metadata have no buffer.")
+    return reader, reader.fields(reader.root, "Model"), values, index

@@ -34,7 +34,6 @@ class TFLitePictureTranslator(Tiling):
         tile: Side of the tiles of a file of free size; pictures larger than one tile are then
             always tiled. Without it, tiles of 512 for pictures above 2^20 pixels. Of a file for
             several sizes, the one to use.
-        threads: Threads of the CPU; as many as there are unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures.
 
     Raises:
@@ -47,19 +46,22 @@ class TFLitePictureTranslator(Tiling):
         path: str | Path,
         *,
         tile: int | None = None,
-        threads: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
     ):
         path = Path(path)
         sidecar = sidecar_of(path)
         self._name = path.name
         self._warned = False
-        self._translators = _by_size(path, threads or os.cpu_count(), inputs or {})
+        self._translators = _by_size(path, inputs or {})
         for translator in self._translators.values():
             require_all(inputs or {}, translator.extra, path.name)
         if None not in self._translators:
             multiple = sidecar.multiple if sidecar else USUAL_MULTIPLE
-            sizes = _chosen(path, [size for size in self._translators if size is not None], tile)
+            sizes = [size for size in self._translators if size is not None]
+            if tile is not None and (tile, tile) not in sizes:
+                known = ", ".join(f"{height} x {width}" for height, width in sizes)
+                raise InputError(f"--tile {tile}: {path} only takes {known}; leave --tile out.")
+            sizes = [(tile, tile)] if tile is not None else sizes
         else:
             free = self._translators[None]
             multiple = checked_multiple(path, sidecar.multiple if sidecar else free.multiple)
@@ -81,26 +83,17 @@ class TFLitePictureTranslator(Tiling):
 
     def _whole_size(self, height: int, width: int) -> Size | None:
         size = super()._whole_size(height, width)
-        if size is None:
-            self._warn("big pictures become tiles of", self._tile)
-        elif self._sizes and size != (height, width):
-            self._warn("small pictures are padded to", size)
+        if not self._warned and (size is None or (self._sizes and size != (height, width))):
+            self._warned = True
+            what = "small pictures are padded to" if size else "big pictures become tiles of"
+            rows, columns = size or self._tile
+            export = "export a file of free size (--dynamic), or " if self._sizes else ""
+            log.warning(
+                f"{self._name}: {what} {rows} x {columns}, and the colours of each are decided by "
+                f"what is in it, which may show; for even colours {export}translate with the run "
+                "itself."
+            )
         return size
-
-    def _warn(self, what: str, size: Size) -> None:
-        """Says once that the colours of other sizes than the file's may differ."""
-        if self._warned:
-            return
-        self._warned = True
-        export = "export a file of free size (--dynamic), or " if self._sizes else ""
-        log.warning(
-            "%s: %s %d x %d, and the colours of each are decided by what is in it, which may show; "
-            "for even colours %stranslate with the run itself.",
-            self._name,
-            what,
-            *size,
-            export,
-        )
 
 
 def sidecar_of(path: Path) -> Sidecar | None:
@@ -118,26 +111,13 @@ def sidecar_of(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _by_size(
-    path: Path, threads: int | None, inputs: Mapping[str, ArrayLike]
-) -> dict[Size | None, TFLiteTranslator]:
+def _by_size(path: Path, inputs: Mapping[str, ArrayLike]) -> dict[Size | None, TFLiteTranslator]:
     """A translator for each size that the file has a signature for; None: the one of free size."""
-    made = functools.partial(TFLiteTranslator, path, threads=threads, inputs=inputs)
+    made = functools.partial(TFLiteTranslator, path, threads=os.cpu_count(), inputs=inputs)
     first = made()
-    names = list(opened(path.read_bytes(), name=str(path)).get_signature_list())
-    rest = [name for name in names if name != first.signature]
-    translators = [first, *(made(signature=name) for name in rest)]
+    names = opened(path.read_bytes(), name=str(path)).get_signature_list()
+    translators = [first, *(made(signature=name) for name in names if name != first.signature)]
     return {translator.size: translator for translator in translators}
-
-
-def _chosen(path: Path, sizes: list[Size], tile: int | None) -> list[Size]:
-    """The sizes to use: all, or the one that was asked for."""
-    if tile is None:
-        return sizes
-    if (tile, tile) not in sizes:
-        known = ", ".join(f"{height} x {width}" for height, width in sizes)
-        raise InputError(f"--tile {tile}: {path} only takes {known}; leave --tile out.")
-    return [(tile, tile)]
 
 
 def checked_multiple(path: Path, multiple: int) -> int:

@@ -38,7 +38,6 @@ QUANTISED = ("int8", "int8-fast", "int8-hq", "int8-npu", *FORCED)
 STAGE = re.compile(r"up(\d*)(_|$)")
 """How the names of convolutions begin that enlarge the picture: `up`, `up1`, `up1_conv`."""
 
-CALIBRATED = ("static", "static16")
 ENOUGH = 8
 """Pictures that static ranges have to be calibrated on at least."""
 
@@ -95,24 +94,26 @@ def quantize(
     Raises:
         InputError: The names are not those of the file, or pictures are missing or do not fit.
     """
+    from litert_quantizer.quantizer import Quantizer  # type: ignore[import-untyped]
+
     unknown = sorted(in_float - set(layers))
     if unknown:
         raise InputError(f"There is no convolution {unknown[0]!r}; choose of {', '.join(layers)}.")
     chosen = arithmetic(format, layers) | dict.fromkeys(in_float, "float")
     scopes = _scopes(model, layers)
-    quantizer = _quantizer(model)
+    quantizer = Quantizer(model)
     _fill(quantizer, scopes, chosen, format)
     ranges = None
     if quantizer.need_calibration:
         ranges = _calibrated(quantizer, model, calibration, inputs or {})
+    silent = {"enable_progress_bar": False, "enable_progress_report": False}
     with quiet():
-        result = quantizer.quantize(
-            ranges, enable_progress_bar=False, enable_progress_report=False
-        ).quantized_model
-    made = bytes(result)
+        made = bytes(quantizer.quantize(ranges, **silent).quantized_model)
     require_plain(inspect(made))
     dense, rest = ("static", "static") if format == "int8-full" else ("weights", "float")
-    recipe: dict[str, Any] = {"convolutions": _grouped(chosen), "dense": dense, "rest": rest}
+    ways = dict.fromkeys(chosen.values())
+    groups = {way: [layer for layer in layers if chosen[layer] == way] for way in ways}
+    recipe: dict[str, Any] = {"convolutions": groups, "dense": dense, "rest": rest}
     if ranges is not None and calibration is not None:
         recipe["calibration_pictures"] = len(calibration)
     return made, recipe
@@ -123,8 +124,6 @@ def auto(
     convs: Sequence[str],
     psnr: Callable[[bytes], float],
     target_db: float,
-    *,
-    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[bytes, frozenset[str]]:
     """The file with the fewest convolutions in float that reaches a PSNR, found greedily.
 
@@ -136,7 +135,6 @@ def auto(
         convs: Names to choose from.
         psnr: Agreement of a file in dB.
         target_db: PSNR in dB that it has to reach.
-        progress: Function that is told how many files are done and how many there will be at most.
 
     Returns:
         The file, and the convolutions that stay in float.
@@ -144,17 +142,10 @@ def auto(
     Raises:
         InputError: No choice reaches the target, or none that is smaller than float16 would be.
     """
-    most = len(convs) + max(len(convs), 1).bit_length() + 2
-    done = 0
 
     def tried(chosen: Sequence[str]) -> tuple[bytes, float]:
-        nonlocal done
         model = convert_with(frozenset(chosen))
-        found = psnr(model)
-        done += 1
-        if progress is not None:
-            progress(done, most)
-        return model, found
+        return model, psnr(model)
 
     model, found = tried(())
     smallest = len(model)
@@ -183,14 +174,6 @@ def auto(
             "larger than one of float16; export float16."
         )
     return model, frozenset(ranked[:enough])
-
-
-def _grouped(chosen: Mapping[str, str]) -> dict[str, list[str]]:
-    """Convolution -> arithmetic the other way round."""
-    groups: dict[str, list[str]] = {}
-    for layer, how in chosen.items():
-        groups.setdefault(how, []).append(layer)
-    return groups
 
 
 def _scopes(model: bytes, layers: Sequence[str]) -> dict[str, list[str]]:
@@ -222,35 +205,30 @@ def _scopes(model: bytes, layers: Sequence[str]) -> dict[str, list[str]]:
     return scopes
 
 
-def _quantizer(model: bytes) -> Any:
-    from litert_quantizer.quantizer import Quantizer  # type: ignore[import-untyped]
-
-    return Quantizer(model)
-
-
 def _fill(
     quantizer: Any, scopes: Mapping[str, Sequence[str]], chosen: Mapping[str, str], format: str
 ) -> None:
     """Writes the recipe; of two entries for one operation the later one holds."""
     from litert_quantizer.qtyping import TFLOperationName as Name  # type: ignore[import-untyped]
 
+    update = quantizer.update_quantization_recipe
+    ways: dict[str, Callable[..., None]] = {
+        "float": lambda *which: update(*which, algorithm_key="no_quantize"),
+        "weights": lambda *which: quantizer.add_weight_only_config(*which, 8),
+        "dynamic": lambda *which: quantizer.add_dynamic_config(*which, 8),
+        "dynamic4": lambda *which: quantizer.add_dynamic_config(*which, 4),
+        "static": lambda *which: quantizer.add_static_config(*which, 8, 8),
+        "static16": lambda *which: quantizer.add_static_config(*which, 16, 8),
+    }
     if format == "int8-full":
-        quantizer.add_static_config(".*", Name.ALL_SUPPORTED, 8, 8)
+        ways["static"](".*", Name.ALL_SUPPORTED)
         for border in (Name.INPUT, Name.OUTPUT):  # which keep the type that apps rely on
-            quantizer.update_quantization_recipe(".*", border, algorithm_key="no_quantize")
+            ways["float"](".*", border)
     else:
-        quantizer.add_weight_only_config(".*", Name.FULLY_CONNECTED, 8)
+        ways["weights"](".*", Name.FULLY_CONNECTED)
     for layer, how in chosen.items():
         for scope in scopes[layer]:
-            of_layer = f"^{re.escape(scope)}$", Name.CONV_2D
-            if how == "float":
-                quantizer.update_quantization_recipe(*of_layer, algorithm_key="no_quantize")
-            elif how == "weights":
-                quantizer.add_weight_only_config(*of_layer, 8)
-            elif how in CALIBRATED:
-                quantizer.add_static_config(*of_layer, 16 if how == "static16" else 8, 8)
-            else:
-                quantizer.add_dynamic_config(*of_layer, 4 if how == "dynamic4" else 8)
+            ways[how](f"^{re.escape(scope)}$", Name.CONV_2D)
 
 
 def _calibrated(

@@ -25,7 +25,16 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
-from tfi2i_export.graph.keras_graph import Array, Rule, array, convolution, copied, filtered, phases
+from tfi2i_export.graph.keras_graph import (
+    Array,
+    Rule,
+    array,
+    convolution,
+    copied,
+    filtered,
+    phases,
+    weighted,
+)
 from tfi2i_export.graph.rules import systems as system_rules
 
 Pad = Literal["slice", "mirror"]
@@ -43,19 +52,12 @@ def spectral_kernel(layer: SpectralConv2D | SpectralDense) -> Array:
 
 def spectral_convolution(layer: SpectralConv2D, name: str, x: Any) -> Any:
     """A plain convolution."""
-    bias = None if layer.bias is None else array(layer.bias)
-    return convolution(x, spectral_kernel(layer), bias, layer.strides, name)
+    return convolution(x, spectral_kernel(layer), layer.bias, layer.strides, name)
 
 
 def spectral_dense(layer: SpectralDense, name: str, x: Any) -> Any:
     """A plain dense layer."""
-    weights = [spectral_kernel(layer)]
-    if layer.bias is not None:
-        weights.append(array(layer.bias))
-    dense = layers.Dense(layer.units, use_bias=len(weights) == 2, dtype="float32", name=name)
-    output = dense(x)
-    dense.set_weights(weights)
-    return output
+    return weighted(layers.Dense, x, spectral_kernel(layer), layer.bias, layer.units, name=name)
 
 
 def transposed_convolution(layer: TransposedConv2D, name: str, x: Any) -> Any:
@@ -69,12 +71,8 @@ def transposed_convolution(layer: TransposedConv2D, name: str, x: Any) -> Any:
         kernel = phases(np.pad(kernel, [(1, 0), (1, 0), (0, 0), (0, 0)]))
         return ops.depth_to_space(convolution(x, kernel, bias, 1, name, "same"), 2)
     padded = layers.ZeroPadding2D(1, dtype="float32", name=f"{name}_pad")(x)
-    return _cropped(ops.depth_to_space(convolution(padded, phases(kernel), bias, 1, name), 2))
-
-
-def _cropped(x: Any) -> Any:
-    """Crops the outermost pixels of a map."""
-    return x[:, 1:-1, 1:-1]
+    four = convolution(padded, phases(kernel), bias, 1, name)
+    return ops.depth_to_space(four, 2)[:, 1:-1, 1:-1]
 
 
 def nearest_convolution(layer: layers.Conv2D, name: str, x: Any) -> Any:
@@ -89,7 +87,7 @@ def nearest_convolution(layer: layers.Conv2D, name: str, x: Any) -> Any:
     summed = np.einsum("spa,tqb,abcf->stcpqf", reads, reads, kernel)
     summed = summed.reshape(2, 2, kernel.shape[2], 4 * layer.filters)
     four = convolution(_repeated(x), summed, np.tile(bias[0], 4) if bias else None, 1, name)
-    return _cropped(ops.depth_to_space(four, 2))
+    return ops.depth_to_space(four, 2)[:, 1:-1, 1:-1]
 
 
 def _repeated(x: Any) -> Any:
@@ -112,29 +110,9 @@ def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
         return layers.UpSampling2D(interpolation="bilinear", dtype="float32", name=name)(x)
     x = _repeated(x)
     taps = np.array([[1, 3, 0], [0, 3, 1]], np.float32) / 4
-    four = [
-        filtered(x, np.outer(taps[p], taps[q]), 1, f"{name}_{p}{q}") for p in (0, 1) for q in (0, 1)
-    ]
+    outer = {f"{name}_{p}{q}": np.outer(taps[p], taps[q]) for p, q in np.ndindex(2, 2)}
+    four = [filtered(x, both, 1, name) for name, both in outer.items()]
     return ops.depth_to_space(ops.concatenate(four, -1), 2)
-
-
-def lin(layer: LIN, name: str, x: Any) -> Any:
-    """`mixed_normalization` with constants."""
-    return mixed_normalization(x, _shares(layer), array(layer.gamma), array(layer.beta))
-
-
-def ada_lin(layer: AdaLIN, name: str, x: Any, gamma: Any, beta: Any) -> Any:
-    """`mixed_normalization` with the image's gamma (N, C) and beta (N, C)."""
-    shape = (-1, 1, 1, x.shape[-1])
-    return mixed_normalization(
-        x, _shares(layer), ops.reshape(gamma, shape), ops.reshape(beta, shape)
-    )
-
-
-def _shares(layer: LIN | AdaLIN) -> tuple[Array, Array]:
-    """`layer.shares()` as constants."""
-    p, q = layer.shares()
-    return array(p), array(q)
 
 
 def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> Any:
@@ -143,14 +121,20 @@ def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> A
     return centred * ops.rsqrt(ops.mean(ops.square(centred), (1, 2), keepdims=True) + EPSILON)
 
 
-def mixed_normalization(x: Any, shares: tuple[Array, Array], gamma: Any, beta: Any) -> Any:
-    """(p IN(x) + q LN(x)) gamma + beta of x (N, H, W, C) with the shares p and q, each (C,).
+def mixed_normalization(layer: LIN | AdaLIN, name: str, x: Any, *vectors: Any) -> Any:
+    """(p IN(x) + q LN(x)) gamma + beta of x (N, H, W, C) with the layer's shares p and q, (C,).
+
+    LIN has gamma and beta of its own, AdaLIN takes them as vectors (N, C) of each image.
 
     As x * scale + shift with vectors (N, 1, 1, C), so x is read three times and no map but the
     squared differences is made. Means of squares minus squared means would spare one reading, but
     cancel in half precision, which mobile GPUs compute in.
     """
-    instance_share, layer_share = shares
+    instance_share, layer_share = map(array, layer.shares())
+    if not vectors:
+        gamma, beta = array(layer.gamma), array(layer.beta)
+    else:
+        gamma, beta = (ops.reshape(vector, (-1, 1, 1, x.shape[-1])) for vector in vectors)
     per_channel, per_layer = _unbiased(x)
     mean = ops.mean(x, (1, 2), keepdims=True)
     spread = ops.mean(ops.square(x - mean), (1, 2), keepdims=True)
@@ -186,20 +170,6 @@ def sliced_reflection(x: Any, p: int) -> Any:
     return x
 
 
-def mirrored_reflection(x: Any, p: int) -> Any:
-    """Reflection as one operation, which GPUs take and XNNPACK does not."""
-    return ops.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="reflect")
-
-
-def _check_reflection(name: str, x: Any, padding: int) -> None:
-    _, height, width, _ = x.shape
-    if any(side is not None and side <= padding for side in (height, width)):
-        raise InputError(
-            f"{name} pads maps of {height} x {width} by {padding} pixels of reflection; choose a "
-            "larger side."
-        )
-
-
 def _line(x: Any, axis: int, index: int) -> Any:
     """One row (axis 1) or column (axis 2) of x, as a map of height or width 1."""
     line = slice(index, index + 1 or None)
@@ -213,16 +183,6 @@ def _concatenated(parts: list[Any], axis: int) -> Any:
     return parts[0]
 
 
-def leaky_relu(layer: LeakyReLU, name: str, x: Any) -> Any:
-    """Keras' own, with the layer's slope."""
-    return layers.LeakyReLU(layer.slope, dtype="float32", name=name)(x)
-
-
-def pixel_shuffle(layer: PixelShuffle, name: str, x: Any) -> Any:
-    """depth_to_space, in the same channel order."""
-    return ops.depth_to_space(x, layer.factor)
-
-
 def passed_on(layer: keras.layers.Layer, name: str, x: Any) -> Any:
     """Nothing: an exported graph takes whole pictures, or the next layer does this one's work."""
     return x
@@ -230,31 +190,33 @@ def passed_on(layer: keras.layers.Layer, name: str, x: Any) -> Any:
 
 def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
     """All rules by the layer's exact class, with reflection padding of this kind."""
-    reflected = {"slice": sliced_reflection, "mirror": mirrored_reflection}[pad]
 
-    def reflection(layer: ReflectionPad2D, name: str, x: Any) -> Any:
-        _check_reflection(name, x, layer.padding)
-        return reflected(x, layer.padding)
+    def reflected(name: str, x: Any, p: int) -> Any:
+        _, height, width, _ = x.shape
+        if any(side is not None and side <= p for side in (height, width)):
+            raise InputError(
+                f"{name} pads maps of {height} x {width} by {p} pixels of reflection; choose a "
+                "larger side."
+            )
+        if pad == "slice":
+            return sliced_reflection(x, p)
+        # One operation, which GPUs take and XNNPACK does not.
+        return ops.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="reflect")
 
-    def blur(layer: BlurDown, name: str, x: Any) -> Any:
-        _check_reflection(name, x, 1)
-        taps = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
-        return filtered(reflected(x, 1), taps, 2, name)
-
-    return {**RULES, **system_rules.RULES, ReflectionPad2D: reflection, BlurDown: blur}
-
-
-RULES: dict[type[keras.layers.Layer], Rule] = {
-    SpectralConv2D: spectral_convolution,
-    SpectralDense: spectral_dense,
-    TransposedConv2D: transposed_convolution,
-    layers.UpSampling2D: nearest,
-    BilinearUp: bilinear,
-    InstanceNormalization: instance_normalization,
-    LIN: lin,
-    AdaLIN: ada_lin,
-    LeakyReLU: leaky_relu,
-    PixelShuffle: pixel_shuffle,
-    PerImage: passed_on,
-}
-"""By the layer's exact class; those of layers that one system has stand in `system_rules`."""
+    taps = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    return {
+        **system_rules.RULES,
+        SpectralConv2D: spectral_convolution,
+        SpectralDense: spectral_dense,
+        TransposedConv2D: transposed_convolution,
+        layers.UpSampling2D: nearest,
+        BilinearUp: bilinear,
+        InstanceNormalization: instance_normalization,
+        LIN: mixed_normalization,
+        AdaLIN: mixed_normalization,
+        LeakyReLU: system_rules.leaky_relu,
+        PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
+        PerImage: passed_on,
+        ReflectionPad2D: lambda layer, name, x: reflected(name, x, layer.padding),
+        BlurDown: lambda layer, name, x: filtered(reflected(name, x, 1), taps, 2, name),
+    }
