@@ -27,7 +27,8 @@ import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.conditions import A_TO_B
-from tfi2i.models.model import ImageTranslator, trainable, with_defaults
+from tfi2i.models.arguments import with_defaults
+from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import xavier
 from tfi2i.networks.generators import resnet_generator

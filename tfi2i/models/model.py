@@ -2,10 +2,8 @@
 
 import contextlib
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,86 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
-from tfi2i.models.users_data import Guard, as_batch
+from tfi2i.models.arguments import KERAS_OPTIONS, keeping, keywords_of
+from tfi2i.models.keras_methods import KerasMethods
+from tfi2i.models.reconstruction import names_of, reconstructions
 from tfi2i.optimizers import Optimizers, of_users
 from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import in_order
-
-KERAS_OPTIONS = {
-    "optimizer": None,
-    "jit_compile": False,
-    "steps_per_execution": 1,
-    "run_eagerly": False,
-}
-"""What `compile` of every system takes besides the paper's numbers, and Keras' own meaning has."""
-
-
-def _keywords(function: Any) -> dict[str, inspect.Parameter]:
-    """Keyword-only arguments of a function: those that a user configures."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def _keeping(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes `__init__` or `compile` keep its keywords under their names, and check choices."""
-    keywords = _keywords(method)
-    defaults = {name: parameter.default for name, parameter in keywords.items()}
-    choices = {
-        name: get_args(parameter.annotation)
-        for name, parameter in keywords.items()
-        if get_origin(parameter.annotation) is Literal
-    }
-
-    @functools.wraps(method)
-    def kept(self, **kwargs):  # Keras looks at these names
-        if type(self).compile is kept:  # no namespace of it is saved as a part of the model
-            options = {name: kwargs.pop(name, usual) for name, usual in KERAS_OPTIONS.items()}
-            self.keras_options = SimpleNamespace(**options)
-        passed = defaults | {name: kwargs[name] for name in defaults if name in kwargs}
-        for name, known in choices.items():
-            if passed[name] not in known:
-                wanted = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
-                raise ValueError(f"{name} must be {wanted}, received {passed[name]!r}.")
-        if method.__name__ == "__init__":  # Keras takes no attributes before its own `__init__`
-            # Those of a subclass win: it is the subclass that is saved and built again.
-            self.__dict__["_passed"] = passed | self.__dict__.get("_passed", {})
-        else:
-            self._keep(passed)
-        return method(self, **kwargs)
-
-    return kept
-
-
-def _behind_its_batch(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes `train_step` take what Keras hands it, and do nothing before the batch is there.
-
-    At the end of a data set of unknown length, Keras runs a step without a batch. What needs no
-    data (counters, power iterations, random numbers) would run in it.
-    """
-
-    @functools.wraps(method)
-    def train_step(self, data):
-        batch = self.as_batch(data)
-        with tf.control_dependencies(list(batch.values())):
-            return method(self, batch)
-
-    return train_step
-
-
-def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
-    """Gives a method other defaults, which its signature shows."""
-    signature = inspect.signature(method)
-    parameters = [
-        parameter.replace(default=defaults.get(parameter.name, parameter.default))
-        for parameter in signature.parameters.values()
-    ]
-
-    @functools.wraps(method)
-    def preset(self, **kwargs):
-        return method(self, **defaults | kwargs)
-
-    preset.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return preset
 
 
 def summed(terms: Mapping[str, Any], name: str) -> Any:
@@ -106,12 +30,16 @@ def trainable(*networks: keras.Model) -> list[Any]:
     return [variable for network in networks for variable in network.trainable_variables]
 
 
-class GenerativeModel(keras.Model):
+class GenerativeModel(KerasMethods):
     """The training half of a system; the order of its updates stands in its own `train_step`.
 
     Each keyword of `__init__` and `compile` is kept as the attribute of its name, so that saving
     and loading record the arguments that were passed. A subclass builds its networks inside
     `with self.precision():`, and names those which make up the networks it hands out.
+
+    `compile` also takes Keras' `jit_compile`, `steps_per_execution` and `run_eagerly`, and
+    `optimizer`: one, of which every group of variables gets a copy, or a dict of one a group.
+    Its `learning_rate` may be a schedule of Keras, which is then followed as it is.
 
     Attributes:
         loss_names: Names that `train_step` reports, in order; the prefix names the optimizer.
@@ -135,9 +63,7 @@ class GenerativeModel(keras.Model):
         super().__init_subclass__(**kwargs)
         for name in ("__init__", "compile"):
             if name in cls.__dict__:
-                setattr(cls, name, _keeping(cls.__dict__[name]))
-        if "train_step" in cls.__dict__:
-            cls.train_step = _behind_its_batch(cls.__dict__["train_step"])
+                setattr(cls, name, keeping(cls.__dict__[name]))
 
     def __init__(self, **kwargs):
         passed = self.__dict__.pop("_passed", {})
@@ -196,7 +122,7 @@ class GenerativeModel(keras.Model):
     # Saving
 
     def get_config(self):
-        arguments = {name: getattr(self, name) for name in _keywords(type(self).__init__)}
+        arguments = {name: getattr(self, name) for name in keywords_of(type(self).__init__)}
         return {**arguments, "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
@@ -206,7 +132,7 @@ class GenerativeModel(keras.Model):
     def get_compile_config(self):
         if not self.optimizers:
             return {}  # not compiled
-        config = {name: getattr(self, name) for name in _keywords(type(self).compile)}
+        config = {name: getattr(self, name) for name in keywords_of(type(self).compile)}
         options = vars(self.keras_options).items()
         config |= {name: value for name, value in options if value != KERAS_OPTIONS[name]}
         return config | self.optimizer.get_config()
@@ -216,19 +142,6 @@ class GenerativeModel(keras.Model):
         scales = config.pop("rate_scales", {})
         self.compile(**config)
         self.optimizer.set_scales(scales)
-
-    def save(self, filepath, *args, **kwargs):
-        """Keras' `save`, to a `.keras` file.
-
-        Raises:
-            ValueError: A `.h5` file, which holds no model of this kind.
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                f"{filepath}: a system is saved whole to a .keras file only; name one, or use "
-                "save_weights for a .weights.h5 file."
-            )
-        return super().save(filepath, *args, **kwargs)
 
     # Training
 
@@ -261,10 +174,7 @@ class GenerativeModel(keras.Model):
             optimizers[name] = optimizer
         self.optimizers = optimizers
         self.optimizer = Optimizers(optimizers)
-        names = (*self.reconstruction_names(), "loss")
-        self._test_means = SimpleNamespace(
-            by_name={name: keras.metrics.Mean(name=name) for name in names}
-        )
+        self.make_test_means()
         self._predictors = {}
         averaged = self.inference_networks if ema_decay is not None else ()
         self.averages = {name: self._copy(getattr(self, name)) for name in averaged}
@@ -275,64 +185,6 @@ class GenerativeModel(keras.Model):
         copy.set_weights(network.get_weights())
         copy.trainable = False
         return copy
-
-    def as_batch(self, data: Any) -> dict[str, tf.Tensor]:
-        """The arrays of a batch by key, from a dict or a tuple in the layout's order.
-
-        Raises:
-            ValueError: Other keys, ranks, sizes or types than the layout's.
-        """
-        return as_batch(self.batch, data, self.image_size, type(self).__name__)
-
-    def fit(self, x=None, y=None, *args, validation_data=None, shuffle: bool = False, **kwargs):
-        """Keras' `fit` on batches of `batch`'s layout, as dicts or as tuples in its order.
-
-        The order of examples is the data set's, so `shuffle` is off. Callbacks that wait for a loss
-        to get better know that smaller is better.
-
-        Raises:
-            ValueError: A batch of another layout, or images that do not lie in [-1, 1].
-        """
-        names = {mean.name for mean in self.metrics}
-        for callback in tf.nest.flatten(kwargs.get("callbacks") or []):
-            watched = str(getattr(callback, "monitor", "")).removeprefix("val_")
-            if getattr(callback, "mode", None) == "auto" and watched in names:
-                callback.mode = "min"
-        guard = Guard(type(self).__name__)
-        with guard.explaining():
-            kwargs |= {"validation_data": guard.watched(validation_data), "shuffle": shuffle}
-            return super().fit(guard.watched(x if y is None else (x, y)), None, *args, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Keras' `evaluate`: the mean errors of `test_step`; data are as in `fit`."""
-        guard = Guard(type(self).__name__)
-        with guard.explaining():
-            return super().evaluate(
-                guard.watched(x if y is None else (x, y)), None, *args, **kwargs
-            )
-
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        """Keras' `train_on_batch`: one step on one batch, as in `fit`."""
-        x = x if y is None else (x, y)
-        return super().train_on_batch(Guard(type(self).__name__).watched(x), None, *args, **kwargs)
-
-    def reconstruction_names(self) -> tuple[str, ...]:
-        """Names of the errors that `reconstructions` gives."""
-        return ()
-
-    def reconstructions(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
-        """Mean absolute errors of pictures whose truth a batch holds, by name."""
-        raise ValueError(f"{type(self).__name__} reconstructs nothing; judge it by tfi2i evaluate.")
-
-    def test_step(self, data):
-        batch = self.as_batch(data)
-        means = self._test_means.by_name
-        with tf.control_dependencies(list(batch.values())):
-            errors = self.reconstructions(batch)
-            count = tf.shape(batch[self.batch.images[0]])[0]
-            for name, error in (errors | {"loss": tf.add_n(list(errors.values()))}).items():
-                means[name].update_state(error, sample_weight=count)
-            return {name: mean.result() for name, mean in means.items()}
 
     def minimize(self, name: str, loss, tape: tf.GradientTape) -> None:
         """One update of the variables of optimizer `name`, and of no others."""
@@ -388,12 +240,6 @@ class GenerativeModel(keras.Model):
                 kept.assign(new)
 
     @property
-    def metrics(self):
-        """The running means of the losses, and those of `evaluate`; Keras resets them."""
-        tested = self._test_means.by_name.values() if self.optimizers else ()
-        return [*self.trackers.values(), *tested]
-
-    @property
     def step(self) -> int:
         """Number of training steps that this system has made."""
         return int(self.step_counter.numpy())
@@ -405,7 +251,7 @@ class GenerativeModel(keras.Model):
         """The directions of a system with these constructor arguments, before it is built."""
         if isinstance(cls.directions, tuple):
             return cls.directions
-        default = _keywords(cls.__init__)["domains"].default
+        default = keywords_of(cls.__init__)["domains"].default
         return between(tuple(arguments.get("domains", default)))
 
     def direction(self, name: str | None = None) -> Direction:
@@ -484,9 +330,10 @@ class ImageTranslator(GenerativeModel):
             inputs = inputs.get(way.source, inputs.get("image"))
         elif isinstance(inputs, list | tuple):
             inputs = inputs[0]
-        return self._through(way, inputs)
+        return self.through(way, inputs)
 
-    def _through(self, way: Direction, images, **given: Any):
+    def through(self, way: Direction, images, **given: Any):
+        """Images (N, S, S, 3) in a direction; conditions that are not given are those of seed 0."""
         images = tf.cast(images, tf.float32)
         count = tf.shape(images)[0]
         values = self.values_of(way.name, 1, 0)
@@ -494,43 +341,10 @@ class ImageTranslator(GenerativeModel):
         return self.predictor(way.name)(images, *row)
 
     def reconstruction_names(self) -> tuple[str, ...]:
-        """`cycle` where there is a way back, else `identity`; `paired` where truth is known."""
-        if self.batch.layout == "labelled":
-            return ("cycle",)
-        ways = {(way.source, way.target) for way in self.directions}
-        back = {(target, source) in ways for source, target in ways}
-        names = (("cycle", True in back), ("identity", False in back))
-        paired = ("paired",) if self.batch.layout == "paired" else ()
-        return (*(name for name, there in names if there), *paired)
+        return names_of(self)
 
     def reconstructions(self, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
-        """Mean absolute errors, in units of the images' 2, of pictures whose truth is known.
-
-        Returns:
-            `cycle`: after there and back. `identity`: of pictures translated into their own domain,
-            where there is no way back. `paired`: of translations whose truth the batch holds.
-        """
-        errors: dict[str, list[Any]] = {name: [] for name in self.reconstruction_names()}
-
-        def note(name: str, images, truth) -> None:
-            errors[name].append(tf.reduce_mean(tf.abs(images - tf.cast(truth, tf.float32))))
-
-        if self.batch.layout == "labelled":
-            label = next(one.name for one in self.conditions if one.kind == "label")
-            way = next(way for way in self.directions if way.target is None)
-            there = self._through(way, batch["image"], **{label: batch["target_label"]})
-            note("cycle", self._through(way, there, **{label: batch["label"]}), batch["image"])
-        else:
-            ways = {(way.source, way.target): way for way in self.directions}
-            for (source, target), way in ways.items():
-                there = self._through(way, batch[source])
-                if (target, source) in ways:
-                    note("cycle", self._through(ways[target, source], there), batch[source])
-                else:
-                    note("identity", self._through(way, batch[target]), batch[target])
-                if "paired" in errors:
-                    note("paired", there, batch[target])
-        return {name: tf.add_n(values) / len(values) for name, values in errors.items()}
+        return reconstructions(self, batch)
 
     def attention(self, image, direction: str | None = None):
         """Where the system looks: (N, H, W, 3) -> (N, h, w), unscaled; None without attention."""

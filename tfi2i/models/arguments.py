@@ -1,0 +1,67 @@
+"""Arguments of a system's `__init__` and `compile`: kept under their names, checked, preset."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Literal, get_args, get_origin
+
+KERAS_OPTIONS = {
+    "optimizer": None,
+    "jit_compile": False,
+    "steps_per_execution": 1,
+    "run_eagerly": False,
+}
+"""What `compile` of every system takes besides the paper's numbers, and Keras' own meaning has."""
+
+
+def keywords_of(function: Any) -> dict[str, inspect.Parameter]:
+    """Keyword-only arguments of a function: those that a user configures."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def keeping(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes `__init__` or `compile` keep its keywords under their names, and check choices."""
+    keywords = keywords_of(method)
+    defaults = {name: parameter.default for name, parameter in keywords.items()}
+    choices = {
+        name: get_args(parameter.annotation)
+        for name, parameter in keywords.items()
+        if get_origin(parameter.annotation) is Literal
+    }
+
+    @functools.wraps(method)
+    def kept(self, **kwargs):  # Keras looks at these names
+        if type(self).compile is kept:  # no namespace of it is saved as a part of the model
+            options = {name: kwargs.pop(name, usual) for name, usual in KERAS_OPTIONS.items()}
+            self.keras_options = SimpleNamespace(**options)
+        passed = defaults | {name: kwargs[name] for name in defaults if name in kwargs}
+        for name, known in choices.items():
+            if passed[name] not in known:
+                wanted = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
+                raise ValueError(f"{name} must be {wanted}, received {passed[name]!r}.")
+        if method.__name__ == "__init__":  # Keras takes no attributes before its own `__init__`
+            # Those of a subclass win: it is the subclass that is saved and built again.
+            self.__dict__["_passed"] = passed | self.__dict__.get("_passed", {})
+        else:
+            self._keep(passed)
+        return method(self, **kwargs)
+
+    return kept
+
+
+def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
+    """Gives a method other defaults, which its signature shows."""
+    signature = inspect.signature(method)
+    parameters = [
+        parameter.replace(default=defaults.get(parameter.name, parameter.default))
+        for parameter in signature.parameters.values()
+    ]
+
+    @functools.wraps(method)
+    def preset(self, **kwargs):
+        return method(self, **defaults | kwargs)
+
+    preset.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return preset
