@@ -133,7 +133,7 @@ class Optimizers:
     """The optimizers of a system, as the one that Keras' callbacks look for.
 
     A callback that knows of several (`LearningRateScheduler`, `ReduceLROnPlateau`) finds them in
-    `optimizers`; for others `learning_rate` is the first one's, and setting it scales all alike.
+    `optimizers`; for others `learning_rate` is the generator's, and setting it scales all alike.
 
     Args:
         optimizers: Built optimizers by the name of their group of variables.
@@ -145,6 +145,7 @@ class Optimizers:
         self._inner = {
             name: getattr(one, "inner_optimizer", one) for name, one in optimizers.items()
         }
+        self._main = self._inner.get("generator", self.optimizers[0])
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
@@ -159,12 +160,12 @@ class Optimizers:
     @property
     def iterations(self) -> Any:
         """The number of updates, a scalar variable."""
-        return self.optimizers[0].iterations
+        return self._main.iterations
 
     @property
     def learning_rate(self) -> Any:
-        """The first optimizer's rate; those of the others follow in proportion when it is set."""
-        return self.optimizers[0].learning_rate
+        """The generator's rate; those of the others follow in proportion when it is set."""
+        return self._main.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, rate: Any) -> None:

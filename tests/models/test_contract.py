@@ -28,14 +28,22 @@ def stepped(system, steps=1, compiled=False):
 
 @pytest.fixture(scope="module", params=ALL.values(), ids=ALL.keys())
 def trained(request):
-    """A system two steps old, with averages, its losses, and its variables before."""
+    """A system two steps old, with averages, its losses, and its variables before.
+
+    Batches are of any size, and nobody knows how many there are.
+    """
     system = request.param(**request.param.smoke)
     system.compile(ema_decay=0.5, total_steps=7)
     before = {
         name: [v.numpy() for v in variables]
         for name, variables in system.optimizer_variables().items()
     }
-    return system, stepped(system, 2, compiled=True), before
+    first, last = batch_for(system, 0, 2), batch_for(system, 1, 1)
+    rows = {key: tf.concat([first[key], last[key]], 0) for key in first}
+    data = tf.data.Dataset.from_tensor_slices(rows).batch(2).filter(lambda _: tf.constant(True))
+    with pytest.warns(UserWarning, match="Your input ran out of data"):
+        history = system.fit(data, verbose=0).history
+    return system, {name: history[name][0] for name in system.loss_names}, before
 
 
 def test_a_step_gives_the_named_finite_losses(trained):
@@ -43,6 +51,7 @@ def test_a_step_gives_the_named_finite_losses(trained):
     assert tuple(losses) == system.loss_names
     assert all(np.isfinite(value) for value in losses.values())
     assert system.step == 2
+    assert {int(one.iterations) for one in system.optimizers.values()} == {2}
 
 
 def test_every_variable_of_every_optimizer_moves(trained):

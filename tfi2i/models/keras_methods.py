@@ -55,6 +55,9 @@ class KerasMethods(keras.Model):
         """
         return as_batch(self.batch, data, self.image_size, type(self).__name__)
 
+    def _guard(self) -> Guard:
+        return Guard(self.batch, self.image_size, type(self).__name__)
+
     def fit(self, x=None, y=None, *args, validation_data=None, shuffle: bool = False, **kwargs):
         """Keras' `fit` on batches of `batch`'s layout, as dicts or as tuples in its order.
 
@@ -69,14 +72,14 @@ class KerasMethods(keras.Model):
             watched = str(getattr(callback, "monitor", "")).removeprefix("val_")
             if getattr(callback, "mode", None) == "auto" and watched in names:
                 callback.mode = "min"
-        guard = Guard(type(self).__name__)
+        guard = self._guard()
         with guard.explaining():
             kwargs |= {"validation_data": guard.watched(validation_data), "shuffle": shuffle}
             return super().fit(guard.watched(x if y is None else (x, y)), None, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Keras' `evaluate`: the mean errors of `test_step`; data are as in `fit`."""
-        guard = Guard(type(self).__name__)
+        guard = self._guard()
         with guard.explaining():
             return super().evaluate(
                 guard.watched(x if y is None else (x, y)), None, *args, **kwargs
@@ -85,7 +88,7 @@ class KerasMethods(keras.Model):
     def train_on_batch(self, x, y=None, *args, **kwargs):
         """Keras' `train_on_batch`: one step on one batch, as in `fit`."""
         x = x if y is None else (x, y)
-        return super().train_on_batch(Guard(type(self).__name__).watched(x), None, *args, **kwargs)
+        return super().train_on_batch(self._guard().watched(x), None, *args, **kwargs)
 
     def reconstruction_names(self) -> tuple[str, ...]:
         """Names of the errors that `reconstructions` gives."""

@@ -34,6 +34,15 @@ def as_batch(layout: Batch, data: Any, image_size: int, name: str) -> dict[str, 
     Raises:
         ValueError: Other keys, ranks, sizes or types than the layout's.
     """
+    batch = {key: tf.convert_to_tensor(value) for key, value in _by_key(layout, data, name).items()}
+    _check(layout, batch, image_size, name)
+    for key in layout.images:  # a graph may be made for any size
+        wanted = (*batch[key].shape[:-3], image_size, image_size, 3)
+        batch[key] = tf.ensure_shape(batch[key], wanted)
+    return batch
+
+
+def _by_key(layout: Batch, data: Any, name: str) -> dict[str, Any]:
     required = layout.images if layout.layout == "single" else layout.keys
     while isinstance(data, list | tuple):
         data = [one for one in data if one is not None]
@@ -41,50 +50,54 @@ def as_batch(layout: Batch, data: Any, image_size: int, name: str) -> dict[str, 
             break
         data = data[0]
     if not isinstance(data, Mapping):
-        values = data if isinstance(data, list | tuple) else [data]
+        values = data if isinstance(data, list) else [data]
         if len(values) not in (len(required), len(layout.keys)):
             raise ValueError(
-                f"{name} takes batches of {_listed(layout.keys)}, as a dict or as a tuple in this "
-                f"order; got {len(values)} {'array' if len(values) == 1 else 'arrays'}."
+                f"{name} takes batches of {', '.join(layout.keys)}, as a dict or as a tuple in "
+                f"this order; got {len(values)} {'array' if len(values) == 1 else 'arrays'}."
             )
-        data = dict(zip(layout.keys, values, strict=False))
+        return dict(zip(layout.keys, values, strict=False))
     missing = [key for key in required if key not in data]
     if missing:
         raise ValueError(
-            f"{name} takes batches of {_listed(layout.keys)}; got a dict of "
-            f"{_listed(list(data)) or 'nothing'}, which lacks {_listed(missing)}."
+            f"{name} takes batches of {', '.join(layout.keys)}; got a dict of "
+            f"{', '.join(map(str, data)) or 'nothing'}, which lacks {', '.join(missing)}."
         )
-    batch = {key: tf.convert_to_tensor(value) for key, value in data.items()}
+    return dict(data)
+
+
+def _check(layout: Batch, batch: Mapping[str, Any], image_size: int, name: str) -> None:
+    """Refuses images (arrays, tensors or their specifications) of another type or shape."""
     leading = (None,) * (1 if layout.updates == 1 else 2)
+    wanted = tf.TensorShape([*leading, image_size, image_size, 3])
     for key in layout.images:
-        image = batch[key]
-        if not image.dtype.is_floating:
+        dtype, shape = tf.as_dtype(batch[key].dtype), tf.TensorShape(batch[key].shape)
+        if not dtype.is_floating:
             raise ValueError(
-                f"{name} takes images of floating point in [-1, 1]; {key} holds "
-                f"{image.dtype.name}: rescale it by tf.cast(x, tf.float32) / 127.5 - 1."
+                f"{name} takes images of floating point in [-1, 1]; {key} holds {dtype.name}: "
+                "rescale it by tf.cast(x, tf.float32) / 127.5 - 1."
             )
-        wanted = tf.TensorShape([*leading, image_size, image_size, 3])
-        if not image.shape.is_compatible_with(wanted):
+        if not shape.is_compatible_with(wanted):
             raise ValueError(
-                f"{name} takes images of shape {_shown(wanted)}; {key} has {_shown(image.shape)}. "
-                "Batch the data set, resize the images, or give image_size to the constructor."
+                f"{name} takes images of shape {_shown(wanted)}; {key} has {_shown(shape)}: batch "
+                "the data set, resize the images, or give image_size to the constructor."
             )
-        batch[key] = tf.ensure_shape(image, wanted)
-    return batch
 
 
 class Guard:
-    """Looks at the range of the first batches of a data set of any kind.
+    """Looks at a data set of any kind: at its shapes, and at the range of its first batches.
 
     Attributes:
         problem: Sentence on values that are no images in [-1, 1]; None: they are.
 
     Args:
+        layout: Layout that the system declares.
+        image_size: Side of the images.
         name: Name of the system, for messages.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, layout: Batch, image_size: int, name: str):
+        self.layout, self.image_size, self.name = layout, image_size, name
         self.problem: str | None = None
         self._seen = 0
 
@@ -92,19 +105,17 @@ class Guard:
         """What `x` is, each of its first batches looked at before it is trained on.
 
         Raises:
-            ValueError: Arrays hold values that are no images in [-1, 1].
+            ValueError: A batch of another layout, or values that are no images in [-1, 1].
         """
-        if x is None:
-            return None
+        if x is None or isinstance(x, tf.distribute.DistributedDataset):
+            return x
         if isinstance(x, tf.data.Dataset):
+            self._check(x.element_spec)
             return x.map(self._look_in_graph)
         if isinstance(x, types.GeneratorType):
-            first = itertools.islice(x, LOOKED_AT)
-            return (one for one in itertools.chain(map(self._look, first), x))
-        if isinstance(x, keras.utils.PyDataset):
-            self._look(x[0])
-        elif not isinstance(x, tf.distribute.DistributedDataset):
-            self._look(tf.nest.map_structure(lambda one: one[:LOOKED_AT], x))
+            first = map(self._look, itertools.islice(x, LOOKED_AT))
+            return (batch for batch in itertools.chain(first, x))  # Keras knows only generators
+        self._look(x[0] if isinstance(x, keras.utils.PyDataset) else x)
         return x
 
     @contextmanager
@@ -117,15 +128,21 @@ class Guard:
                 raise
             raise ValueError(self.problem) from None
 
+    def _check(self, batch: Any) -> list[Any]:
+        """The images of a batch, after a look at their types and shapes."""
+        by_key = _by_key(self.layout, batch, self.name)
+        _check(self.layout, by_key, self.image_size, self.name)
+        return [by_key[key] for key in self.layout.images]
+
     def _look_in_graph(self, *batch: Any) -> Any:
-        images = [one for one in tf.nest.flatten(batch) if _is_image(one)]
+        images = [_by_key(self.layout, batch, self.name)[key] for key in self.layout.images]
         ranges = [tf.stack([tf.reduce_min(one), tf.reduce_max(one)]) for one in images]
         with tf.control_dependencies([tf.numpy_function(self._judge, ranges, [])]):
             batch = tf.nest.map_structure(tf.identity, batch)
         return batch[0] if len(batch) == 1 else batch
 
     def _look(self, batch: Any) -> Any:
-        images = [np.asarray(one) for one in tf.nest.flatten(batch) if _is_image(one)]
+        images = [np.asarray(one[:LOOKED_AT]) for one in self._check(batch)]
         self._judge(*(np.array([one.min(), one.max()]) for one in images if one.size))
         return batch
 
@@ -147,17 +164,6 @@ class Guard:
             f"{self.name} takes images in [-1, 1], and the values of a batch {wrong}; {mend}."
         )
         raise ValueError(self.problem)
-
-
-def _is_image(value: Any) -> bool:
-    dtype = tf.as_dtype(value.dtype) if hasattr(value, "dtype") else tf.string
-    return dtype.is_floating and (
-        value.shape.rank if hasattr(value.shape, "rank") else value.ndim
-    ) in (None, 4, 5)
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names))
 
 
 def _shown(shape: tf.TensorShape) -> str:
