@@ -66,9 +66,10 @@ def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo
     script = (
         "import sys, numpy, tfi2i\n"
         "from tfi2i.pictures.files import read_picture\n"
-        "from tfi2i.pictures.tiles import translate_pixels\n"
+        "from tfi2i.pictures.tiles import PictureTranslator\n"
         "run = tfi2i.Run(sys.argv[1])\n"
-        "pixels = translate_pixels(run.network('a2b'), read_picture(sys.argv[2]).pixels)\n"
+        "translate = PictureTranslator(run.network('a2b'))\n"
+        "pixels = translate(read_picture(sys.argv[2]).pixels)\n"
         "numpy.save(sys.argv[3], pixels)\n"
     )
     paths = (str(out / RUN), str(tmp_path / "scene.png"), str(tmp_path / "pixels.npy"))
