@@ -130,26 +130,6 @@ def draw(seed: int, split: str, index: int, image_size: int) -> tuple[Pixels, Pi
     return _paint(scene, 0, image_size), _paint(scene, 1, image_size)
 
 
-def draw_many(seed: int, split: str, count: int, image_size: int) -> tuple[Pixels, Pixels]:
-    """Scenes 0..count-1 of a split as pixels (N, S, S, 3) in style a and in style b.
-
-    Raises:
-        InputError: as `draw`, or a count below 1.
-    """
-    require_at_least("scenes", count=(count, 1))
-    all_a, all_b = zip(*(draw(seed, split, i, image_size) for i in range(count)), strict=True)
-    return np.stack(all_a), np.stack(all_b)
-
-
-def contact_sheet(seed: int, image_size: int, count: int) -> Pixels:
-    """The first `count` test scenes, style a over style b, as pixels (2 S, count S, 3).
-
-    Raises:
-        InputError: as `draw_many`.
-    """
-    return np.vstack([np.hstack(list(row)) for row in draw_many(seed, "test", count, image_size)])
-
-
 def compose(seed: int, split: str, index: int) -> Scene:
     """Scene `index` of a split, the same for every image size.
 
