@@ -66,19 +66,6 @@ class Batch:
         if self.updates < 1:
             raise ValueError(f"updates must be 1 or more, received updates={self.updates}.")
 
-    @property
-    def images(self) -> tuple[str, ...]:
-        """The keys of the images."""
-        if self.layout in ("unpaired", "paired"):
-            return ("a", "b")
-        return ("image", *self.reference_keys)
-
-    @property
-    def reference_keys(self) -> tuple[str, ...]:
-        """The keys of the reference images: reference, reference2 ..."""
-        numbers = ["", *range(2, self.references + 1)]
-        return tuple(f"reference{number}" for number in numbers[: self.references])
-
 
 @dataclass
 class Pool:
@@ -153,10 +140,11 @@ class Loader:
             return arrays
         targets = taken[self._random(_TARGETS, which, number).permutation(batch_size)]
         arrays["target_label"] = pool.labels[targets]
-        for reference, key in enumerate(self.layout.reference_keys):
+        for reference in range(self.layout.references):
             chances = self._random(_REFERENCES, reference, number).random((batch_size, 4))
             groups = zip((pool.alike[index] for index in targets), chances[:, 3], strict=True)
             places = [(group, int(chance * len(group))) for group, chance in groups]
+            key = f"reference{reference + 1}" if reference else "reference"
             arrays[key] = self._images(which, places, chances[:, :3])[0]["image"]
         return arrays
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, PictureDomain, Pixels
+from tfi2i.data.domains import Domain, Pixels
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
 
@@ -111,20 +111,15 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
 
 def _read(domain: Domain, index: int, found: SetReport) -> Pixels | None:
     """The pixels of a picture after its facts went into the report; None if it is unreadable."""
-    mode = "RGB"
     try:
-        if isinstance(domain, PictureDomain):
-            picture = domain.picture(index)
-            pixels, mode = picture.pixels, picture.mode
-        else:
-            pixels = domain.read(index)
+        picture = domain.picture(index)
     except InputError as error:
         found.unreadable.append((domain.names[index], str(error)))
         return None
-    found.heights.append(pixels.shape[0])
-    found.widths.append(pixels.shape[1])
-    found.modes[mode] += 1
-    return pixels
+    found.heights.append(picture.pixels.shape[0])
+    found.widths.append(picture.pixels.shape[1])
+    found.modes[picture.mode] += 1
+    return picture.pixels
 
 
 def _judge(report: Report, data: Dataset) -> None:

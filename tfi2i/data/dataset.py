@@ -191,7 +191,7 @@ class Dataset:
                     f"{self.name} has the domains {_listed(domains)}, but {layout.layout} batches "
                     f"take two; {way_out}."
                 )
-            sides = dict(zip(layout.images, domains.values(), strict=True))
+            sides = dict(zip("ab", domains.values(), strict=True))
             if layout.layout == "unpaired":
                 return [Pool({key: domain}) for key, domain in sides.items()]
             if "train" not in self.paired:

@@ -1,6 +1,7 @@
 """The pictures of one domain with random access, whatever they come from."""
 
 import hashlib
+import heapq
 import logging
 import operator
 import threading
@@ -57,6 +58,10 @@ class Domain(ABC):
     def digest(self) -> str:
         """A hexadecimal digest that changes when the set of pictures does."""
 
+    def picture(self, index: int) -> Picture:
+        """The picture with what its file says of it, where it has one; raises as `read`."""
+        return Picture(self.read(index), None, "RGB", "unknown")
+
     def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
         """Pixels of a picture; None, and one line in the log, if it cannot be read."""
         if index in self.unreadable:
@@ -87,7 +92,7 @@ class PictureDomain(Domain):
         self.pictures = list(pictures)
 
     def picture(self, index: int) -> Picture:
-        """The decoded picture, which also knows its mode and format; raises as `read`."""
+        """As `Domain.picture`."""
         source = self.pictures[index]
         if isinstance(source, bytes):
             return read_picture(source, printable(f"{self.where} {self.names[index]}"))
@@ -205,4 +210,4 @@ def held_out(names: Sequence[str]) -> list[int]:
         return []
     count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
     hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
-    return sorted(sorted(range(len(names)), key=lambda index: hashes[index])[:count])
+    return sorted(heapq.nsmallest(count, range(len(names)), key=hashes.__getitem__))
