@@ -73,10 +73,9 @@ class _PillowSilenced:
     in another order than they entered, the filters of the whole process stay changed.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
+    _lock = threading.Lock()
+    _inside = 0
+    _filters = warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
@@ -186,7 +185,12 @@ def _srgb(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
         profile = None if image.mode == "LAB" else profile
         image = image.convert("RGB")
     if profile:
-        image = _through_profile(image, profile)
+        srgb = ImageCms.createProfile("sRGB")
+        # One that is broken, or for another kind of image (grey scans often carry an RGB one), says
+        # nothing about these values.
+        with contextlib.suppress(ImageCms.PyCMSError):
+            given = io.BytesIO(profile)
+            image = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB") or image
     return np.array(image.convert("RGB"), np.uint8), alpha
 
 
@@ -211,21 +215,6 @@ def _grey_from_wide(image: Image.Image, label: str) -> tuple[Pixels, Pixels | No
     return np.repeat(grey[..., None], 3, axis=-1), alpha
 
 
-def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """The RGB image that an L, RGB or CMYK image with an ICC profile stands for.
-
-    A profile that is broken, or for another kind of image (grey scans often carry an RGB one), says
-    nothing about these values: the image then comes back as it is.
-    """
-    try:
-        converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError:
-        return image
-    return converted or image
-
-
 def picture_paths(folder: Path | str) -> list[Path]:
     """The picture files in a folder and all its sub-folders, sorted.
 
@@ -243,14 +232,12 @@ def picture_paths(folder: Path | str) -> list[Path]:
     if what:
         raise InputError(f"The folder {folder} is {what}; name a folder of pictures.")
     found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int] | None] = set()
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         try:
-            status = here.stat()
-            entries = [] if (status.st_dev, status.st_ino) in seen else sorted(here.iterdir())
-            for entry in entries:
+            for entry in [] if file_key(here) in seen else sorted(here.iterdir()):
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():  # links last: a folder is listed under its own name if it can be
@@ -262,8 +249,17 @@ def picture_paths(folder: Path | str) -> list[Path]:
                 f"The folder {here} cannot be listed ({error.strerror or error}); check its "
                 "permissions."
             ) from error
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(file_key(here))
     return sorted(found)
+
+
+def file_key(path: Path) -> tuple[int, int] | None:
+    """Equal for two paths of one file, through links and whatever the case; None without a file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:

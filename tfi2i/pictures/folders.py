@@ -21,6 +21,7 @@ from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
+    file_key,
     picture_paths,
     read_picture,
     write_picture,
@@ -193,7 +194,7 @@ def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job
             raise InputError(f"There is no picture or folder {path}; check the path.")
         for source in found:
             target = out / renamed(source.relative_to(base), suffix)
-            jobs.setdefault((_file_key(source) or source, target), _Job(source, target))
+            jobs.setdefault((file_key(source) or source, target), _Job(source, target))
     if not jobs:
         raise InputError("There is nothing to translate; name pictures or folders of pictures.")
     return list(jobs.values())
@@ -213,15 +214,6 @@ def name_key(target: Path) -> str:
     return unicodedata.normalize("NFC", str(target)).casefold()
 
 
-def _file_key(path: Path) -> tuple[int, int] | None:
-    """Equal for two paths of one file, through links and whatever the case; None without a file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
 class _Targets:
     """The names that outputs may have: no input's, no other output's, no existing file's.
 
@@ -231,12 +223,12 @@ class _Targets:
 
     def __init__(self, jobs: list[_Job], overwrite: bool):
         self._overwrite = overwrite
-        self._sources = {_file_key(job.source): job.source for job in jobs}
+        self._sources = {file_key(job.source): job.source for job in jobs}
         self._sources.pop(None, None)
         self._claimed: dict[str, Path] = {}
         self._lock = threading.Lock()
         for job in jobs:
-            self._claim_new(job)
+            self._claim(job)
         existing = [job.target for job in jobs if _is_taken(job.target)]
         if existing and not overwrite:
             more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
@@ -247,22 +239,22 @@ class _Targets:
 
     def claim(self, job: _Job) -> None:
         """Takes a name that turned out later; from any thread."""
-        with self._lock:
-            self._claim_new(job)
+        self._claim(job)
         if _is_taken(job.target) and not self._overwrite:
             raise InputError(
                 f"{job.source} is transparent and becomes {job.target}, which exists already; "
                 "overwrite with --overwrite."
             )
 
-    def _claim_new(self, job: _Job) -> None:
-        other = self._claimed.setdefault(name_key(job.target), job.source)
+    def _claim(self, job: _Job) -> None:
+        with self._lock:
+            other = self._claimed.setdefault(name_key(job.target), job.source)
         if other != job.source:
             raise InputError(
                 f"{other} and {job.source} would both become {job.target}; rename one, or "
                 "translate them into two folders."
             )
-        hit = self._sources.get(_file_key(job.target))
+        hit = self._sources.get(file_key(job.target))
         if hit is not None:
             raise InputError(
                 f"The output {job.target} is the input {hit}, which is never overwritten; choose "
