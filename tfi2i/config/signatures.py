@@ -55,7 +55,7 @@ def settings(
     docs = _argument_docs(function)
     kinds = {"KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"} if positional else {"KEYWORD_ONLY"}
     return {
-        p.name: Setting(p.name, _hint(body, p.annotation), p.default, docs.get(p.name, ""))
+        p.name: Setting(p.name, p.annotation, p.default, docs.get(p.name, ""))
         for p in inspect.signature(body).parameters.values()
         if p.kind.name in kinds and p.name not in {"self", *without}
     }
@@ -72,15 +72,6 @@ def _argument_docs(function: Callable) -> dict[str, str]:
         for doc in docs
         for entry in google.parse(doc or "").params
     }
-
-
-def _hint(function: Callable, annotation: Any) -> Any:
-    """The type that an annotation, possibly a string, stands for."""
-    if annotation is inspect.Parameter.empty:
-        return Any
-    # Alone, because the return type may be a name that only type checkers import.
-    alone = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(alone, inspect.unwrap(function).__globals__)["it"]
 
 
 def closest(word: str, words: Iterable[str]) -> str:
