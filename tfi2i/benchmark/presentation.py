@@ -1,6 +1,7 @@
 """A comparison to look at: a table for the terminal and for Markdown, and one picture."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,19 +106,16 @@ def _notes(comparison: dict[str, Any]) -> list[str]:
 def tables(comparison: dict[str, Any]) -> list[Table]:
     """The comparison for the terminal: what the systems cost, and what came of their training."""
 
-    def names() -> Column:
-        return Column("configuration", no_wrap=True)
+    def table(left: Sequence[str], right: Sequence[str], title: str) -> Table:
+        numbers = [Column(heading, justify="right") for heading in right]
+        return Table(Column("configuration", no_wrap=True), *left, *numbers, title=title)
 
-    cost = Table(names(), title=escape(machine(comparison)))
-    for heading in COST_HEADINGS:
-        cost.add_column(heading, justify="right")
+    cost = table((), COST_HEADINGS, escape(machine(comparison)))
     for entry in comparison["systems"]:
         cost.add_row(*map(escape, [entry["name"], *_cost(entry)]))
     if not _trained(comparison):
         return [cost]
-    training = Table(names(), "training", "", title="after training, on test pictures")
-    for heading in FIGURE_HEADINGS:
-        training.add_column(heading, justify="right")
+    training = table(("training", ""), FIGURE_HEADINGS, "after training, on test pictures")
     for entry in comparison["systems"]:
         about = [entry["name"], _training(entry)]
         for direction in entry["size"]["directions"]:
@@ -155,7 +153,7 @@ def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
         config = stated[entry["name"]]
         way = _first_way(config)
         shown = [config["data"], config["model"]["image_size"], config["batches"]["aspect"]]
-        groups.setdefault(to_json({"shown": [*shown, way.source, way.target]}), []).append(entry)
+        groups.setdefault(to_json([*shown, way.source, way.target]), []).append(entry)
     systems = [entry["system"] for entry in comparison["systems"]]
     drawn: list[tuple[str, NDArray[np.uint8]]] = []
     for entries in groups.values():
