@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,8 +94,7 @@ def loss_chart(name: str, steps: Sequence[int], losses: Sequence[float | None]) 
 
     with matplotlib.rc_context(_IN_A_PAGE):
         figure, axes = _panel(width=2.3, height=1.4)
-        values = np.array([np.nan if loss is None else loss for loss in losses], float)
-        axes.plot(_thinned(np.asarray(steps, float)), _thinned(values), color=BLUE, lw=1.3)
+        axes.plot(_thinned(steps), _thinned(losses), color=BLUE, lw=1.3)
         axes.locator_params(nbins=3)
         return _svg(figure, name)
 
@@ -113,8 +111,9 @@ def _panel(width: float, height: float) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _thinned(values: NDArray[np.floating]) -> list[np.floating]:
-    """At most MOST_POINTS means of as many neighbours each; a gap among them stays one."""
+def _thinned(numbers: Sequence[float | None]) -> list[np.floating]:
+    """At most MOST_POINTS means of as many neighbours each; None among them leaves a gap."""
+    values = np.array(numbers, float)
     block = -(-len(values) // MOST_POINTS) or 1
     return [values[i : i + block].mean() for i in range(0, len(values), block)]
 

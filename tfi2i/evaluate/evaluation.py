@@ -26,7 +26,6 @@ from tfi2i.terminal import progress_bar
 
 log = logging.getLogger("tfi2i")
 
-SCHEMA = 1
 KID_WORDS = {
     "default": "unbiased, cubic kernel, all pairs; 95 % bootstrap interval",
     "nice-gan": "unbiased, cubic kernel, mean of 50 random subsets of at most 1,000",
@@ -93,7 +92,7 @@ def evaluate(
         directions, galleries = _measured(measure, systems, progress)
     ways = system.directions
     evaluation = {
-        "schema": SCHEMA,
+        "schema": report.SCHEMA,
         "run": run.name,
         "path": str(run.path),
         "system": type(system).__name__,

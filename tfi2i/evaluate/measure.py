@@ -22,9 +22,8 @@ from tfi2i.evaluate import diversity, paired
 from tfi2i.evaluate.backbones import Backbone
 from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
-from tfi2i.evaluate.report import Row
+from tfi2i.evaluate.report import Pixels, Row
 
-Pixels = NDArray[np.uint8]
 Answer = Callable[[Any, slice], Pixels]  # of pixels, or of None where there is no source
 
 BATCH = 32

@@ -33,11 +33,7 @@ class Tensors:
     ) -> KerasTensor:
         """A convolution, or a depthwise one, with the batch normalisation after it folded in.
 
-        Args:
-            x: Layer's input.
-            convolution: Name before that of its kernel.
-            normalisation: Name before those of its tensors.
-            settings: Settings of the Keras layer, whose padding is "same" otherwise.
+        `settings` are those of the Keras layer, whose padding is "same" unless they say otherwise.
         """
         kernel = self._take(f"{convolution}.weight", 4).astype(np.float64)
         gamma, beta, mean, variance = (
