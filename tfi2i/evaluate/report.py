@@ -343,15 +343,13 @@ def _losses(metrics: Reports) -> Iterator[dict[str, Any]]:
 
 
 def _sections(words: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
-    for title, rows in (
-        ("Side by side", pictures.grid),
-        (f"Best by {pictures.distance}", pictures.best),
-        (f"Worst by {pictures.distance}", pictures.worst),
-    ):
+    *groups, distance = pictures
+    titles = ("Side by side", f"Best by {distance}", f"Worst by {distance}")
+    for title, rows in zip(titles, groups, strict=True):
         shown = [
             {
                 "name": row.name,
-                "distance": f"{pictures.distance} {_number(row.distance, '.3f')}",
+                "distance": f"{distance} {_number(row.distance, '.3f')}",
                 "pictures": list(_shown(words, row)),
             }
             for row in rows
