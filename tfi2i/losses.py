@@ -3,18 +3,12 @@
 The adversarial family. Each kind has a term for real images, one for fakes, which the discriminator
 minimises the sum of, and one for the generator; no factor 1/2 is hidden in them.
 
-| kind | on_real(x) | on_fake(x) | for_generator(x) |
-| --- | --- | --- | --- |
-| "least_squares" | (x - 1)^2 | x^2 | (x - 1)^2 |
-| "non_saturating" | softplus(-x) | softplus(x) | softplus(-x) |
-| "minimax" | softplus(-x) | softplus(x) | -softplus(x) |
-| "hinge" | relu(1 - x) | relu(1 + x) | -x |
-| "wasserstein" | -x | x | -x |
+Each is the mean of an entry of `_TERMS` over the elements of logits of any shape.
 
-x are logits of any shape; every term is the mean over all elements. softplus(-x) = -log sigmoid(x),
-so "minimax" is equation 1 of Goodfellow et al. 2014 and "non_saturating" the remedy of its section
-3. Least squares: Mao et al. 2017; hinge: Lim and Ye 2017; Wasserstein: Arjovsky et al. 2017, whose
-critic must be kept smooth, by `gradient_penalty` or by clipping its weights.
+softplus(-x) = -log sigmoid(x), so "minimax" is equation 1 of Goodfellow et al. 2014 and
+"non_saturating" the remedy of its section 3. Least squares: Mao et al. 2017; hinge: Lim and Ye
+2017; Wasserstein: Arjovsky et al. 2017, whose critic must be kept smooth, by `gradient_penalty` or
+by clipping its weights.
 """
 
 from collections.abc import Callable
@@ -30,34 +24,31 @@ def _full(x):
     return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
 
+_softplus, _relu = tf.nn.softplus, tf.nn.relu
+
+# kind: terms of real images, of fakes, and of the generator, as functions of logits x
+_TERMS: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "least_squares": (lambda x: tf.square(x - 1), tf.square, lambda x: tf.square(x - 1)),
+    "non_saturating": (lambda x: _softplus(-x), _softplus, lambda x: _softplus(-x)),
+    "minimax": (lambda x: _softplus(-x), _softplus, lambda x: -_softplus(x)),
+    "hinge": (lambda x: _relu(1 - x), lambda x: _relu(1 + x), lambda x: -x),
+    "wasserstein": (lambda x: -x, lambda x: x, lambda x: -x),
+}
+
+
 def on_real(kind: GanLoss, logits):
     """Discriminator loss on its logits of real images."""
-    if kind == "least_squares":
-        return least_squares(logits, 1.0)
-    x = _full(logits)
-    if kind == "hinge":
-        return tf.reduce_mean(tf.nn.relu(1 - x))
-    return tf.reduce_mean(-x if kind == "wasserstein" else tf.nn.softplus(-x))
+    return tf.reduce_mean(_TERMS[kind][0](_full(logits)))
 
 
 def on_fake(kind: GanLoss, logits):
     """Discriminator loss on its logits of fakes."""
-    if kind == "least_squares":
-        return least_squares(logits, 0.0)
-    x = _full(logits)
-    if kind == "hinge":
-        return tf.reduce_mean(tf.nn.relu(1 + x))
-    return tf.reduce_mean(x if kind == "wasserstein" else tf.nn.softplus(x))
+    return tf.reduce_mean(_TERMS[kind][1](_full(logits)))
 
 
 def for_generator(kind: GanLoss, logits):
     """Generator loss on the discriminator's logits of fakes."""
-    if kind == "least_squares":
-        return least_squares(logits, 1.0)
-    x = _full(logits)
-    if kind == "non_saturating":
-        return tf.reduce_mean(tf.nn.softplus(-x))
-    return tf.reduce_mean(-tf.nn.softplus(x) if kind == "minimax" else -x)
+    return tf.reduce_mean(_TERMS[kind][2](_full(logits)))
 
 
 def least_squares(logits, target: float):

@@ -1,5 +1,7 @@
 """Adam and its schedule as the papers' PyTorch code has them."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -11,6 +13,7 @@ def _handle(variable):
 
 
 @keras.saving.register_keras_serializable("tfi2i")
+@dataclasses.dataclass(eq=False)
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that is constant, then falls linearly to 0 at `total_steps`: a function of the step.
 
@@ -24,24 +27,19 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             rate (1 - (e - n) / (m + 1)).
     """
 
-    def __init__(
-        self,
-        rate: float,
-        total_steps: int,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
-    ):
-        if decay_start is not None and not 0 <= decay_start <= total_steps:
+    rate: float
+    total_steps: int
+    decay_start: int | None = None
+    epoch_steps: int | None = None
+
+    def __post_init__(self):
+        if self.decay_start is not None and not 0 <= self.decay_start <= self.total_steps:
             raise ValueError(
-                f"decay_start must lie in 0..total_steps, received decay_start={decay_start} "
-                f"with total_steps={total_steps}."
+                f"decay_start must lie in 0..total_steps, received decay_start={self.decay_start} "
+                f"with total_steps={self.total_steps}."
             )
-        if epoch_steps is not None and epoch_steps < 1:
-            raise ValueError(f"epoch_steps must be at least 1, received {epoch_steps}.")
-        self.rate = rate
-        self.total_steps = total_steps
-        self.decay_start = decay_start
-        self.epoch_steps = epoch_steps
+        if self.epoch_steps is not None and self.epoch_steps < 1:
+            raise ValueError(f"epoch_steps must be at least 1, received {self.epoch_steps}.")
 
     def __call__(self, step):
         dtype = keras.config.floatx()
@@ -57,12 +55,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return rate * ops.clip(1 - late / (falling / self.epoch_steps + 1), 0, 1)
 
     def get_config(self):
-        return {
-            "rate": self.rate,
-            "total_steps": self.total_steps,
-            "decay_start": self.decay_start,
-            "epoch_steps": self.epoch_steps,
-        }
+        return dataclasses.asdict(self)
 
 
 @keras.saving.register_keras_serializable("tfi2i")

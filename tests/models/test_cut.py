@@ -16,7 +16,7 @@ from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.networks.patch_features import patch_features
 from tfi2i.official import cut
-from tfi2i.official.weights import export_official, load_official
+from tfi2i.official.weights import export_official, load_official, system_of
 
 
 def under(prefix, fixture):
@@ -380,6 +380,7 @@ def test_tensors_of_other_networks_are_refused_in_words(official):
     gap = {k.replace("model.17.", "model.18."): v for k, v in networks["G"].items()}
     thin = {**networks["G"], "model.12.conv_block.1.weight": np.zeros((8, 8, 3, 3), np.float32)}
     half = {k: v for k, v in networks["G"].items() if k not in ("model.18.filt", "model.22.filt")}
-    for generator, words in ((gap, "without gaps"), (thin, "width=8"), (half, "blur only in part")):
+    thin_words = r"model\.12\.conv_block\.1\.weight is \[8,8,3,3\], \[32,32,3,3\] is wanted"
+    for generator, words in ((gap, "without gaps"), (thin, thin_words), (half, "only in part")):
         with pytest.raises(InputError, match=words):
-            cut.architecture({**networks, "G": generator})
+            system_of(CUT, {**networks, "G": generator}, "G.pth", {})

@@ -18,7 +18,13 @@ from tfi2i.models.cyclegan import (
 )
 from tfi2i.official import cyclegan
 from tfi2i.official import cyclegan as names
-from tfi2i.official.weights import export_official, from_official, load_official, official_tensors
+from tfi2i.official.weights import (
+    export_official,
+    from_official,
+    load_official,
+    official_tensors,
+    system_of,
+)
 
 SMALL_UNET: dict[str, Any] = {"image_size": 16, "width": 2, "generator": "unet", "unet_levels": 3}
 SMALL_PIXEL: dict[str, Any] = {"discriminator": "pixel", "discriminator_width": 2}
@@ -401,7 +407,7 @@ def test_contradicting_official_weights_are_refused_in_words():
     kernel = networks["G_B"]["model.10.conv_block.5.weight"]
     networks["G_B"]["model.10.conv_block.5.weight"] = kernel[:, :-1]
     with pytest.raises(InputError, match=r"G_B model\.10\.conv_block\.5"):
-        cyclegan.architecture(networks)
+        system_of(CycleGAN, networks, "G_B.pth", {})
     networks = official_arrays()
     networks["G_A"]["model.99.conv_block.1.weight"] = kernel
     with pytest.raises(InputError, match="gaps"):

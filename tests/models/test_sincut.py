@@ -12,7 +12,7 @@ from tfi2i.layers import stylegan2 as equalized
 from tfi2i.models.sincut import SinCUT
 from tfi2i.networks.patch_features import patch_features
 from tfi2i.official import sincut
-from tfi2i.official.weights import export_official, load_official, to_official
+from tfi2i.official.weights import export_official, load_official, system_of, to_official
 
 TINY = {**SinCUT.smoke, "image_size": 8}
 
@@ -120,10 +120,10 @@ def test_official_weights_come_back_as_they_were(official):
 def test_tensors_that_claim_more_than_they_hold_are_refused_before_anything_is_built(official):
     networks = nested(official, "w0")
     networks["D"]["convs.0.0.weight"] = np.zeros((384, 3, 1, 1), np.float32)
-    with pytest.raises(InputError, match=r"convs\.1\.conv2\.1\.weight: expected the shape .* came"):
-        sincut.architecture(networks)
+    with pytest.raises(InputError, match=r"D convs\.1\.conv2\.1\.weight is .* is wanted"):
+        system_of(SinCUT, networks, "D.pth", {})
     del networks["D"]["convs.2.conv1.0.weight"]
-    with pytest.raises(InputError, match="without gaps; 1, 3, 4 came"):
+    with pytest.raises(InputError, match="without gaps: 1, 3, 4 came"):
         sincut.architecture(networks)
 
 

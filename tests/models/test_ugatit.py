@@ -11,7 +11,7 @@ from official_numbers import channels_last, first_gradients, near, nested, read
 from tfi2i.errors import InputError
 from tfi2i.models.ugatit import UGATIT, ClassActivationMap, discriminator, generator
 from tfi2i.official import ugatit
-from tfi2i.official.weights import export_official, load_official
+from tfi2i.official.weights import export_official, load_official, system_of
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_tensors_that_contradict_each_other_are_refused(official):
     networks = nested(official, "state")
     networks["disLA"]["model.7.weight_orig"] = np.zeros((16, 9, 4, 4), np.float32)
     with pytest.raises(InputError, match=r"disLA model\.7\.weight_orig"):
-        ugatit.architecture(networks)
+        system_of(UGATIT, networks, "params.pt", {})
     del networks["genA2B"]["UpBlock1_1.conv1.weight"]
     with pytest.raises(InputError, match="without gaps: 2 came"):
         ugatit.architecture(networks)

@@ -5,6 +5,8 @@ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), padding written out. What depends on all pos
 stands in `normalization`.
 """
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -18,6 +20,12 @@ def bias_initializer(fan_in: int) -> keras.initializers.Initializer:
     """PyTorch's default bias initialisation, U(-r, r) with r = 1 / sqrt(fan_in) of its layer."""
     limit = fan_in**-0.5
     return keras.initializers.RandomUniform(-limit, limit)
+
+
+def resized(shape, side: Callable[[int], int], channels: int | None = None):
+    """The shape of a map (N, H, W, C) with each known side, and perhaps the channels, changed."""
+    batch, *sides, before = shape
+    return (batch, *(None if one is None else side(one) for one in sides), channels or before)
 
 
 class ReflectionPad2D(keras.layers.Layer):
@@ -36,19 +44,14 @@ class ReflectionPad2D(keras.layers.Layer):
         return tf.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="REFLECT")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
+        _, height, width, _ = input_shape
         p = self.padding
-        for side in (height, width):
-            if side is not None and side <= p:
-                raise ValueError(
-                    f"Reflection padding of {p} needs maps of at least {p + 1} x {p + 1}, "
-                    f"received {height} x {width}: the images are too small for this depth."
-                )
-        grown = [None if side is None else side + 2 * p for side in (height, width)]
-        return (batch, *grown, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "padding": self.padding}
+        if any(side is not None and side <= p for side in (height, width)):
+            raise ValueError(
+                f"Reflection padding of {p} needs maps of at least {p + 1} x {p + 1}, "
+                f"received {height} x {width}: the images are too small for this depth."
+            )
+        return resized(input_shape, lambda side: side + 2 * p)
 
 
 def leaky_relu(x, slope: float):
@@ -71,9 +74,6 @@ class LeakyReLU(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
-        return {**super().get_config(), "slope": self.slope}
-
 
 class PixelShuffle(keras.layers.Layer):
     """(N, H, W, r r C) -> (N, r H, r W, C), TensorFlow's channel order (PyTorch's is another)."""
@@ -86,12 +86,8 @@ class PixelShuffle(keras.layers.Layer):
         return tf.nn.depth_to_space(x, self.factor)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        grown = [None if side is None else side * self.factor for side in (height, width)]
-        return (batch, *grown, channels // self.factor**2)
-
-    def get_config(self):
-        return {**super().get_config(), "factor": self.factor}
+        channels = input_shape[-1] // self.factor**2
+        return resized(input_shape, lambda side: side * self.factor, channels)
 
 
 class TransposedConv2D(keras.layers.Layer):
@@ -122,10 +118,9 @@ class TransposedConv2D(keras.layers.Layer):
 
     def build(self, input_shape):
         k = self.kernel_size
+        shape = (k, k, self.filters, input_shape[-1])
         self.kernel = self.add_weight(
-            name="kernel",
-            shape=(k, k, self.filters, input_shape[-1]),
-            initializer=self.kernel_initializer,
+            name="kernel", shape=shape, initializer=self.kernel_initializer
         )
         self.bias = None
         if self.use_bias:
@@ -133,23 +128,14 @@ class TransposedConv2D(keras.layers.Layer):
 
     def call(self, x):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        whole = tf.stack(
-            [
-                batch,
-                2 * (height - 1) + self.kernel_size,
-                2 * (width - 1) + self.kernel_size,
-                self.filters,
-            ]
-        )
+        grown = [2 * side + self.kernel_size - 2 for side in (height, width)]
         kernel = tf.convert_to_tensor(self.kernel)
-        x = tf.nn.conv2d_transpose(x, kernel, whole, 2, "VALID")
+        x = tf.nn.conv2d_transpose(x, kernel, [batch, *grown, self.filters], 2, "VALID")
         x = x[:, 1 : 2 * height + 1, 1 : 2 * width + 1]
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else 2 * side for side in (height, width)]
-        return (batch, *sides, self.filters)
+        return resized(input_shape, lambda side: 2 * side, self.filters)
 
     def get_config(self):
         return {
@@ -174,9 +160,7 @@ class BlurDown(keras.layers.Layer):
         return tf.nn.avg_pool2d(tf.nn.avg_pool2d(x, 2, 1, "VALID"), 2, 2, "VALID")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        sides = [None if side is None else (side + 1) // 2 for side in (height, width)]
-        return (batch, *sides, channels)
+        return resized(input_shape, lambda side: (side + 1) // 2)
 
 
 class BilinearUp(keras.layers.Layer):
@@ -193,17 +177,8 @@ class BilinearUp(keras.layers.Layer):
         return tf.cast(tf.image.resize(x, doubled), x.dtype)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        sides = [None if side is None else 2 * side for side in (height, width)]
-        return (batch, *sides, channels)
+        return resized(input_shape, lambda side: 2 * side)
 
 
-for _layer in (
-    ReflectionPad2D,
-    LeakyReLU,
-    PixelShuffle,
-    TransposedConv2D,
-    BlurDown,
-    BilinearUp,
-):
+for _layer in (ReflectionPad2D, LeakyReLU, PixelShuffle, TransposedConv2D, BlurDown, BilinearUp):
     keras.saving.register_keras_serializable("tfi2i")(_layer)

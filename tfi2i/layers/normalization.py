@@ -7,8 +7,8 @@ make tiles of one picture share them. As in PyTorch, where the papers' numbers w
 """
 
 import math
-import threading
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Literal, Self
 
 import keras
@@ -27,7 +27,7 @@ class SharedStatistics:
     order, whatever they are given. Both work eagerly and while a `tf.function` is traced.
     """
 
-    _scopes = threading.local()
+    _current: ContextVar["SharedStatistics | None"] = ContextVar("_current", default=None)
 
     def __init__(self, values: Iterable[Any] | None):
         self.recording = values is None
@@ -47,8 +47,7 @@ class SharedStatistics:
     @classmethod
     def current(cls) -> "SharedStatistics | None":
         """The innermost scope of this thread, or None: statistics are per image."""
-        scopes = getattr(cls._scopes, "stack", None)
-        return scopes[-1] if scopes else None
+        return cls._current.get()
 
     def keep(self, value: Any) -> Any:
         """Records `value`, or returns the recorded one in its place."""
@@ -64,13 +63,11 @@ class SharedStatistics:
         return self.values[self._used - 1]
 
     def __enter__(self) -> Self:
-        if not hasattr(self._scopes, "stack"):
-            self._scopes.stack = []
-        self._scopes.stack.append(self)
+        self._outer = self._current.set(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._scopes.stack.pop()
+        self._current.reset(self._outer)
 
 
 def _in_full(x):
@@ -199,9 +196,6 @@ class _MixedNormalization(keras.layers.Layer):
     def compute_output_shape(self, x_shape, *other_shapes):
         return x_shape
 
-    def get_config(self):
-        return {**super().get_config(), "mixing": self.mixing}
-
 
 class LIN(_MixedNormalization):
     """Layer-instance normalisation of x (N, H, W, C) with trained gamma and beta.
@@ -213,14 +207,10 @@ class LIN(_MixedNormalization):
     initial_rho = {"softmax": (1.0, 3.2), "clip": 0.0}
 
     def build(self, input_shape):
-        channels = input_shape[-1]
-        self._add_rho(channels)
-        self.gamma = self.add_weight(
-            name="gamma", shape=(channels,), initializer="ones", autocast=False
-        )
-        self.beta = self.add_weight(
-            name="beta", shape=(channels,), initializer="zeros", autocast=False
-        )
+        shape = input_shape[-1:]
+        self._add_rho(*shape)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
 
     def call(self, x):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)

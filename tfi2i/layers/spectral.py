@@ -1,9 +1,11 @@
 """Spectral normalisation: layers whose kernel is divided by its largest singular value."""
 
+import math
+
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.convolution import bias_initializer, kernel_initializer
+from tfi2i.layers.convolution import bias_initializer, kernel_initializer, resized
 
 
 class _SpectralLayer(keras.layers.Layer):
@@ -20,9 +22,7 @@ class _SpectralLayer(keras.layers.Layer):
 
     def _add_spectral_weights(self, kernel_shape: tuple[int, ...]) -> None:
         *inputs, outputs = kernel_shape
-        fan_in = 1
-        for size in inputs:
-            fan_in *= size
+        fan_in = math.prod(inputs)
         self.kernel = self.add_weight(
             name="kernel", shape=kernel_shape, initializer=kernel_initializer(), autocast=False
         )
@@ -50,9 +50,6 @@ class _SpectralLayer(keras.layers.Layer):
             self.v.assign(v[0])
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
         return tf.cast(kernel / sigma, self.compute_dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "use_bias": self.use_bias}
 
 
 def _normalized(vector):
@@ -85,20 +82,8 @@ class SpectralConv2D(_SpectralLayer):
         return x if self.bias is None else tf.nn.bias_add(x, self.bias)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [
-            None if side is None else (side - self.kernel_size) // self.strides + 1
-            for side in (height, width)
-        ]
-        return (batch, *sides, self.filters)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-        }
+        k, strides = self.kernel_size, self.strides
+        return resized(input_shape, lambda side: (side - k) // strides + 1, self.filters)
 
 
 @keras.saving.register_keras_serializable("tfi2i")
@@ -118,6 +103,3 @@ class SpectralDense(_SpectralLayer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}

@@ -12,7 +12,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.convolution import LeakyReLU
+from tfi2i.layers.convolution import LeakyReLU, resized
 
 NOISE_SEED = (2007, 15651)  # two integers, of the noise that every translation takes
 
@@ -27,6 +27,7 @@ def _equalized(kernel):
     return tf.convert_to_tensor(kernel) * math.prod(kernel.shape[:-1]) ** -0.5
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class EqualizedConv2D(keras.layers.Conv2D):
     """A convolution (N, H, W, C) -> (N, H', W', filters) with 1 / sqrt(k k C) times its kernel.
 
@@ -41,6 +42,7 @@ class EqualizedConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, _equalized(kernel))
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class EqualizedDense(keras.layers.Dense):
     """A dense layer (N, C) -> (N, units) with 1 / sqrt(C) times its kernel."""
 
@@ -48,6 +50,7 @@ class EqualizedDense(keras.layers.Dense):
         return super().call(x * x.shape[-1] ** -0.5, training=training)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class DemodulatedUpConv2D(keras.layers.Layer):
     """A transposed convolution k 3 of stride 2: (N, h, w, C) -> (N, 2 h + 1, 2 w + 1, filters).
 
@@ -74,19 +77,15 @@ class DemodulatedUpConv2D(keras.layers.Layer):
 
     def call(self, x):
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        grown = tf.stack([batch, 2 * height + 1, 2 * width + 1, self.filters])
+        grown = [batch, 2 * height + 1, 2 * width + 1, self.filters]
         kernel = tf.transpose(self.scaled_kernel(), (0, 1, 3, 2))
         return tf.nn.conv2d_transpose(x, kernel, grown, 2, "VALID")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else 2 * side + 1 for side in (height, width)]
-        return (batch, *sides, self.filters)
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return resized(input_shape, lambda side: 2 * side + 1, self.filters)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class Blur(keras.layers.Layer):
     """[1, 3, 3, 1] / 8 along both sides of (N, H, W, C) after `padding` zeros on each of the four.
 
@@ -107,17 +106,11 @@ class Blur(keras.layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        sides = [
-            None if side is None else (side + 2 * self.padding - 4) // self.strides + 1
-            for side in (height, width)
-        ]
-        return (batch, *sides, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "padding": self.padding, "strides": self.strides}
+        less = 4 - 2 * self.padding
+        return resized(input_shape, lambda side: (side - less) // self.strides + 1)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class ScaledLeakyReLU(LeakyReLU):
     """sqrt(2) times leaky ReLU of slope 0.2, which keeps the size of N(0, 1)."""
 
@@ -125,6 +118,7 @@ class ScaledLeakyReLU(LeakyReLU):
         return math.sqrt(2) * super().call(x)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class ResidualSum(keras.layers.Add):
     """(x + y) / sqrt(2) of two maps of one shape, which keeps their variance."""
 
@@ -132,6 +126,7 @@ class ResidualSum(keras.layers.Add):
         return math.sqrt(0.5) * super().call(inputs)
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class NoiseAndBias(keras.layers.Layer):
     """Map (N, H, W, C) + strength * noise (N, H, W, 1) + bias (C,); both weights start at 0."""
 
@@ -148,6 +143,7 @@ class NoiseAndBias(keras.layers.Layer):
         return input_shapes[0]
 
 
+@keras.saving.register_keras_serializable("tfi2i")
 class FixedNoise(keras.layers.Layer):
     """Image (N, H, W, 3) -> N(0, 1) noise (N, H, W, 1), always the same for a height and width."""
 
@@ -160,16 +156,3 @@ class FixedNoise(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 1)
-
-
-for _layer in (
-    EqualizedConv2D,
-    EqualizedDense,
-    DemodulatedUpConv2D,
-    Blur,
-    ScaledLeakyReLU,
-    ResidualSum,
-    NoiseAndBias,
-    FixedNoise,
-):
-    keras.saving.register_keras_serializable("tfi2i")(_layer)

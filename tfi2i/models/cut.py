@@ -27,17 +27,17 @@ import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.conditions import A_TO_B
-from tfi2i.models.model import ImageTranslator, with_defaults
+from tfi2i.models.model import ImageTranslator, trainable, with_defaults
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import full_input
+from tfi2i.networks.ends import xavier
 from tfi2i.networks.generators import resnet_generator
-from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
+from tfi2i.networks.patch_features import (
+    draw_positions,
+    mean_patch_nce,
+    patch_features,
+    patch_heads,
+)
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-
-
-def initializer() -> keras.initializers.Initializer:
-    """The source's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
-    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
 
 
 @keras.saving.register_keras_serializable("tfi2i")
@@ -91,18 +91,16 @@ class CUT(ImageTranslator):
         super().__init__(**kwargs)
         self._check_architecture()
         with self.precision():
-            gen = resnet_generator(width, blocks, "gen_ab", initializer, antialias=antialias)
+            self.gen_ab = gen = resnet_generator(
+                width, blocks, "gen_ab", xavier, antialias=antialias
+            )
             maps = [gen.get_layer(tap).output for tap in taps]
-            self.gen_ab = gen
             self.gen_and_maps = keras.Model(gen.input, [gen.output, *maps], name="gen_and_maps")
             self.encoder = keras.Model(gen.input, maps, name="encoder")
             self.disc_b = patch_discriminator(
-                discriminator_width, discriminator_depth, "disc_b", initializer, antialias=antialias
+                discriminator_width, discriminator_depth, "disc_b", xavier, antialias=antialias
             )
-            self.heads = [
-                patch_head(one.shape[-1], features, f"head_{tap}", initializer)
-                for tap, one in zip(taps, maps, strict=True)
-            ]
+            self.heads = patch_heads(taps, maps, features)
         self.built = True
 
     def compile(
@@ -125,35 +123,40 @@ class CUT(ImageTranslator):
 
         Args:
             learning_rate: Rate of both optimizers; Adam's betas are 0.5 and 0.999.
-            total_steps: Number of training steps; the source's 400 epochs (FastCUT: 200) of
-                horse2zebra's 1,334 images.
-            decay_start: Last step at the full rate, from which it falls to 0 at `total_steps`;
-                null: the source's share of `total_steps`, half for CUT, three quarters for FastCUT.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source; null: at every step.
+            total_steps: Number of training steps; 400 epochs (FastCUT: 200) of 1,334 images.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them for CUT, three quarters for FastCUT, as in the source.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source;
+                null: it falls at every step.
             gan_loss: Adversarial loss.
             gan_weight: Weight of the generator's adversarial term.
             nce_weight: Weight of PatchNCE, for CUT of the mean of its two terms.
             flip_equivariance: Mirroring, every second step by chance, of what the generator
-                gets, and compares its translation, mirrored back, with the image as it was.
-            patches: Positions of each map that a step compares, at least 2; all, where the map has
-                fewer.
+                gets; its translation, mirrored back, is compared with the image as it was.
+            patches: Positions of each map that a step compares, at least 2, if there are as many.
             temperature: Temperature of PatchNCE's softmax.
-            negatives_from_batch: True where the positions of all images of a batch are each other's
-                negatives; else only those of one image.
+            negatives_from_batch: True: negatives come from all images of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        _check_training(gan_loss, patches, temperature)
+        if gan_loss == "wasserstein":
+            raise ValueError(
+                "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
+                "not; choose another."
+            )
+        if patches < 2 or temperature <= 0:
+            raise ValueError(
+                "patches must be at least 2 and temperature above 0, received "
+                f"patches={patches}, temperature={temperature}."
+            )
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
 
     def optimizer_variables(self):
         """The source's optimizer of the heads has the generator's settings: here they are one."""
-        heads = [v for head in self.heads for v in head.trainable_variables]
         return {
-            "discriminator": self.disc_b.trainable_variables,
-            "generator": [*self.gen_ab.trainable_variables, *heads],
+            "discriminator": trainable(self.disc_b),
+            "generator": trainable(self.gen_ab, *self.heads),
         }
 
     def train_step(self, batch):
@@ -208,11 +211,7 @@ class CUT(ImageTranslator):
         own = [_mirrored_positions(*pair, flip) for pair in zip(positions, query_maps, strict=True)]
         queries = patch_features(query_maps, self.heads, own)
         keys = patch_features(key_maps, self.heads, positions)
-        per_tap = [
-            losses.patch_nce(self._grouped(query), self._grouped(key), self.temperature)
-            for query, key in zip(queries, keys, strict=True)
-        ]
-        return tf.add_n(per_tap) / len(per_tap)
+        return mean_patch_nce(queries, keys, self.temperature, self.negatives_from_batch)
 
     def draw_flip(self):
         """Whether this step mirrors, a scalar bool."""
@@ -226,37 +225,19 @@ class CUT(ImageTranslator):
         """The taps' maps of the a images, and in CUT those of the b images."""
         return list(zip(*(tf.split(one, 2 if self.identity else 1) for one in maps), strict=True))
 
-    def _grouped(self, features):
-        """Features (N, P, D) by groups of negatives: (1, N P, D) or as they are."""
-        if self.negatives_from_batch:
-            return tf.reshape(features, (1, -1, features.shape[-1]))
-        return features
-
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator: image (N, H, W, 3) -> image, H and W multiples of 4."""
-        way = self.direction(direction)
-        gen = self.inference_network("gen_ab")
-        with self.precision():
-            image = full_input(gen.input_shape[1:], "image")
-        return keras.Model(image, gen(image, training=False), name=way.name)
-
     def _check_architecture(self) -> None:
         sizes = ("width", "blocks", "discriminator_width", "discriminator_depth", "features")
         self.require_at_least(1, *sizes)
-        smallest = 3 * 2**self.discriminator_depth  # its last two layers take a pixel each
-        if self.image_size % 4 or self.image_size < smallest:
-            raise ValueError(
-                f"image_size must be a multiple of 4 and at least {smallest} for "
-                f"discriminator_depth={self.discriminator_depth}, received "
-                f"image_size={self.image_size}."
-            )
+        depth = self.discriminator_depth
+        # The discriminator's last two layers take a pixel each.
+        self.require_image_size(3 * 2**depth, f"discriminator_depth={depth}")
         choices = ["conv0_pad", "conv0", "down0", "down1"]
         choices += [f"block{i}" for i in range(self.blocks)]
-        unknown = [tap for tap in self.taps if tap not in choices]
-        if not self.taps or unknown or len(set(self.taps)) < len(self.taps):
+        taps = self.taps
+        if not taps or not set(taps) <= set(choices) or len(set(taps)) < len(taps):
             raise ValueError(
                 f"taps must be different ones of {', '.join(choices)} for blocks={self.blocks}, "
-                f"received taps={self.taps}."
+                f"received taps={taps}."
             )
 
 
@@ -289,16 +270,3 @@ def _mirrored_positions(positions, one, flip):
         return positions
     width = tf.cast(tf.shape(one)[2], positions.dtype)
     return tf.where(flip, positions + width - 1 - 2 * (positions % width), positions)
-
-
-def _check_training(gan_loss: str, patches: int, temperature: float) -> None:
-    if gan_loss == "wasserstein":
-        raise ValueError(
-            "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
-            "not; choose another."
-        )
-    if patches < 2 or temperature <= 0:
-        raise ValueError(
-            "patches must be at least 2 and temperature above 0, received "
-            f"patches={patches}, temperature={temperature}."
-        )

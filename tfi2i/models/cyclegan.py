@@ -23,9 +23,9 @@ import tensorflow as tf
 from tfi2i import losses
 from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
 from tfi2i.layers.normalization import InstanceNormalization
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import SLOPE, each, full_input, image_output
+from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -39,12 +39,8 @@ def _normal() -> keras.initializers.Initializer:
 def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model:
     """Image (N, S, S, 3) -> image (N, S, S, 3) in [-1, 1], S a multiple of 2^levels: a U-Net.
 
-    Args:
-        side: S.
-        width: Channels of the first layer, doubled on each level up to 8 times (the source's
-            `ngf`).
-        levels: Convolutions of stride 2 (the source's `num_downs`).
-        name: Name of the model.
+    The width, the source's `ngf`, is that of the first layer, doubled on each level up to 8 times;
+    levels, the source's `num_downs`, is the number of convolutions of stride 2.
 
     Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
     """
@@ -55,9 +51,7 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
             skips.append(x)
             x = LeakyReLU(SLOPE, name=f"down{i}_lrelu")(x)
         x = keras.layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
-        x = keras.layers.Conv2D(
-            width * min(2**i, 8), 4, 2, kernel_initializer=_normal(), name=f"down{i}"
-        )(x)
+        x = conv(x, width * min(2**i, 8), 4, 2, f"down{i}", _normal)
         if 0 < i < levels - 1:
             x = InstanceNormalization(name=f"down{i}_norm")(x)
     for i in reversed(range(levels)):
@@ -73,12 +67,10 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
 def pixel_discriminator(width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
     image = full_input((None, None, 3), "image")
-    x = keras.layers.Conv2D(width, 1, kernel_initializer=_normal(), name="conv0")(image)
-    x = LeakyReLU(SLOPE, name="conv0_lrelu")(x)
-    x = keras.layers.Conv2D(2 * width, 1, kernel_initializer=_normal(), name="conv1")(x)
-    x = LeakyReLU(SLOPE, name="conv1_lrelu")(InstanceNormalization(name="conv1_norm")(x))
-    logits = keras.layers.Conv2D(1, 1, kernel_initializer=_normal(), name="logits")(x)
-    return keras.Model(image, logits, name=name)
+    x = LeakyReLU(SLOPE, name="conv0_lrelu")(conv(image, width, 1, 1, "conv0", _normal))
+    x = InstanceNormalization(name="conv1_norm")(conv(x, 2 * width, 1, 1, "conv1", _normal))
+    x = LeakyReLU(SLOPE, name="conv1_lrelu")(x)
+    return keras.Model(image, conv(x, 1, 1, 1, "logits", _normal), name=name)
 
 
 # the history of fakes
@@ -138,9 +130,6 @@ class ImagePool(keras.layers.Layer):
         self.images.assign(tf.gather(everything, kept))
         self.held.assign(tf.minimum(held + tf.shape(images)[0], self.size))
         return tf.gather(everything, given)
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size, "side": self.side}
 
 
 # the system
@@ -228,18 +217,17 @@ class CycleGAN(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers.
             total_steps: Number of training steps; 200 epochs of horse2zebra's 1,334 steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source; null: at every step.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source; `total_steps`: never.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source;
+                null: it falls at every step.
             gan_loss: Adversarial loss; the paper's is least squares. Wasserstein needs
                 `gradient_penalty` or `clip_weights`.
             cycle_weight: Weight of the L1 distance after there and back.
             identity_weight: Weight of the L1 distance of an image translated into its own domain,
                 in units of `cycle_weight`; 0 leaves these passes out.
             pool_size: Fakes kept for the discriminators, of each domain; 0: none.
-            gradient_penalty: Weight of WGAN-GP, in units of a discriminator's terms for real and
-                fake; 10 in its paper, 0: none.
+            gradient_penalty: Weight of WGAN-GP to a discriminator's other terms; 10 in its paper.
             clip_weights: Largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
             ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
@@ -255,20 +243,15 @@ class CycleGAN(ImageTranslator):
         if [pool.size for pool in self.pools.values()] == [self.pool_size] * 2:
             return
         self.pools.clear()
-        if self.pool_size > 0:
-            for domain in "ab":
-                self.pools[domain] = ImagePool(
-                    self.pool_size,
-                    self.image_size,
-                    dtype=self.dtype_policy.variable_dtype,
-                    name=f"pool_{domain}",
-                )
+        for domain in "ab" if self.pool_size else ():
+            full, name = self.dtype_policy.variable_dtype, f"pool_{domain}"
+            self.pools[domain] = ImagePool(self.pool_size, self.image_size, dtype=full, name=name)
 
     def optimizer_variables(self):
         """One optimizer for both generators, one for both discriminators."""
         return {
-            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
-            "discriminator": [*self.disc_a.trainable_variables, *self.disc_b.trainable_variables],
+            "generator": trainable(self.gen_ab, self.gen_ba),
+            "discriminator": trainable(self.disc_a, self.disc_b),
         }
 
     def train_step(self, batch):
@@ -327,18 +310,10 @@ class CycleGAN(ImageTranslator):
                 loss += 0.5 * self.gradient_penalty * tf.add_n(penalties)
         self.minimize("discriminator", loss, tape)
         if self.clip_weights is not None:
+            most = self.clip_weights
             for variable in self.optimizer_variables()["discriminator"]:
-                variable.assign(
-                    tf.clip_by_value(variable.value, -self.clip_weights, self.clip_weights)
-                )
+                variable.assign(tf.clip_by_value(variable.value, -most, most))
         return terms
-
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator: image (N, H, W, 3) -> image, H, W by 4; of a U-Net (N, S, S, 3)."""
-        way = self.direction(direction)
-        gen = self.inference_network(f"gen_{way.source}{way.target}")
-        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
-        return keras.Model(image, gen(image, training=False), name=way.name)
 
 
 def _check_architecture(system: CycleGAN) -> None:

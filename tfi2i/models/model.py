@@ -17,17 +17,6 @@ from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import in_order
 
 
-@contextlib.contextmanager
-def _precision(policy: Any) -> Iterator[None]:
-    """Builds the layers inside under `policy`."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def _keywords(function: Any) -> dict[str, inspect.Parameter]:
     """Keyword-only arguments of a function: those that a user configures."""
     parameters = inspect.signature(function).parameters.values()
@@ -82,6 +71,11 @@ def summed(terms: Mapping[str, Any], name: str) -> Any:
     return tf.add_n([value for key, value in terms.items() if key.startswith(f"{name}_")])
 
 
+def trainable(*networks: keras.Model) -> list[Any]:
+    """The trainable variables of networks, in their order."""
+    return [variable for network in networks for variable in network.trainable_variables]
+
+
 class GenerativeModel(keras.Model):
     """The training half of a system; the order of its updates stands in its own `train_step`.
 
@@ -104,6 +98,7 @@ class GenerativeModel(keras.Model):
     conditions: Any = ()
     inference_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
+    image_size: int
     total_steps: int
 
     def __init_subclass__(cls, **kwargs):
@@ -120,13 +115,10 @@ class GenerativeModel(keras.Model):
         self.averages: dict[str, keras.Model] = {}
         self._predictors: dict[str, Any] = {}
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.loss_names}
-        self.step_counter = self.add_weight(
-            name="step_counter", shape=(), dtype="int64", initializer="zeros", trainable=False
-        )
         # State, so that a resumed training draws what it would have drawn.
-        self.seed = self.add_weight(
-            name="seed", shape=(), dtype="int32", initializer="zeros", trainable=False
-        )
+        number = functools.partial(self.add_weight, (), initializer="zeros", trainable=False)
+        self.step_counter = number(name="step_counter", dtype="int64")
+        self.seed = number(name="seed", dtype="int32")
         self.seed.assign(np.random.randint(2**31 - 1))  # follows keras.utils.set_random_seed
 
     def require_at_least(self, least: int, *names: str) -> None:
@@ -137,18 +129,32 @@ class GenerativeModel(keras.Model):
                     f"{name} must be at least {least}, received {name}={getattr(self, name)}."
                 )
 
+    def require_image_size(self, least: int, reason: str) -> None:
+        """Raises ValueError unless `image_size` is a multiple of 4 and not smaller."""
+        if self.image_size % 4 or self.image_size < least:
+            raise ValueError(
+                f"image_size must be a multiple of 4 and at least {least} for {reason}, received "
+                f"image_size={self.image_size}."
+            )
+
     def _keep(self, passed: Mapping[str, Any]) -> None:
         for name, value in passed.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
 
-    def precision(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
         """The scope in which a system builds its networks: its own dtype policy."""
         if self.dtype_policy.variable_dtype not in ("float32", "float64"):
             raise ValueError(
                 "dtype must be float32, float64, mixed_float16 or mixed_bfloat16, received "
                 f"dtype={self.dtype_policy.name!r}: weights in half precision do not train."
             )
-        return _precision(self.dtype_policy)
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.dtype_policy)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def build(self, input_shape=None):
         """Nothing: networks are built in `__init__`."""
@@ -198,12 +204,10 @@ class GenerativeModel(keras.Model):
             optimizers[name] = optimizer
         self.optimizers = optimizers
         self._predictors = {}
-        self.averages = {}
-        if ema_decay is not None:
-            self.averages = {name: self._copy(name) for name in self.inference_networks}
+        averaged = self.inference_networks if ema_decay is not None else ()
+        self.averages = {name: self._copy(getattr(self, name)) for name in averaged}
 
-    def _copy(self, name: str) -> keras.Model:
-        network = getattr(self, name)
+    def _copy(self, network: keras.Model) -> keras.Model:
         with self.precision():
             copy = keras.models.clone_model(network)
         copy.set_weights(network.get_weights())
@@ -248,14 +252,10 @@ class GenerativeModel(keras.Model):
 
     def _summed(self, terms: dict[str, Any]) -> dict[str, Any]:
         sums: dict[str, list[Any]] = {name: [] for name in self.loss_names}
-        unknown = []
         for term, value in terms.items():
-            homes = [name for name in sums if term == name or term.startswith(f"{name}_")]
-            if homes:
-                sums[max(homes, key=len)].append(value)
-            else:
-                unknown.append(term)
-        if unknown or not all(sums.values()):
+            homes = [name for name in self.loss_names if f"{term}_".startswith(f"{name}_")]
+            sums.setdefault(max(homes, key=len, default=""), []).append(value)
+        if "" in sums or not all(sums.values()):
             raise ValueError(f"Expected the losses {self.loss_names}, received {tuple(terms)}.")
         return {
             name: values[0] if len(values) == 1 else tf.add_n(values)
@@ -313,9 +313,14 @@ class GenerativeModel(keras.Model):
 
         Inputs: `image` (N, H, W, 3) in [-1, 1], absent in a direction without a source, then the
         conditions by name. Output: an image. It shares its variables with this system: save or
-        clone it to keep it.
+        clone it to keep it. This one is of the generator of the direction's domains, `gen_ab`,
+        whose first output is the image; a system whose networks are others has its own.
         """
-        raise NotImplementedError
+        way = self.direction(direction)
+        gen = self.inference_network(f"gen_{way.source}{way.target}")
+        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
+        translation = keras.tree.flatten(gen(image, training=False))[0]
+        return keras.Model(image, translation, name=way.name)
 
     def conditions_of(self, direction: str | None = None) -> tuple[Condition, ...]:
         """The conditions that are open in a direction's network, in the order of its inputs."""

@@ -32,9 +32,9 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator, summed
+from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, each, full_input, image_output, style_mlp
+from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 HEADS = ("local", "global", "cam")
@@ -68,15 +68,7 @@ class ResidualAttention(keras.layers.Layer):
         channels, policy = input_shape[-1], self.dtype_policy
         self.logit = SpectralDense(1, use_bias=False, dtype=policy, name="logit")
         self.logit.build((None, 2 * channels))
-        self.mix = keras.layers.Conv2D(
-            channels,
-            1,
-            kernel_initializer=kernel_initializer(),
-            bias_initializer=bias_initializer(2 * channels),
-            dtype=policy,
-            name="mix",
-        )
-        self.mix.build((None, None, None, 2 * channels))
+        self.mix = attention_mix(channels, policy)
         self.lamda = self.add_weight(name="lamda", shape=(), initializer="zeros")
 
     def call(self, x, training=False):
@@ -160,12 +152,7 @@ class NICEGAN(ImageTranslator):
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
     """
 
-    loss_names = (
-        *(f"d_{head}" for head in HEADS),
-        *(f"g_{head}" for head in HEADS),
-        "g_cycle",
-        "g_recon",
-    )
+    loss_names = (*(f"{who}_{head}" for who in "dg" for head in HEADS), "g_cycle", "g_recon")
     inference_networks = ("enc_a", "enc_b", "gen_ab", "gen_ba")
     smoke = {"image_size": 64, "width": 4, "blocks": 1, "discriminator_depth": 6}
 
@@ -182,7 +169,13 @@ class NICEGAN(ImageTranslator):
         super().__init__(**kwargs)
         depth = discriminator_depth
         self.require_at_least(1, "width", "blocks")
-        _check_architecture(image_size, depth)
+        if depth < 6:
+            raise ValueError(
+                f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
+                "two layers encode, two heads of three and two layers classify."
+            )
+        # The global head ends with two 4 x 4 convolutions on 3 x 3.
+        self.require_image_size(3 * 2 ** (depth - 2), f"discriminator_depth={depth}")
         side = None if light else image_size
         with self.precision():
             self.enc_a = encoder(side, width, "enc_a")
@@ -212,33 +205,28 @@ class NICEGAN(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers, unless the discriminator has its own.
             total_steps: Number of training steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null keeps it constant, as in the paper's 100,000 steps.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                it stays constant, as in the paper's 100,000 steps.
             l2: Coupled weight decay, added to the gradient of every variable.
             gan_loss: Adversarial loss; the paper's is least squares.
             adv_weight: Weight of the sum of the three adversarial terms.
             cycle_weight: Weight of the L1 distance after there and back.
             recon_weight: Weight of the L1 distance of an image decoded into its own domain.
-            discriminator_learning_rate: Rate of the discriminator's optimizer, where it shall have
-                another rate than the generator's (not in the paper); null: `learning_rate`.
+            discriminator_learning_rate: Rate of the discriminator's optimizer, if it is another
+                (not in the paper); null: `learning_rate`.
             ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
         rates = {"generator": learning_rate, "discriminator": learning_rate}
         if discriminator_learning_rate is not None:
             rates["discriminator"] = discriminator_learning_rate
-        self.prepare_training(
-            lambda name: CoupledAdam(
-                LinearDecay(rates[name], total_steps, decay_start), beta_1=0.5, l2=l2
-            ),
-            ema_decay,
-        )
+        decays = {name: LinearDecay(rate, total_steps, decay_start) for name, rate in rates.items()}
+        self.prepare_training(lambda name: CoupledAdam(decays[name], beta_1=0.5, l2=l2), ema_decay)
 
     def optimizer_variables(self):
         """Decoupled training is nothing but this: the encoders are the discriminator's."""
-        discriminators = (self.enc_a, self.heads_a, self.enc_b, self.heads_b)
         return {
-            "discriminator": [v for net in discriminators for v in net.trainable_variables],
-            "generator": [*self.gen_ab.trainable_variables, *self.gen_ba.trainable_variables],
+            "discriminator": trainable(self.enc_a, self.heads_a, self.enc_b, self.heads_b),
+            "generator": trainable(self.gen_ab, self.gen_ba),
         }
 
     def discriminate(self, domain: str, image):
@@ -319,17 +307,3 @@ class NICEGAN(ImageTranslator):
         way = self.direction(direction)
         code, _ = self.inference_network(f"enc_{way.source}")(image, training=False)
         return tf.reduce_sum(tf.cast(code, tf.float32), -1)
-
-
-def _check_architecture(image_size: int, depth: int) -> None:
-    if depth < 6:
-        raise ValueError(
-            f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
-            "two layers encode, two heads of three and two layers classify."
-        )
-    smallest = 3 * 2 ** (depth - 2)  # the global head ends with two 4 x 4 convolutions on 3 x 3
-    if image_size % 4 or image_size < smallest:
-        raise ValueError(
-            f"image_size must be a multiple of 4 and at least {smallest} for "
-            f"discriminator_depth={depth}, received image_size={image_size}."
-        )

@@ -36,9 +36,14 @@ from tfi2i.layers.stylegan2 import (
     ScaledLeakyReLU,
     normal,
 )
-from tfi2i.models.model import ImageTranslator
+from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.ends import full_input, image_output
-from tfi2i.networks.patch_features import draw_positions, patch_features, patch_head
+from tfi2i.networks.patch_features import (
+    draw_positions,
+    mean_patch_nce,
+    patch_features,
+    patch_heads,
+)
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 TAPS = ("image", "from_rgb", "down", "block0", "block1", "block2")
@@ -89,10 +94,7 @@ def _down_block(x, filters: int, name: str):
 def generator(side: int, width: int, name: str) -> keras.Model:
     """Image (N, H, W, 3), noise (N, H, W, 1) -> image (N, H, W, 3), unbounded; H and W even.
 
-    Args:
-        side: Side of the training images, which decides how many channels there are.
-        width: Source's `ngf`.
-        name: Name of the model.
+    The side of the training images and the width, the source's `ngf`, decide the channels.
     """
     image, noise = full_input((None, None, 3), "image"), full_input((None, None, 1), "noise")
     channels = generator_channels(width, side)
@@ -106,13 +108,7 @@ def generator(side: int, width: int, name: str) -> keras.Model:
 
 
 def discriminator(side: int, width: int, name: str) -> keras.Model:
-    """Image (N, S, S, 3) -> logits (N, 1).
-
-    Args:
-        side: S, a power of two.
-        width: Source's `ndf`.
-        name: Name of the model.
-    """
+    """Image (N, S, S, 3) -> logits (N, 1), S a power of two; width is the source's `ndf`."""
     image = full_input((side, side, 3), "image")
     x = _conv(image, discriminator_channels(width, side), 1, "from_rgb")
     for i in range(int(math.log2(side)) - 2):
@@ -126,10 +122,6 @@ def discriminator(side: int, width: int, name: str) -> keras.Model:
     return keras.Model(image, x, name=name)
 
 
-def _head_initializer():
-    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
-
-
 # the system
 
 
@@ -138,8 +130,7 @@ class SinCUT(ImageTranslator):
     """SinCUT: CUT on crops of one picture of each domain, with StyleGAN2's layers and R1.
 
     Args:
-        image_size: Side of the training crops, a power of two, at least 8; translators take any
-            size.
+        image_size: Side of the training crops, a power of two from 8 on; translators take any.
         width: Generator's maps of S x S have 512 width / S channels (the source's `ngf`).
         discriminator_width: Discriminator's have half as many for it (the source's `ndf`).
         taps: Layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
@@ -164,7 +155,7 @@ class SinCUT(ImageTranslator):
     ):
         super().__init__(**kwargs)
         self.require_at_least(1, "features")
-        _check_architecture(image_size, width, discriminator_width, self.taps)
+        _check_architecture(self)
         with self.precision():
             self.gen_ab = gen = generator(image_size, width, "gen_ab")
             image = gen.inputs[0]
@@ -172,10 +163,7 @@ class SinCUT(ImageTranslator):
             self.encoder = keras.Model(image, maps, name="encoder")
             self.gen_and_maps = keras.Model(gen.inputs, [gen.output, *maps], name="gen_and_maps")
             self.disc_b = discriminator(image_size, discriminator_width, "disc_b")
-            self.heads = [
-                patch_head(one.shape[-1], features, f"head_{tap}", _head_initializer)
-                for tap, one in zip(taps, maps, strict=True)
-            ]
+            self.heads = patch_heads(taps, maps, features)
         self.built = True
 
     def compile(
@@ -200,20 +188,18 @@ class SinCUT(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers; Adam's betas are 0 and 0.99.
             total_steps: Number of training steps; the source's 16 epochs of 100,000 crops.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, the source's share.
-            epoch_steps: Rate falls only at the ends of epochs of so many steps, as in the
-                source (6,250); null: at every step.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source.
+            epoch_steps: Steps of an epoch, at whose ends alone the rate falls, as in the source
+                (6,250); null: it falls at every step.
             gan_loss: Adversarial loss.
             gan_weight: Weight of the generator's adversarial term.
             nce_weight: Weight of the mean of the two PatchNCE terms.
             identity_weight: Weight of the L1 distance of a translated crop of b to itself.
             r1_weight: Weight of R1, the squared gradient of the logits of real crops, times 1/2.
-            patches: Positions of each map that a step compares; two where there would be no other
-                patch to tell one from.
+            patches: Positions of each map that a step compares; two where one would be alone.
             temperature: Temperature of PatchNCE's softmax.
-            negatives_from_batch: True where all crops of a batch are each other's negatives; else
-                only the positions of one crop.
+            negatives_from_batch: True: negatives come from all crops of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
         if patches < 1 or temperature <= 0:
@@ -227,10 +213,9 @@ class SinCUT(ImageTranslator):
 
     def optimizer_variables(self):
         """The source's optimizer of the heads has the generator's settings: here they are one."""
-        heads = [v for head in self.heads for v in head.trainable_variables]
         return {
-            "discriminator": self.disc_b.trainable_variables,
-            "generator": [*self.gen_ab.trainable_variables, *heads],
+            "discriminator": trainable(self.disc_b),
+            "generator": trainable(self.gen_ab, *self.heads),
         }
 
     def train_step(self, batch):
@@ -290,14 +275,12 @@ class SinCUT(ImageTranslator):
         halves = [[tf.split(one, 2) for one in maps] for maps in (key_maps, query_maps)]
         results = []
         for half in range(2):
-            keys, queries = ([split[half] for split in maps] for maps in halves)
-            positions = self.positions(keys, half)
-            features = [patch_features(maps, self.heads, positions) for maps in (queries, keys)]
-            per_tap = [
-                losses.patch_nce(self._grouped(query), self._grouped(key), self.temperature)
-                for query, key in zip(*features, strict=True)
-            ]
-            results.append(tf.add_n(per_tap) / len(per_tap))
+            key_maps, query_maps = ([split[half] for split in maps] for maps in halves)
+            positions = self.positions(key_maps, half)
+            keys = patch_features(key_maps, self.heads, positions)
+            queries = patch_features(query_maps, self.heads, positions)
+            nce = mean_patch_nce(queries, keys, self.temperature, self.negatives_from_batch)
+            results.append(nce)
         return results
 
     def positions(self, maps, half: int) -> list[Any]:
@@ -306,12 +289,6 @@ class SinCUT(ImageTranslator):
         # A patch that is alone in its group has nothing to differ from: its loss is always 0.
         count = tf.maximum(self.patches, -(-2 // together))
         return draw_positions(maps, count, self.draw_seed(1 + half))
-
-    def _grouped(self, features):
-        """Features (N, P, D) by groups of negatives: (1, N P, D) or as they are."""
-        if self.negatives_from_batch:
-            return tf.reshape(features, (1, -1, features.shape[-1]))
-        return features
 
     def network(self, direction: str | None = None) -> keras.Model:
         """Generator with fixed noise, clipped: image (N, H, W, 3) -> image, H and W even."""
@@ -324,26 +301,16 @@ class SinCUT(ImageTranslator):
         return keras.Model(image, translation, name=way.name)
 
 
-def _check_architecture(
-    image_size: int, width: int, discriminator_width: int, taps: tuple[str, ...]
-) -> None:
-    if image_size < 8 or image_size & (image_size - 1):
+def _check_architecture(system: SinCUT) -> None:
+    size, taps = system.image_size, system.taps
+    if size < 8 or size & (size - 1):
         raise ValueError(
-            f"image_size must be a power of two from 8 on, received image_size={image_size}: the "
+            f"image_size must be a power of two from 8 on, received image_size={size}: the "
             "discriminator halves it down to 4."
         )
-    for name, value, channels in (
-        ("width", width, generator_channels(width, image_size)),
-        (
-            "discriminator_width",
-            discriminator_width,
-            discriminator_channels(discriminator_width, image_size),
-        ),
-    ):
-        if channels < 1:
-            raise ValueError(
-                f"{name}={value} leaves no channels at image_size={image_size}; raise it."
-            )
-    unknown = [tap for tap in taps if tap not in TAPS]
-    if not taps or unknown or len(set(taps)) < len(taps):
+    of_width = {"width": generator_channels, "discriminator_width": discriminator_channels}
+    for name, channels in of_width.items():
+        if channels(value := getattr(system, name), size) < 1:
+            raise ValueError(f"{name}={value} leaves no channels at image_size={size}; raise it.")
+    if not taps or not set(taps) <= set(TAPS) or len(set(taps)) < len(taps):
         raise ValueError(f"taps must be different ones of {', '.join(TAPS)}, received taps={taps}.")

@@ -28,17 +28,20 @@ import keras
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers.convolution import (
-    LeakyReLU,
-    ReflectionPad2D,
-    bias_initializer,
-    kernel_initializer,
-)
+from tfi2i.layers.convolution import LeakyReLU, ReflectionPad2D, kernel_initializer
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
-from tfi2i.models.model import ImageTranslator, summed
+from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
-from tfi2i.networks.ends import SLOPE, full_input, image_output, style_mlp
+from tfi2i.networks.ends import (
+    SLOPE,
+    attention_mix,
+    conv,
+    each,
+    full_input,
+    image_output,
+    style_mlp,
+)
 from tfi2i.networks.generators import residual_block
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
@@ -63,31 +66,20 @@ class ClassActivationMap(keras.layers.Layer):
         self.spectral = spectral
 
     def build(self, input_shape):
-        channels, policy = input_shape[-1], self.dtype_policy
-        self.mean_logit = self._classifier("mean_logit")
-        self.max_logit = self._classifier("max_logit")
-        for classifier in (self.mean_logit, self.max_logit):
-            classifier.build((None, channels))
-        self.mix = keras.layers.Conv2D(
-            channels,
-            1,
-            kernel_initializer=kernel_initializer(),
-            bias_initializer=bias_initializer(2 * channels),
-            dtype=policy,
-            name="mix",
-        )
-        self.mix.build((None, None, None, 2 * channels))
+        channels = input_shape[-1]
+        self.mean_logit = self._classifier("mean_logit", channels)
+        self.max_logit = self._classifier("max_logit", channels)
+        self.mix = attention_mix(channels, self.dtype_policy)
 
-    def _classifier(self, name: str) -> keras.layers.Layer:
+    def _classifier(self, name: str, channels: int) -> keras.layers.Layer:
+        arguments = {"use_bias": False, "dtype": self.dtype_policy, "name": name}
         if self.spectral:
-            return SpectralDense(1, use_bias=False, dtype=self.dtype_policy, name=name)
-        return keras.layers.Dense(
-            1,
-            use_bias=False,
-            kernel_initializer=kernel_initializer(),
-            dtype=self.dtype_policy,
-            name=name,
-        )
+            classifier = SpectralDense(1, **arguments)
+        else:
+            start = kernel_initializer()
+            classifier = keras.layers.Dense(1, kernel_initializer=start, **arguments)
+        classifier.build((None, channels))
+        return classifier
 
     def call(self, x, training=False):
         mean_logit = self.mean_logit(tf.reduce_mean(x, (1, 2)), training=training)
@@ -100,21 +92,11 @@ class ClassActivationMap(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape, (input_shape[0], 2)
 
-    def get_config(self):
-        return {**super().get_config(), "spectral": self.spectral}
-
 
 def _conv(x, filters: int, kernel_size: int, strides: int, name: str):
     """Reflection by half the kernel, then a convolution without bias."""
     x = ReflectionPad2D(kernel_size // 2, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        strides,
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
-        name=name,
-    )(x)
+    return conv(x, filters, kernel_size, strides, name, kernel_initializer, bias=False)
 
 
 def _adaptive_block(x, gamma, beta, name: str):
@@ -151,12 +133,8 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
 def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
     """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch, and CAM logits (N, 2).
 
-    Args:
-        side: H and W.
-        width: Channels of the first layer.
-        depth: Layers (the source's `n_layers`), depth - 2 of stride 2; 5 see 70 x 70 pixels and 7
-            see 286 x 286.
-        name: Name of the model.
+    Of its depth, the source's `n_layers`, all but 2 have stride 2; 5 see 70 x 70 pixels and 7 see
+    286 x 286. The width is that of the first layer.
     """
     image = x = full_input((side, side, 3), "image")
     for i in range(depth - 1):
@@ -237,12 +215,11 @@ class UGATIT(ImageTranslator):
         Args:
             learning_rate: Rate of both optimizers.
             total_steps: Number of training steps.
-            decay_start: Last step at the full rate, from which it falls to 0 at
-                `total_steps`; null: half of `total_steps`, as in the source; `total_steps`: never.
+            decay_start: Last step at the full rate, which then falls to 0 at `total_steps`; null:
+                half of them, as in the source; `total_steps`: never.
             l2: Coupled weight decay, added to the gradient of every variable.
             gan_loss: Adversarial loss; the paper's is least squares.
-            adv_weight: Weight of the adversarial terms, those of the discriminators' CAM logits
-                them.
+            adv_weight: Weight of the adversarial terms, with those of the CAM logits.
             cycle_weight: Weight of the L1 distance after there and back.
             identity_weight: Weight of the L1 distance of an image translated into its own domain.
             cam_weight: Weight of the cross-entropy of the generators' classifiers.
@@ -254,16 +231,13 @@ class UGATIT(ImageTranslator):
 
     def optimizer_variables(self):
         """One optimizer for all four discriminators, one for both generators."""
-        groups = {
-            "discriminator": (
-                *(self.disc_global_a, self.disc_local_a),
-                *(self.disc_global_b, self.disc_local_b),
-            ),
-            "generator": (self.gen_ab, self.gen_ba),
-        }
+        of_a, of_b = (
+            (self.disc_global_a, self.disc_local_a),
+            (self.disc_global_b, self.disc_local_b),
+        )
         return {
-            name: [v for net in networks for v in net.trainable_variables]
-            for name, networks in groups.items()
+            "discriminator": trainable(*of_a, *of_b),
+            "generator": trainable(self.gen_ab, self.gen_ba),
         }
 
     def discriminate(self, domain: str, image) -> dict[str, Any]:
@@ -306,8 +280,8 @@ class UGATIT(ImageTranslator):
         """
         with tf.GradientTape() as tape:
             # One call makes both: normalisation is per image, so it is the same as two.
-            (fake_b, same_b), cams_b = _each(self.gen_ab, real_a, real_b)
-            (fake_a, same_a), cams_a = _each(self.gen_ba, real_b, real_a)
+            (fake_b, same_b), cams_b = each(self.gen_ab, real_a, real_b)
+            (fake_a, same_a), cams_a = each(self.gen_ba, real_b, real_a)
             reco_a, _ = self.gen_ba(fake_b, training=True)
             reco_b, _ = self.gen_ab(fake_a, training=True)
             terms = {}
@@ -335,14 +309,6 @@ class UGATIT(ImageTranslator):
         layers = [*self.gen_ab.layers, *self.gen_ba.layers]
         return [layer.rho for layer in layers if isinstance(layer, LIN | AdaLIN)]
 
-    def network(self, direction: str | None = None) -> keras.Model:
-        """The generator's image: (N, H, W, 3) -> the same, H, W by 4; the full version's are S."""
-        way = self.direction(direction)
-        gen = self.inference_network(f"gen_{way.source}{way.target}")
-        image = keras.Input(gen.input_shape[1:], name="image", dtype=gen.input.dtype)
-        translation, _ = gen(image, training=False)
-        return keras.Model(image, translation, name=way.name)
-
     def attention(self, image, direction: str | None = None):
         """The paper's heat map, attended features summed: (N, H, W, 3) -> (N, h, w)."""
         way = self.direction(direction)
@@ -351,14 +317,7 @@ class UGATIT(ImageTranslator):
         return tf.reduce_sum(tf.cast(attended(image, training=False), tf.float32), -1)
 
 
-def _each(network: keras.Model, *inputs) -> list[Any]:
-    """Each output of the network as a list, of several inputs of one batch size, in one call."""
-    outputs = network(tf.concat(inputs, 0), training=True)
-    return [tf.split(output, len(inputs)) for output in outputs]
-
-
 def _check_architecture(system: UGATIT) -> None:
-    size = system.image_size
     depths = f"global_depth={system.global_depth}, local_depth={system.local_depth}"
     system.require_at_least(1, "width", "blocks")
     if min(system.global_depth, system.local_depth) < 3:
@@ -367,9 +326,5 @@ def _check_architecture(system: UGATIT) -> None:
             "stride 2, one of stride 1 and the logits."
         )
     # After the halvings two 4 x 4 convolutions stand, which need maps of 3 x 3.
-    smallest = 3 * 2 ** (max(system.global_depth, system.local_depth) - 2)
-    if size % 4 or size < smallest:
-        raise ValueError(
-            f"image_size must be a multiple of 4 and at least {smallest} for {depths}, received "
-            f"image_size={size}."
-        )
+    halvings = max(system.global_depth, system.local_depth) - 2
+    system.require_image_size(3 * 2**halvings, depths)

@@ -24,8 +24,7 @@ def patch_discriminator(
 
     Args:
         width: Channels of the first layer (the sources' `ndf`).
-        depth: Convolutions of stride 2 (the sources' `n_layers_D`); 3 see 70 x 70 pixels, or
-            84 x 84 with antialias.
+        depth: Convolutions of stride 2 (`n_layers_D`); 3 see 70 x 70 pixels, 84 with antialias.
         name: Name of the model.
         initializer: Initializer of every kernel; biases start at 0.
         antialias: Blurs while sampling down, as CUT does.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfi2i.layers.convolution import kernel_initializer
+from tfi2i.layers.convolution import bias_initializer, kernel_initializer
 from tfi2i.layers.normalization import InstanceNormalization, PerImage
 
 Initializer = Callable[[], keras.initializers.Initializer]
@@ -28,6 +28,11 @@ def image_output(x, activation: str | None):
     return keras.layers.Activation(activation, dtype=full, name="translation")(x)
 
 
+def xavier() -> keras.initializers.Initializer:
+    """CUT's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
+    return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")
+
+
 def style_mlp(x, light: bool):
     """Features (N, h, w, K) -> gamma (N, K), beta (N, K), one pair for every AdaLIN.
 
@@ -43,28 +48,46 @@ def style_mlp(x, light: bool):
     return _dense(style, channels, "gamma"), _dense(style, channels, "beta")
 
 
+def attention_mix(channels: int, policy) -> keras.layers.Conv2D:
+    """NICE-GAN's and U-GAT-IT's last step of attention, built: a 1 x 1 convolution of 2 K maps."""
+    mix = keras.layers.Conv2D(
+        channels,
+        1,
+        kernel_initializer=kernel_initializer(),
+        bias_initializer=bias_initializer(2 * channels),
+        dtype=policy,
+        name="mix",
+    )
+    mix.build((None, None, None, 2 * channels))
+    return mix
+
+
 def each(network: keras.Model, *images) -> list:
     """The network's output for several batches of one size, in one training call.
 
-    The same as several calls where normalisation is per image, and faster.
+    The same as several calls where normalisation is per image, and faster. Of a network of several
+    outputs each is such a list.
     """
-    return tf.split(network(tf.concat(images, 0), training=True), len(images))
+    outputs = network(tf.concat(images, 0), training=True)
+    if isinstance(outputs, list):
+        return [tf.split(output, len(images)) for output in outputs]
+    return tf.split(outputs, len(images))
 
 
-def conv(x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer):
+def conv(
+    x, filters: int, kernel_size: int, strides: int, name: str, initializer: Initializer, bias=True
+):
     """A valid convolution; biases start at 0."""
+    start = initializer()
     return keras.layers.Conv2D(
-        filters, kernel_size, strides, kernel_initializer=initializer(), name=name
+        filters, kernel_size, strides, use_bias=bias, kernel_initializer=start, name=name
     )(x)
 
 
 def _dense(x, units: int, name: str, activation: str | None = None):
+    start = kernel_initializer()
     return keras.layers.Dense(
-        units,
-        activation,
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
-        name=name,
+        units, activation, use_bias=False, kernel_initializer=start, name=name
     )(x)
 
 

@@ -20,13 +20,7 @@ def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True
     y = x
     for i in range(2):
         y = ReflectionPad2D(1, name=f"{name}_pad{i}")(y)
-        y = keras.layers.Conv2D(
-            x.shape[-1],
-            3,
-            use_bias=use_bias,
-            kernel_initializer=initializer(),
-            name=f"{name}_conv{i}",
-        )(y)
+        y = conv(y, x.shape[-1], 3, 1, f"{name}_conv{i}", initializer, use_bias)
         y = InstanceNormalization(name=f"{name}_norm{i}")(y)
         if i == 0:
             y = keras.layers.ReLU()(y)

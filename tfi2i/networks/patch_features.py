@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfi2i.networks.ends import Initializer
+from tfi2i import losses
+from tfi2i.networks.ends import Initializer, xavier
 
 TINY = 1e-7  # added to a vector's length before the division by it
 
@@ -27,6 +28,13 @@ def patch_head(channels: int, features: int, name: str, initializer: Initializer
             features, activation, kernel_initializer=initializer(), dtype=full, name=f"dense{i}"
         )(x)
     return keras.Model(rows, x, name=name)
+
+
+def patch_heads(taps: Sequence[str], maps: Sequence, features: int) -> list[keras.Model]:
+    """A head for each tapped map (N, H, W, C), by the tap's name: `head_conv0`."""
+    channels = [one.shape[-1] for one in maps]
+    named = zip(channels, taps, strict=True)
+    return [patch_head(count, features, f"head_{tap}", xavier) for count, tap in named]
 
 
 def draw_positions(maps: Sequence, count: int, seed) -> list:
@@ -57,6 +65,24 @@ def patch_features(maps: Sequence, heads: Sequence[keras.Model], positions: Sequ
         chosen = tf.gather(rows, indices, axis=1)
         features.append(unit(head(tf.cast(chosen, head.input.dtype), training=True)))
     return features
+
+
+def mean_patch_nce(queries: Sequence, keys: Sequence, temperature: float, from_batch: bool):
+    """PatchNCE of features (N, P, D) of translations and of their images, the mean over the taps.
+
+    Args:
+        queries: Features of each tap's map of the translations.
+        keys: Features of each tap's map of the images.
+        temperature: Temperature of the softmax.
+        from_batch: True where all positions of the batch are each other's negatives; else those of
+            one image.
+    """
+    per_tap = []
+    for query, key in zip(queries, keys, strict=True):
+        if from_batch:  # one group of N P positions
+            query, key = (tf.reshape(one, (1, -1, one.shape[-1])) for one in (query, key))
+        per_tap.append(losses.patch_nce(query, key, temperature))
+    return tf.add_n(per_tap) / len(per_tap)
 
 
 def unit(vectors):

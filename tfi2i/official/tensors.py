@@ -1,50 +1,165 @@
 """Parts that the lists of several official codes' tensors share."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.layers.convolution import BilinearUp, BlurDown
+from tfi2i.layers.normalization import LIN, AdaLIN
+from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 
 Tensors = dict[str, tuple[Any, Any]]
 """An official network's tensors by name: (our variable, its layout there)."""
 
-Shapes = dict[str, tuple[int, ...]]
+Arrays = Mapping[str, np.ndarray]
+
+DOWN = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
+UP = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 16  # / 64, times 4 for the zeros
 
 
-def spectral(layer: Any, name: str, kind: str = "conv") -> Tensors:
-    """The tensors of a spectrally normalised layer."""
-    tensors = {
-        f"{name}.weight_orig": (layer.kernel, kind),
-        f"{name}.weight_u": (layer.u, "same"),
-        f"{name}.weight_v": (layer.v, "conv_v" if kind == "conv" else "same"),
-    }
-    return tensors | ({f"{name}.bias": (layer.bias, "same")} if layer.bias is not None else {})
+def layers(network: Any, names: Mapping[str, str]) -> Tensors:
+    """The tensors of layers of a network, by the source's names of these layers."""
+    found: Tensors = {}
+    for ours, theirs in names.items():
+        found |= tensors_of(network.get_layer(ours), theirs)
+    return found
+
+
+def tensors_of(layer: Any, name: str) -> Tensors:
+    """The tensors of a layer: a convolution, a dense layer, a LIN, an AdaLIN or a blur."""
+    if isinstance(layer, BlurDown | BilinearUp):
+        blur = DOWN if isinstance(layer, BlurDown) else UP
+        repeated = np.broadcast_to(blur, (layer.output.shape[-1], 1, *blur.shape))
+        return {f"{name}.filt": (repeated, "constant")}
+    if isinstance(layer, LIN | AdaLIN):
+        parts = {part: getattr(layer, part, None) for part in ("rho", "gamma", "beta")}
+        return {
+            f"{name}.{part}": (variable, "channel" if len(variable.shape) == 1 else "rho")
+            for part, variable in parts.items()
+            if variable is not None
+        }
+    kernel = (layer.kernel, "conv" if len(layer.kernel.shape) == 4 else "dense")
+    found: Tensors = {f"{name}.weight": kernel}
+    if isinstance(layer, SpectralConv2D | SpectralDense):
+        v = ("conv_v", layer.kernel_size) if isinstance(layer, SpectralConv2D) else "same"
+        found = {f"{name}.weight_orig": kernel, f"{name}.weight_u": (layer.u, "same")}
+        found[f"{name}.weight_v"] = (layer.v, v)
+    return found if layer.bias is None else found | {f"{name}.bias": (layer.bias, "same")}
 
 
 def patch_heads(heads: Iterable[Any]) -> Tensors:
     """The tensors of PatchNCE's heads, in the order of their taps."""
-    tensors: Tensors = {}
+    found: Tensors = {}
     for i, head in enumerate(heads):
+        found |= layers(head, {"dense0": f"mlp_{i}.0", "dense1": f"mlp_{i}.2"})
+    return found
+
+
+def style_mlp(generator: Any, system: Any) -> Tensors:
+    """The tensors of NICE-GAN's and U-GAT-IT's style MLP."""
+    names = {"style0": "FC.0", "style1": "FC.2", "gamma": "gamma", "beta": "beta"}
+    found = layers(generator, names)
+    if not system.light:
+        kernel, _ = found["FC.0.weight"]
+        found["FC.0.weight"] = (kernel, ("flat_dense", 4 * system.width))
+    return found
+
+
+def resnet_names(blocks: int, antialias: bool) -> dict[str, str]:
+    """The sources' names of the layers of `tfi2i.networks.resnet_generator`."""
+    names, at = {"conv0": "model.1"}, 4  # the layer's number in the source's list
+    for i in range(2):
+        names[f"down{i}"] = f"model.{at}"
+        at += 3
+        if antialias:
+            names[f"down{i}_blur"] = f"model.{at}"
+            at += 1
+    for i in range(blocks):
         for j in range(2):
-            dense = head.get_layer(f"dense{j}")
-            tensors[f"mlp_{i}.{2 * j}.weight"] = (dense.kernel, "dense")
-            tensors[f"mlp_{i}.{2 * j}.bias"] = (dense.bias, "same")
-    return tensors
+            names[f"block{i}_conv{j}"] = f"model.{at}.conv_block.{1 + 4 * j}"
+        at += 1
+    for i in range(2):
+        if antialias:
+            names[f"up{i}_blur"] = f"model.{at}"
+            at += 1
+        names[f"up{i}"] = f"model.{at}"
+        at += 3
+    return names | {"to_rgb": f"model.{at + 1}"}
 
 
-def check_shapes(
-    system: str, network: str, tensors: Mapping[str, np.ndarray], shapes: Shapes
-) -> None:
-    """Raises InputError unless the official tensors of a network have these shapes.
+def patch_names(depth: int, antialias: bool) -> dict[str, str]:
+    """The sources' names of the layers of `tfi2i.networks.patch_discriminator`."""
+    names, at = {}, 0
+    for i in range(depth + 1):
+        names[f"conv{i}"] = f"model.{at}"
+        at += 2 if i == 0 else 3  # no normalisation after the first
+        if antialias and i < depth:
+            names[f"conv{i}_blur"] = f"model.{at}"
+            at += 1
+    return names | {"logits": f"model.{at}"}
 
-    Before anything is built: a small file must not make a large network.
+
+# arguments of a system, read off official tensors
+
+
+def numbered(names: Iterable[str], form: str, first: int = 1) -> int:
+    """The number of names of a form such as "conv{}.weight".
+
+    Raises:
+        InputError: There are none, or their numbers are not `first`, `first` + 1 and so on.
     """
-    for name, shape in shapes.items():
-        came = tensors[name].shape if name in tensors else "none"
-        if came != shape:
-            raise InputError(
-                f"tensor {network} {name}: expected the shape {shape} of a {system} as its first "
-                f"tensors say, but {came} came."
-            )
+    pattern = re.escape(form).replace(r"\{\}", r"(\d+)")
+    matches = (re.fullmatch(pattern, name) for name in names)
+    found = sorted({int(match[1]) for match in matches if match})
+    if not found or found != list(range(first, first + len(found))):
+        raise InputError(
+            f"the blocks' {form.format(first)}, {form.format(first + 1)} ... are not numbered "
+            f"without gaps: {', '.join(map(str, found[:8])) or 'none'} came."
+        )
+    return len(found)
+
+
+def resnet_arguments(generator: Arrays) -> dict[str, Any]:
+    """Arguments of CUT and CycleGAN that a ResNet generator's tensors tell."""
+    antialias = "model.7.filt" in generator
+    first = 12 if antialias else 10
+    blocks = numbered(generator, "model.{}.conv_block.1.weight", first)
+    check_blurs(antialias, f"model.{first + blocks}.filt" in generator)
+    width = generator["model.1.weight"].shape[0]
+    return {"width": width, "blocks": blocks, "antialias": antialias}
+
+
+def patch_arguments(discriminator: Arrays) -> dict[str, Any]:
+    """Arguments of CUT and CycleGAN that a patch discriminator's tensors tell."""
+    kernels = [name for name, value in discriminator.items() if value.ndim == 4]
+    return {
+        "discriminator_width": discriminator["model.0.weight"].shape[0],
+        "discriminator_depth": sum(name.endswith(".weight") for name in kernels) - 2,
+        "antialias": "model.2.filt" in discriminator,
+    }
+
+
+def check_blurs(one: bool, other: bool) -> None:
+    """Raises InputError unless both parts of an official code's networks blur, or none does."""
+    if one != other:
+        raise InputError(
+            "the tensors are of networks that blur only in part, and here all are antialiased or "
+            "none (in CUT's code, --no_antialias and --no_antialias_up go together)."
+        )
+
+
+def adaptive_arguments(generator: Arrays, width: int) -> dict[str, Any]:
+    """Arguments of NICE-GAN and U-GAT-IT that a generator's tensors tell, 4 `width` wide inside."""
+    style_inputs = generator["FC.0.weight"].shape[1]
+    arguments = {
+        "width": width,
+        "blocks": numbered(generator, "UpBlock1_{}.conv1.weight"),
+        "light": style_inputs == 4 * width,
+    }
+    if not arguments["light"]:
+        arguments["image_size"] = 4 * round(math.sqrt(style_inputs / (4 * width)))
+    return arguments

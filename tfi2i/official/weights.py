@@ -7,7 +7,7 @@ An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (
 | layout            | PyTorch        | ours            |                                          |
 |-------------------|----------------|-----------------|------------------------------------------|
 | "same"            | [K...]; [1]    | (K...); ()      | a scalar is a tensor of one number there |
-| "conv"            | [out,in,h,w]   | (h, w, in, out) |                                          |
+| "conv"            | [out,in,h,w]   | (h, w, in, out) | or transposed, [in,out,h,w]              |
 | "dense"           | [out,in]       | (in, out)       |                                          |
 | ("flat_dense", C) | [out,C*s*s]    | (s*s*C, out)    | its input is a square of C channels      |
 | ("conv_v", k)     | [in*k*k]       | (k*k*in,)       | spectral norm's v of a k x k kernel      |
@@ -18,28 +18,31 @@ An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (
 | "modulated_conv"  | [1,out,in,h,w] | (h, w, in, out) | of StyleGAN 2                            |
 | "constant"        | [K...]         | [K...]          | an array that is no variable             |
 
-"conv" also serves transposed convolutions, [in,out,h,w] and (h, w, out, in). A "constant" is a
-number of the source's state that never changes, such as a blur filter: it is exported, and on
-loading it is compared. In a system's list "conv_v" may stand alone: its k is that of the kernel,
-the tensor of the same name that ends in `_orig` instead of `_v`.
+A "constant" is a number of the source's state that never changes, such as a blur filter: it is
+exported, and on loading it is compared.
 """
 
 import importlib.util
 import logging
-import math
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfi2i.errors import InputError
-from tfi2i.official.tensors import Tensors
+from tfi2i.models import ALL
+from tfi2i.official.tensors import Arrays, Tensors
 from tfi2i.official.torch_files import read_torch
 from tfi2i.terminal import printable
 
 Layout = str | tuple[str, int]
 Shape = tuple[int, ...]
+Networks = Mapping[str, Arrays]
+Arguments = Mapping[str, Any]
+_Step = Callable[[np.ndarray], np.ndarray]
 
 _STRAY = ("total_ops", "total_params")
 """What an old tool for counting operations left in state dicts, among them released ones."""
@@ -75,70 +78,59 @@ def official_tensors(system: Any) -> dict[str, Tensors]:
 # layouts
 
 
-def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
-    """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
-    split, axes, shape = _steps(array.shape, layout)
-    return array.reshape(split).transpose(axes).reshape(shape)
-
-
 def to_official(array: np.ndarray, layout: Layout) -> np.ndarray:
     """A tensor in our layout -> PyTorch's; a scalar () becomes [1]."""
-    shape = official_shape(array.shape, layout)
-    split, axes, _ = _steps(shape, layout)
-    transposed = array.reshape([split[axis] for axis in axes])
-    return transposed.transpose(np.argsort(axes)).reshape(shape)
+    return _both_ways(layout)[0](array)
+
+
+def from_official(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """A tensor in PyTorch's layout -> ours; a scalar stays of shape (1,)."""
+    return _both_ways(layout)[1](array)
 
 
 def official_shape(shape: Shape, layout: Layout) -> Shape:
     """The shape in PyTorch's layout of a variable of `shape` in ours."""
-    match layout:
-        case "conv" | "shuffle_conv":
-            return shape[3], shape[2], shape[0], shape[1]
-        case "modulated_conv":
-            return (1, *official_shape(shape, "conv"))
-        case "dense" | ("flat_dense", _):
-            return shape[::-1]
-        case "rho":
-            return (1, *shape)
-        case "channel":
-            return (1, *shape, 1, 1)
-    return shape or (1,)
+    return to_official(np.broadcast_to(np.float32(0), shape), layout).shape  # takes no memory
 
 
-def _steps(shape: Shape, layout: Layout) -> tuple[Shape, Shape, Shape]:
-    """Steps from a tensor [shape] in PyTorch's layout to ours: reshape, transpose, reshape."""
+def _both_ways(layout: Layout) -> tuple[_Step, _Step]:
+    """Our layout of a tensor -> PyTorch's, and back."""
     match layout:
         case "same" | "constant":
-            return shape, tuple(range(len(shape))), shape
-        case "rho":
-            return shape[1:], (0, 1), shape[1:]
-        case "channel":
-            return shape[1:2], (0,), shape[1:2]
-        case "dense":
-            return shape, (1, 0), shape[::-1]
+            return lambda a: a.reshape(a.shape or 1), lambda a: a
         case "conv":
-            return shape, (2, 3, 1, 0), (*shape[2:], shape[1], shape[0])
+            return lambda a: a.transpose(3, 2, 0, 1), lambda a: a.transpose(2, 3, 1, 0)
         case "modulated_conv":
-            return _steps(shape[1:], "conv")
+            return lambda a: a.transpose(3, 2, 0, 1)[None], lambda a: a[0].transpose(2, 3, 1, 0)
+        case "dense":
+            return np.transpose, np.transpose
+        case "rho":
+            return lambda a: a[None], lambda a: a[0]
+        case "channel":
+            return lambda a: a[None, :, None, None], lambda a: a[0, :, 0, 0]
         # PyTorch shuffles channel 4 k + 2 i + j to row i, column j of output channel k;
         # TensorFlow takes it from channel (2 i + j) K + k.
-        case "shuffle_conv":
-            split = (shape[0] // 4, 4, *shape[1:])
-            return split, (3, 4, 2, 1, 0), (*shape[2:], shape[1], shape[0])
         case "shuffle_bias":
-            return (shape[0] // 4, 4), (1, 0), shape
-        case ("flat_dense", int(channels)):
-            outputs, flat = shape
-            side = math.isqrt(flat // channels)
-            if side * side * channels != flat:
-                raise ValueError(f"{flat} inputs are no square of {channels} channels.")
-            return (outputs, channels, side, side), (2, 3, 1, 0), (flat, outputs)
-        case ("conv_v", int(side)):
-            return (shape[0] // side**2, side, side), (1, 2, 0), shape
+            return lambda a: _regrouped(a, 4), lambda a: _regrouped(a, len(a) // 4)
+        case "shuffle_conv":
+            return (
+                lambda a: _regrouped(a, 4).transpose(3, 2, 0, 1),
+                lambda a: _regrouped(a.transpose(2, 3, 1, 0), len(a) // 4),
+            )
+        case ("flat_dense", int(n)):
+            return lambda a: _regrouped(a.T, len(a) // n), lambda a: _regrouped(a, n).T
+        case ("conv_v", int(k)):
+            return lambda a: _regrouped(a, k * k), lambda a: _regrouped(a, len(a) // k**2)
     raise ValueError(
         "The layouts are same, conv, dense, rho, channel, shuffle_conv, shuffle_bias, "
         f'modulated_conv, constant, ("flat_dense", C) and ("conv_v", k); received {layout!r}.'
     )
+
+
+def _regrouped(array: np.ndarray, groups: int) -> np.ndarray:
+    """The last axis, in order of (group, member), in order of (member, group)."""
+    split = array.reshape(*array.shape[:-1], groups, -1)
+    return split.swapaxes(-1, -2).reshape(array.shape)
 
 
 # a system's weights
@@ -149,7 +141,7 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
     return {
         network: {
             name: to_official(np.array(variable), layout)  # a copy: TensorFlow's may change
-            for name, (variable, layout) in _with_kernel_sizes(tensors).items()
+            for name, (variable, layout) in tensors.items()
         }
         for network, tensors in official_tensors(system).items()
     }
@@ -165,35 +157,44 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
         InputError: a network or a tensor is missing, unknown, of another shape, no finite
             floating-point array, or another constant; nothing has been assigned then.
     """
-    wanted = {
-        network: _with_kernel_sizes(tensors)
-        for network, tensors in official_tensors(system).items()
-    }
+    for value, variable, layout in _matched(system, networks):
+        if layout == "constant":
+            continue
+        array = from_official(value, layout).reshape(tuple(variable.shape))
+        # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
+        double = str(variable.dtype) == "float64"
+        variable.assign(np.array(array, np.float64 if double else np.float32))
+    for name, average in getattr(system, "averages", {}).items():
+        average.set_weights(getattr(system, name).get_weights())
+
+
+def _matched(
+    system: Any, networks: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[np.ndarray, Any, Layout]]:
+    """Every official array with its variable and layout, once all of them fit."""
+    wanted = official_tensors(system)
     owner = type(system).__name__
     if set(networks) != set(wanted):
         raise InputError(
             f"The networks of {owner} are {_listed(wanted)}, received {_listed(networks)}; "
             "give the state dicts of exactly these."
         )
-    given = {name: _weights_alone(networks[name], tensors) for name, tensors in wanted.items()}
+    matched: list[tuple[np.ndarray, Any, Layout]] = []
     faults = []
     for network, tensors in wanted.items():
-        faults += _faults(network, tensors, given[network])
+        given = {
+            name: value
+            for name, value in _by_name(networks[network]).items()
+            if name in tensors or _leaf(name) not in _NORM_BUFFERS
+        }
+        faults += _faults(network, tensors, given)
+        matched += [(given[name], *place) for name, place in tensors.items() if name in given]
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise InputError(
             f"These weights do not fit this {owner}: {'; '.join(faults[:_SHOWN])}{more}."
         )
-    for network, tensors in wanted.items():
-        for name, (variable, layout) in tensors.items():
-            if layout == "constant":
-                continue
-            array = from_official(given[network][name], layout).reshape(tuple(variable.shape))
-            # A copy: TensorFlow may keep and update the very memory, and this may be a file's.
-            double = str(variable.dtype) == "float64"
-            variable.assign(np.array(array, np.float64 if double else np.float32))
-    for name, average in getattr(system, "averages", {}).items():
-        average.set_weights(getattr(system, name).get_weights())
+    return matched
 
 
 def _faults(
@@ -224,32 +225,12 @@ def _is_finite(value: np.ndarray) -> bool:
         return bool(np.isfinite(value.astype(np.float32, copy=False)).all())
 
 
-def _with_kernel_sizes(tensors: Mapping[str, tuple[Any, Layout]]) -> dict[str, tuple[Any, Layout]]:
-    """Tensors with each plain "conv_v" made exact."""
-    exact = {}
-    for name, (variable, layout) in tensors.items():
-        if layout == "conv_v":
-            kernel, _ = tensors[f"{name.removesuffix('_v')}_orig"]
-            layout = ("conv_v", int(kernel.shape[0]))
-        exact[name] = (variable, layout)
-    return exact
-
-
 def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Tensors without strays and without the "module." that DataParallel puts before all names."""
     kept = {str(name): value for name, value in tensors.items() if _leaf(name) not in _STRAY}
     if all(name.startswith("module.") for name in kept):
         kept = {name.removeprefix("module."): value for name, value in kept.items()}
     return kept
-
-
-def _weights_alone(tensors: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    """The tensors by name without the buffers that are not wanted."""
-    return {
-        name: value
-        for name, value in _by_name(tensors).items()
-        if name in wanted or _leaf(name) not in _NORM_BUFFERS
-    }
 
 
 def _leaf(name: Any) -> str:
@@ -262,17 +243,14 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 def _listed(names: Any) -> str:
     """Names for a message: not many, not long, no control characters."""
-    short = (str(name)[:80] for name in names)
-    shown = [printable(name) for name in short]
+    shown = [printable(str(name)[:80]) for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
 # checkpoints
 
 
-def import_checkpoint(
-    system_name: str, path: str | Path, *, model: Mapping[str, Any] | None = None
-) -> Any:
+def import_checkpoint(system_name: str, path: str | Path, *, model: Arguments | None = None) -> Any:
     """A system with the weights of an official PyTorch checkpoint; PyTorch is not needed.
 
     The architecture is read off the tensors' shapes. Optimizers' states and the step are not taken
@@ -288,8 +266,6 @@ def import_checkpoint(
         InputError: an unknown system, an unreadable or missing file, one of another system, a
             folder of several checkpoints, or arguments that contradict the file.
     """
-    from tfi2i.models import ALL  # here: it loads TensorFlow
-
     if system_name not in ALL:
         raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
     system_class: Any = ALL[system_name]
@@ -302,23 +278,37 @@ def import_checkpoint(
             f"{path} is no checkpoint of {system_name}: it has {found}, and the state dicts of "
             f"{_listed(code.NETWORKS)} are wanted."
         )
+    system = system_of(system_class, networks, path, model or {})
+    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
+        _log.info("%s: not taken over: %s.", path, _listed(ignored))
+    return system
+
+
+def system_of(system_class: Any, networks: Networks, path: str | Path, model: Arguments) -> Any:
+    """A system with official weights, whose architecture is read off their shapes.
+
+    Raises:
+        InputError: The tensors do not fit together or to the constructor arguments `model`.
+    """
     config = _deduced_config(system_class, networks, path)
-    for key, value in (model or {}).items():
+    for key, value in model.items():
         if config.get(key, value) != value:
             raise InputError(
                 f"{path} was trained with {key} {config[key]}, and {key} {value} is asked for; "
                 f"leave {key} out."
             )
+    arguments = {**config, **model}
     try:
-        system = system_class(**{**config, **(model or {})})
-    except (TypeError, ValueError) as error:  # what a constructor says to unfit arguments
-        raise InputError(f"{path} does not make a {system_name}: {error}") from error
-    try:
+        # Variables of a graph have shapes and no memory: a small file, whatever it claims, makes
+        # no large network.
+        with tf.Graph().as_default():
+            _matched(system_class(**arguments), networks)
+        system = system_class(**arguments)
         load_official(system, networks)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from error
-    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
-        _log.info("%s: not taken over: %s.", path, _listed(ignored))
+    except (ValueError, TypeError, OverflowError) as error:  # arguments that do not fit
+        raise InputError(f"{path} does not make a {system_class.__name__}: {error}") from error
     return system
 
 
@@ -339,15 +329,15 @@ def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
     path = Path(path)
     if path.is_dir():
         folder, tag = path, _only_tag(path, networks)
-    elif (found := _tag(path.name, networks)) is not None:
-        folder, tag = path.parent, found
+    elif file := _tagged(path.name, networks):
+        folder, tag = path.parent, file[1]
     elif not path.suffix and not path.exists() and _tags(path.parent, networks):
         folder, tag = path.parent, path.name
     else:
         return read_torch(path)
-    files = {network: folder / _network_file(tag, network) for network in networks}
+    files = {network: folder / f"{tag}_net_{network}.pth" for network in networks}
     if missing := [file.name for file in files.values() if not file.is_file()]:
-        complete = [other for other, whole in _tags(folder, networks).items() if whole]
+        complete = _complete(_tags(folder, networks), networks)
         hint = f"complete there are {_listed(complete)}" if complete else "copy the others there"
         raise InputError(f"{folder} lacks {_listed(missing)}; {hint}.")
     return {network: read_torch(file) for network, file in files.items()}
@@ -356,56 +346,49 @@ def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
 def _only_tag(folder: Path, networks: Sequence[str]) -> str:
     """The tag to read of a folder where none was chosen."""
     tags = _tags(folder, networks)
-    complete = [tag for tag, whole in tags.items() if whole]
-    if len(complete) == 1:
-        return complete[0]
-    if "latest" in complete:
-        return "latest"
-    if complete:
+    complete = _complete(tags, networks)
+    if len(complete) > 1 and "latest" not in complete:
         raise InputError(
             f"{folder} has the checkpoints {_listed(complete)}; choose one of them as "
             f"{folder / complete[-1]}."
         )
-    if tags:  # one that is not complete: the caller says what it lacks
-        return "latest" if "latest" in tags else list(tags)[-1]
-    wanted = _listed([_network_file("latest", network) for network in networks])
-    raise InputError(
-        f"{folder} is a folder without files such as {wanted}; give one with all of these, or one "
-        "checkpoint file."
-    )
+    if not tags:
+        wanted = _listed([f"latest_net_{network}.pth" for network in networks])
+        raise InputError(
+            f"{folder} is a folder without files such as {wanted}; give one with all of these, or "
+            "one checkpoint file."
+        )
+    found = complete or list(tags)  # of one that is not complete the caller says what it lacks
+    return "latest" if "latest" in found else found[-1]
 
 
-def _tags(folder: Path, networks: Sequence[str]) -> dict[str, bool]:
-    """The tags in a folder, low numbers first, and whether each is complete."""
+def _tags(folder: Path, networks: Sequence[str]) -> dict[str, set[str]]:
+    """The networks in a folder by tag, low numbers first."""
+    tags: dict[str, set[str]] = {}
     try:
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    tags = {tag for name in names if (tag := _tag(name, networks)) is not None}
-    return {
-        tag: all(_network_file(tag, network) in names for network in networks)
-        for tag in sorted(tags, key=lambda tag: (len(tag), tag))
-    }
+    for name in names:
+        if file := _tagged(name, networks):
+            tags.setdefault(file[1], set()).add(file[2])
+    return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def _tag(name: str, networks: Sequence[str]) -> str | None:
-    """The tag in a file's name; None if it is not the file of one of these networks."""
-    tag, _, network = name.removesuffix(".pth").rpartition("_net_")
-    return tag if tag and network in networks and name == _network_file(tag, network) else None
+def _tagged(name: str, networks: Sequence[str]) -> re.Match[str] | None:
+    return re.fullmatch(rf"(.+)_net_({'|'.join(networks)})\.pth", name, re.DOTALL)
 
 
-def _network_file(tag: str, network: str) -> str:
-    return f"{tag}_net_{network}.pth"
+def _complete(tags: Mapping[str, set[str]], networks: Sequence[str]) -> list[str]:
+    return [tag for tag, found in tags.items() if found == set(networks)]
 
 
-def _find_networks(
-    contents: Any, wanted: tuple[str, ...]
-) -> dict[str, dict[str, np.ndarray]] | None:
+def _find_networks(contents: Any, wanted: tuple[str, ...]) -> Networks | None:
     """The wanted networks' tensors, from a dict for each or from names like "gen2B.FC.0.weight"."""
     if not isinstance(contents, dict) or not wanted:
         return None
     if not any(name in contents for name in wanted):
-        nested: dict[str, dict[str, np.ndarray]] = {}
+        nested: dict[str, dict[str, Any]] = {}
         for name, value in contents.items():
             network, _, tensor = str(name).partition(".")
             nested.setdefault(network, {})[tensor] = value
@@ -417,9 +400,7 @@ def _find_networks(
     return networks if all(isinstance(value, np.ndarray) for value in values) else None
 
 
-def _deduced_config(
-    system_class: Any, networks: dict[str, dict[str, np.ndarray]], path: str | Path
-) -> dict[str, Any]:
+def _deduced_config(system_class: Any, networks: Networks, path: str | Path) -> dict[str, Any]:
     """The system's own reading of the tensors, within the sizes that the file really has."""
     shapes = [value.shape for tensors in networks.values() for value in tensors.values()]
     if any(0 in shape for shape in shapes):
@@ -428,7 +409,7 @@ def _deduced_config(
         config = official_code(system_class).architecture(networks)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (LookupError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path} has the networks of {system_class.__name__} without their tensors ({error}); "
             "a checkpoint of the official code is wanted."
