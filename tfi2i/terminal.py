@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +51,7 @@ def progress_bar(
     *columns: "ProgressColumn",
     show: bool = True,
     console: "Console | None" = None,
-    transient: bool = False,
-    auto_refresh: bool = True,
+    **settings: Any,
 ) -> "Progress":
     """Progress bar of rich, drawn on terminals only.
 
@@ -61,8 +60,7 @@ def progress_bar(
             that remains.
         show: False to draw nothing at all.
         console: Place to draw; stderr unless given.
-        transient: True to make it vanish at the end.
-        auto_refresh: True for a thread that draws it; otherwise updates do, with `refresh=True`.
+        settings: Arguments of `rich.progress.Progress`.
     """
     from rich import progress
     from rich.console import Console
@@ -74,9 +72,8 @@ def progress_bar(
         progress.BarColumn(),
         *(columns or (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())),
         console=console,
-        transient=transient,
-        auto_refresh=auto_refresh,
         disable=not (show and console.is_terminal),
+        **settings,
     )
 
 
@@ -110,11 +107,7 @@ def quiet() -> Iterator[None]:
 
     One thread at a time can be inside.
     """
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        _redirected(nowhere),
-        warnings.catch_warnings(),
-    ):
+    with Path(os.devnull).open("w") as nowhere, _redirected(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         handlers = logging.root.handlers[:]
         try:

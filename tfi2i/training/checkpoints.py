@@ -20,22 +20,19 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         # The logs are running means: a term that was once not finite stays so.
         values = {name: float(value) for name, value in (logs or {}).items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
         if bad:
+            path = self.run.checkpoint_path("last")
+            way_out = "there is no checkpoint yet; start again with a lower compile.learning_rate"
+            if path.is_file():
+                way_out = (
+                    f"the last good checkpoint is {path}; start again with a lower "
+                    "compile.learning_rate, or without half precision"
+                )
             raise InputError(
-                f"{self.run.path}: training diverged at step {self.model.step}: "
-                f"{', '.join(f'{name} is {values[name]}' for name in bad)}; {self.last_good()}"
+                f"{self.run.path}: training diverged at step {self.model.step}: {', '.join(bad)}; "
+                f"{way_out}."
             )
-
-    def last_good(self) -> str:
-        """Where to go on from, in words."""
-        path = self.run.checkpoint_path("last")
-        if not path.is_file():
-            return "there is no checkpoint yet; start again with a lower compile.learning_rate."
-        return (
-            f"the last good checkpoint is {path}; start again with a lower compile.learning_rate, "
-            "or without half precision."
-        )
 
 
 def is_due(step: int, every: int, total_steps: int) -> bool:

@@ -89,19 +89,13 @@ class Reports(keras.callbacks.Callback):
         self.run.append_metrics(report)
         text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.progress.update(self.task, losses=text[:60])
-        log.info(
-            "step %d: %s (%.1f images/s, waiting for data %.1f %%)",
-            step,
-            text,
-            report["images_per_second"],
-            100 * report["waiting_share"],
-        )
-        if report["waiting_share"] > 0.1 and seconds > 10:
+        rate, waiting = report["images_per_second"], 100 * report["waiting_share"]
+        log.info("step %d: %s (%.1f images/s, waiting for data %.1f %%)", step, text, rate, waiting)
+        if waiting > 10 and seconds > 10:
             log.warning(
                 "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
                 "or shrink the pictures beforehand",
-                step,
-                100 * report["waiting_share"],
+                *(step, waiting),
             )
         if self.writer is not None:
             with self.writer.as_default(step=step):
