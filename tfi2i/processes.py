@@ -19,15 +19,9 @@ STDERR_TAIL = 1 << 16  # bytes of a child's stderr that are read
 
 @dataclass(frozen=True)
 class Finished:
-    """End of a child process.
+    """End of a child process: its code, the text of its stdout, the last lines of its stderr."""
 
-    Attributes:
-        code: Exit code; negative: the signal that ended it.
-        output: Text of its stdout.
-        errors: Last lines of its stderr.
-    """
-
-    code: int
+    code: int  # negative: the signal that ended it
     output: str
     errors: list[str]
 

@@ -37,7 +37,6 @@ def printable(text: str, longest: int | None = None) -> str:
         longest: Number of characters at which it is cut.
     """
     text = text if longest is None else text[: longest + 1]
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 3]}..."
 

@@ -43,7 +43,7 @@ from tfi2i.runs.keras_files import load_keras, load_translator, read_conditions,
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
 
-_NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")
+_NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")  # in a run's name, or in a claim of one
 
 
 class Run:
@@ -89,11 +89,11 @@ class Run:
 
         Args:
             parent: Folder of runs; made if it is not there.
-            system_name: Name of the system, for the run's name.
-            data_name: Name of the data, for the run's name.
+            system_name: Part of the run's name.
+            data_name: Part of the run's name.
             config: Settings by section, all of them.
             environment: Circumstances that the run depends on outside its settings.
-            folder: Another name for the run than NUMBER-SYSTEM-DATA.
+            folder: Name of the run, instead of NUMBER-SYSTEM-DATA.
 
         Raises:
             InputError: if `parent` cannot be written to, or `folder` exists in it.
@@ -198,11 +198,10 @@ class Run:
 
     # models
 
-    def save_checkpoint(self, system: Any, which: Which = "last") -> Path:
+    def save_checkpoint(self, system: Any, which: Which = "last") -> None:
         """Networks, optimizers and step count in one file, replaced in one go."""
         with replacing(self.checkpoint_path(which)) as temporary:
             system.save(temporary)
-        return self.checkpoint_path(which)
 
     def copy_last_to_best(self) -> None:
         """Makes the last checkpoint the best one too."""
@@ -356,8 +355,8 @@ def _slug(name: str, between: str) -> str:
 
 
 def _next_number(parent: Path) -> int:
-    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
-    return 1 + max((int(m[1]) for name in names if (m := _NUMBER.match(name))), default=0)
+    found = (_NUMBER.match(path.name) for path in parent.glob("*"))
+    return 1 + max((int(number[1]) for number in found if number), default=0)
 
 
 def _claim_number(parent: Path) -> Path:

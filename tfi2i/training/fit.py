@@ -11,7 +11,7 @@ from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.models.model import GenerativeModel
 from tfi2i.runs.run import Run
-from tfi2i.training.checkpoints import Checkpoints, StopOnNaN
+from tfi2i.training.checkpoints import Checkpoints
 from tfi2i.training.reports import Reports
 from tfi2i.training.samples import Samples, TestImages
 from tfi2i.training.validation import Validation
@@ -105,7 +105,7 @@ def fit(
     aspect = batches.get("aspect", "squash")
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
-    callbacks: list[keras.callbacks.Callback] = [StopOnNaN(run)]
+    callbacks: list[keras.callbacks.Callback] = []
     if evaluate_steps != 0:
         held_out = _validation_images(data, system.image_size, aspect, evaluate_images)
         callbacks.append(Validation(reports, held_out, evaluate_steps or checkpoint_steps))
@@ -114,20 +114,22 @@ def fit(
     callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     log.info("training on %s", ", ".join(device.name for device in devices))
-    reports.start(system.step, system.total_steps)
-    try:
-        for start, steps, epochs in segments(system.step, system.total_steps, report_steps):
-            dataset = data.batches(system, seed=seed, start_step=start, **batches)
+    with reports.shown(system.step, system.total_steps):
+        for part in segments(system.step, system.total_steps, report_steps):
+            dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
             dataset, reports.clock = timed(dataset)
-            system.fit(
-                dataset, steps_per_epoch=steps, epochs=epochs, callbacks=callbacks, verbose=0
-            )
-    except tf.errors.OpError:
-        if data.failure is None:
-            raise
-        raise data.failure from None  # TensorFlow wraps what goes wrong in a loader
-    finally:
-        reports.stop()
+            try:
+                system.fit(
+                    dataset,
+                    steps_per_epoch=part.epoch_steps,
+                    epochs=part.epochs,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+            except tf.errors.OpError:
+                if data.failure is None:
+                    raise
+                raise data.failure from None  # TensorFlow wraps what goes wrong in a loader
 
 
 def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: int = 0) -> None:

@@ -5,6 +5,8 @@ Every callback counts by `system.step`, so a resumed run does at step t what it 
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 
 import keras
 import numpy as np
@@ -26,8 +28,7 @@ class Reports(keras.callbacks.Callback):
 
     def __init__(self, run: Run, batch_size: int, tensorboard: bool, show: bool):
         super().__init__()
-        self.run = run
-        self.batch_size = batch_size
+        self.run, self.batch_size = run, batch_size
         self.extra: dict[str, float] = {}
         self.clock = Clock()
         self.tracing = True
@@ -42,30 +43,23 @@ class Reports(keras.callbacks.Callback):
             show=show,
         )
 
-    def start(self, step: int, total_steps: int) -> None:
-        """Shows the bar; `stop` must follow."""
-        self.progress.start()
-        self.task = self.progress.add_task(
-            "training", total=total_steps, completed=step, speed="", losses=""
-        )
-
-    def stop(self) -> None:
-        """Takes the bar away and closes TensorBoard's file."""
-        self.progress.stop()
-        if self.writer is not None:
-            self.writer.close()
+    @contextmanager
+    def shown(self, step: int, total_steps: int) -> Iterator[None]:
+        """Shows the bar inside, and closes TensorBoard's file at the end."""
+        with self.progress, closing(self.writer) if self.writer else nullcontext():
+            self.task = self.progress.add_task(
+                "training", total=total_steps, completed=step, speed="", losses=""
+            )
+            yield
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._start_clock()
-
-    def _start_clock(self) -> None:
         self.started, self.start_step = time.perf_counter(), self.model.step
         self.start_waited = self.clock.waited_seconds
 
     def on_train_batch_end(self, batch, logs=None):
         if self.tracing:  # the first step includes building the graph: no speed to report
             self.tracing = False
-            self._start_clock()
+            self.on_epoch_begin(0)
             return
         done = self.model.step
         seconds = time.perf_counter() - self.started

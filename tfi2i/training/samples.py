@@ -49,10 +49,7 @@ class Samples(keras.callbacks.Callback):
 
     def __init__(self, run: Run, reports: Reports, images: TestImages, every: int):
         super().__init__()
-        self.run = run
-        self.reports = reports
-        self.images = images
-        self.every = every
+        self.run, self.reports, self.images, self.every = run, reports, images, every
 
     def on_train_begin(self, logs=None):
         if self.model.step == 0:

@@ -24,9 +24,7 @@ class Validation(keras.callbacks.Callback):
 
     def __init__(self, reports: Reports, images: TestImages, every: int):
         super().__init__()
-        self.reports = reports
-        self.images = images
-        self.every = every
+        self.reports, self.images, self.every = reports, images, every
         self.real: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch, logs=None):
@@ -36,11 +34,13 @@ class Validation(keras.callbacks.Callback):
         if not self.real:
             self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
         images, fakes = self.images, self.images.translations(self.model)
+        everything = np.concatenate([*self.real.values()])  # the target where a label chooses
         kids, changes, errors = {}, {}, {}
         for way in self.model.directions:
             fake = fakes[way.name]
             # Rounded: where arrays lie in memory decides the last bits of a matrix product.
-            kids[way.name] = round(kid(backbone.features(fake), self._real(way.target)), 6)
+            real = self.real.get(way.target, everything)
+            kids[way.name] = round(kid(backbone.features(fake), real), 6)
             if way.source is not None:
                 changes[way.name] = l1(fake, images.of(way.source))
             if images.paired and {way.source, way.target} <= images.pixels.keys():
@@ -50,10 +50,6 @@ class Validation(keras.callbacks.Callback):
                 self.reports.extra |= {f"{name}_{way}": value for way, value in values.items()}
                 self.reports.extra[name] = sum(values.values()) / len(values)
         self._warn_of_drift()
-
-    def _real(self, domain: str | None) -> Any:
-        """The features of a domain's pictures; where a label chooses, those of all domains."""
-        return self.real[domain] if domain in self.real else np.concatenate([*self.real.values()])
 
     def _warn_of_drift(self) -> None:
         reports = [*self.reports.run.read_metrics(), self.reports.extra]
@@ -65,7 +61,7 @@ class Validation(keras.callbacks.Callback):
             change, kid_now = reports[-1][f"val_change_{way}"], reports[-1][f"val_kid_{way}"]
             a, b = self.images.pixels[way.source], self.images.pixels[way.target]
             count = min(len(a), len(b))
-            between = l1(a[:count], np.roll(b[:count], 1, axis=0))  # of pairs, the next one
+            between = l1(a[:count], np.roll(b[:count], 1, axis=0))  # pairs are shifted by one
             note = drift_note(reports, way.name, inputs_kid, numbers)
             note = note or near_note(change, kid_now, between, inputs_kid, numbers)
             if note:
