@@ -126,10 +126,8 @@ def fit(
                     callbacks=callbacks,
                     verbose=0,
                 )
-            except tf.errors.OpError:
-                if data.failure is None:
-                    raise
-                raise data.failure from None  # TensorFlow wraps what goes wrong in a loader
+            except tf.errors.OpError as error:  # which hides what went wrong in a loader
+                raise (data.failure or error) from None
 
 
 def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: int = 0) -> None:
