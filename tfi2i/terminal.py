@@ -108,12 +108,7 @@ def quiet() -> Iterator[None]:
     """
     with Path(os.devnull).open("w") as nowhere, _redirected(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        handlers = logging.root.handlers[:]
-        try:
-            yield
-        finally:
-            # Converters add one that writes to what is closed here.
-            logging.root.handlers[:] = handlers
+        yield
 
 
 @contextlib.contextmanager
@@ -123,6 +118,7 @@ def _redirected(file: TextIO) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = {number: os.dup(number) for number in (1, 2)}
+        loggers = {log: log.handlers[:] for log in (logging.root, logging.getLogger("tensorflow"))}
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             try:
                 for number in kept:
@@ -133,3 +129,6 @@ def _redirected(file: TextIO) -> Iterator[None]:
                 for number, copy in kept.items():
                     os.dup2(copy, number)
                     os.close(copy)
+                # TensorFlow and converters add some that write to the file, which is closed soon.
+                for log, handlers in loggers.items():
+                    log.handlers[:] = handlers

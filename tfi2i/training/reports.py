@@ -6,7 +6,7 @@ Every callback counts by `system.step`, so a resumed run does at step t what it 
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 
 import keras
 import numpy as np
@@ -32,9 +32,9 @@ class Reports(keras.callbacks.Callback):
         self.extra: dict[str, float] = {}
         self.clock = Clock()
         self.tracing = True
-        self.writer = (
-            tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
-        )
+        self.writer = tf.summary.create_noop_writer()
+        if tensorboard:
+            self.writer = tf.summary.create_file_writer(str(run.tensorboard_dir))
         self.progress = progress_bar(
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -46,7 +46,7 @@ class Reports(keras.callbacks.Callback):
     @contextmanager
     def shown(self, step: int, total_steps: int) -> Iterator[None]:
         """Shows the bar inside, and closes TensorBoard's file at the end."""
-        with self.progress, closing(self.writer) if self.writer else nullcontext():
+        with self.progress, closing(self.writer):
             self.task = self.progress.add_task(
                 "training", total=total_steps, completed=step, speed="", losses=""
             )
@@ -91,15 +91,13 @@ class Reports(keras.callbacks.Callback):
                 "or shrink the pictures beforehand",
                 *(step, waiting),
             )
-        if self.writer is not None:
-            with self.writer.as_default(step=step):
-                for name, value in report.items():
-                    if name != "step":
-                        tf.summary.scalar(name, value)
-            self.writer.flush()
+        with self.writer.as_default(step=step):
+            for name, value in report.items():
+                if name != "step":
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
 
     def picture(self, step: int, name: str, pixels: Pixels) -> None:
         """Shows a picture in TensorBoard."""
-        if self.writer is not None:
-            with self.writer.as_default(step=step):
-                tf.summary.image(name, pixels[None])
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, pixels[None])
