@@ -129,6 +129,6 @@ def _redirected(file: TextIO) -> Iterator[None]:
                 for number, copy in kept.items():
                     os.dup2(copy, number)
                     os.close(copy)
-                # TensorFlow and converters add some that write to the file, which is closed soon.
+                # Those that TensorFlow or a converter added write to the file, which closes soon.
                 for log, handlers in loggers.items():
                     log.handlers[:] = handlers
