@@ -85,34 +85,32 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
     is_run = (path / "config.yaml").is_file()
     if direction is not None and not is_run:
         raise InputError(f"--direction {direction}: {path} is no run; leave --direction out.")
-    if not is_run and path.is_dir() and versions(path):
+    if not is_run and versions(path):
         return {path.resolve().name: path}
-    parent = Run(path).exports_dir if is_run else path
-    if not parent.is_dir() and not is_run:
+    if not path.is_dir():
         raise InputError(f"{path}: is not a folder; give a run or a SavedModel's folder.")
+    parent = Run(path).exports_dir if is_run else path
     if (parent / "saved_model.pb").is_file():
         raise InputError(
             f"{path}: is one version of a SavedModel; give {path.resolve().parent}, whose"
             " numbered folders are its versions."
         )
-    found = sorted(parent.iterdir()) if parent.is_dir() else []
-    models = {folder.name: folder for folder in found if folder.is_dir() and versions(folder)}
-    # `Choice.name_of` begins with the direction.
-    start = f"{direction}-" if direction else ""
-    wanted = {name: base for name, base in models.items() if name.startswith(start)}
-    if not wanted and is_run:
-        Run(path).check_direction(direction)
-        more = f" --direction {shlex.quote(direction)}" if direction else ""
-        raise InputError(
-            f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
-            f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."
-        )
-    if not wanted:
+    start = f"{direction}-" if direction else ""  # `Choice.name_of` begins with the direction
+    found = sorted(parent.glob("*"))
+    models = {one.name: one for one in found if one.name.startswith(start) and versions(one)}
+    if models:
+        return models
+    if not is_run:
         raise InputError(
             f"{path}: holds no SavedModel, which is a folder with numbered folders for its"
             " versions; `tfi2i export RUN --format saved_model` makes one."
         )
-    return wanted
+    Run(path).check_direction(direction)
+    more = f" --direction {shlex.quote(direction)}" if direction else ""
+    raise InputError(
+        f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
+        f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."
+    )
 
 
 def _takes_files(base_path: Path) -> bool:
@@ -125,23 +123,15 @@ def _takes_files(base_path: Path) -> bool:
 
 def _how_to_ask(server: "Server", running: "Running", takes_files: dict[str, bool]) -> str:
     """Returns the text that is printed once the server answers."""
-    if server.on_loopback_only:
-        where = "on this machine alone (127.0.0.1)"
-    else:
-        where = "on all network interfaces of this machine"
+    here, everywhere = "this machine alone (127.0.0.1)", "all network interfaces of this machine"
     lines = [
-        f"Serving {where}, without authentication: REST on port {running.rest_port}, gRPC on port"
-        f" {running.grpc_port}. Ctrl-C stops it."
+        f"Serving on {here if server.on_loopback_only else everywhere}, without authentication:"
+        f" REST on port {running.rest_port}, gRPC on port {running.grpc_port}. Ctrl-C stops it."
     ]
     for name, files in takes_files.items():
         rest = running.rest_url(name)
         lines += ["", name]
-        lines += [
-            f"  tfi2i translate --server {url} PICTURES --out translated"
-            for url in (rest, running.grpc_url(name))
-        ]
-        if files:
-            lines.append(CURL.format(url=rest))
-        else:
-            lines.append(f"  curl {rest}/metadata")
+        for url in (rest, running.grpc_url(name)):
+            lines.append(f"  tfi2i translate --server {url} PICTURES --out translated")
+        lines.append(CURL.format(url=rest) if files else f"  curl {rest}/metadata")
     return "\n".join(lines)
