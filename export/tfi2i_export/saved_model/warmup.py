@@ -17,23 +17,13 @@ from tensorflow_serving.apis import prediction_log_pb2  # type: ignore[import-un
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i_export.saved_model.server_session import (
-    Request,
-    Value,
-    answers_in_fresh_process,
-    as_value,
-    message,
-)
+from tfi2i_export.saved_model.child import LONGEST
+from tfi2i_export.saved_model.server_session import Request, Value, answers_in_child, as_value
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-MOST = 1000
-"""Records; with more, a server refuses the version."""
-LARGEST = 2**28
-"""Bytes of the file, and of the tensors in it: a tensor of equal values may be stored as one."""
-
+MOST = 1000  # records; with more, a server refuses the version
+LARGEST = 2**28  # bytes of the file, and of its tensors, whose equal values may be stored as one
 FRAME = 16  # bytes of a record besides its content: length, checksum of that; checksum of content
-
-LONGEST = 400  # characters of the runtime's words in a message
 
 
 def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], model: str) -> None:
@@ -57,7 +47,7 @@ def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], mod
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as file:
             for signature, inputs in requests:
-                file.write(_record(Request(signature, inputs), model))
+                file.write(_record(signature, inputs, model))
         _refuse_large(path, temporary.stat().st_size)
 
 
@@ -70,22 +60,17 @@ def read(folder: Path) -> list[tuple[str, dict[str, Value]]]:
     """
     path = folder / FILE
     try:
-        if not path.exists():
-            return []
-        records = _records(path)
+        records = _records(path) if path.exists() else []
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
-    requests = [_request(record, _name(path, i)) for i, record in enumerate(records, 1)]
-    sizes = [
-        _bytes(tensor, _name(path, i))
-        for i, (_, inputs) in enumerate(requests, 1)
-        for tensor in inputs.values()
-    ]
-    _refuse_large(path, sum(sizes))
-    return [
-        (signature, {alias: _value(tensor, _name(path, i)) for alias, tensor in inputs.items()})
-        for i, (signature, inputs) in enumerate(requests, 1)
-    ]
+    requests, size = [], 0
+    for i, record in enumerate(records, 1):
+        name = _name(path, i)
+        signature, tensors = _request(record, name)
+        size += sum(_bytes(tensor, name) for tensor in tensors.values())
+        _refuse_large(path, size)
+        requests.append((signature, {key: _value(one, name) for key, one in tensors.items()}))
+    return requests
 
 
 def replay(folder: Path) -> list[dict[str, Value]]:
@@ -95,7 +80,7 @@ def replay(folder: Path) -> list[dict[str, Value]]:
         InputError: As `read`; or one fails, for which a server would refuse the version.
     """
     requests = read(folder)
-    answers = answers_in_fresh_process(folder, [Request(*request) for request in requests])
+    answers = answers_in_child(folder, [Request(*request) for request in requests])
     for i, ((signature, _), answer) in enumerate(zip(requests, answers, strict=True), 1):
         if answer.error is not None:
             words = " ".join(answer.error.message.split())[:LONGEST].rstrip(".")
@@ -107,9 +92,13 @@ def replay(folder: Path) -> list[dict[str, Value]]:
     return [answer.outputs for answer in answers]
 
 
-def _record(request: Request, model: str) -> bytes:
+def _record(signature: str, inputs: Mapping[str, Value], model: str) -> bytes:
     log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(message(request, model))
+    request = log.predict_log.request
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    for alias, value in inputs.items():
+        kind = tf.string if isinstance(value, list) else None
+        request.inputs[alias].CopyFrom(tf.make_tensor_proto(value, kind))
     return log.SerializeToString(deterministic=True)
 
 

@@ -71,17 +71,10 @@ class GrpcWire:
         return dict(found.signature_def)
 
     def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+        self, signature: str, alias: str, file: bytes, limit: int, seconds: float, extra: Values
     ) -> bytes:
         """As `Wire.send_file`; gRPC has read the reply before its size can be checked."""
-        tensor = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
-        inputs = {alias: tensor, **_tensors(extra)}
+        inputs = {alias: tf.make_tensor_proto([file], tf.string), **_tensors(extra)}
         answer = self._predicted(signature, inputs, alias, seconds)
         with reading("the translation"):
             if answer.dtype != types_pb2.DT_STRING:
@@ -92,13 +85,7 @@ class GrpcWire:
         return translation
 
     def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+        self, signature: str, source: str, target: str, image: Image, seconds: float, extra: Values
     ) -> Image:
         """As `Wire.send_tensor`."""
         inputs = _tensors({source: image, **extra})

@@ -3,22 +3,20 @@
 import base64
 import contextlib
 import json
+import queue
 import threading
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import numpy as np
 import requests
 import urllib3
 from google.protobuf import json_format  # type: ignore[import-untyped]
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
 
-DESCRIPTION_LIMIT = 2**24
-"""Bytes that a server may tell about a model."""
+DESCRIPTION_LIMIT = 2**24  # bytes that a server may tell about a model
 
 _BY_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -28,6 +26,9 @@ _BY_STATUS = {
     502: "UNAVAILABLE",  # a proxy's word for it
     503: "UNAVAILABLE",
 }
+
+Outcomes = queue.SimpleQueue[bytes | Exception]
+"""The first is the answer; closing puts in a failure at any time."""
 
 
 class RestWire:
@@ -41,15 +42,15 @@ class RestWire:
         self._root = address.url
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: deque[requests.Session] = deque()
-        self._waiting: set[Future[bytes]] = set()
+        self._idle: list[requests.Session] = []
+        self._waiting: set[Outcomes] = set()
 
     def close(self) -> None:
         """As `Wire.close`."""
         with self._lock:
             self._closed = True
-            for future in self._waiting:
-                _settle(future, Failure("CLOSED", ""))
+            for answers in self._waiting:
+                answers.put(Failure("CLOSED", ""))
             while self._idle:
                 self._idle.pop().close()
 
@@ -70,20 +71,12 @@ class RestWire:
             # The second name is OpenVINO's.
             found = found["signature_def"] if "signature_def" in found else found["signatureDef"]
             return {
-                name: json_format.ParseDict(
-                    values, meta_graph_pb2.SignatureDef(), ignore_unknown_fields=True
-                )
+                name: json_format.ParseDict(values, SignatureDef(), ignore_unknown_fields=True)
                 for name, values in found.items()
             }
 
     def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+        self, signature: str, alias: str, file: bytes, limit: int, seconds: float, extra: Values
     ) -> bytes:
         """As `Wire.send_file`."""
         row: dict[str, Any] = {"b64": base64.b64encode(file).decode("ascii")}
@@ -96,13 +89,7 @@ class RestWire:
             return base64.b64decode(answer["b64"], validate=True)
 
     def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+        self, signature: str, source: str, target: str, image: Image, seconds: float, extra: Values
     ) -> Image:
         """As `Wire.send_tensor`."""
         inputs = {name: value.tolist() for name, value in {source: image, **extra}.items()}
@@ -123,44 +110,44 @@ class RestWire:
     ) -> dict[str, Any]:
         """The JSON object that the server answers with; POST if there is a question."""
         body = None if question is None else json.dumps(question).encode()
-        future: Future[bytes] = Future()
+        answers: Outcomes = queue.SimpleQueue()
         with self._lock:
             if self._closed:
                 raise Failure("CLOSED", "")
-            self._waiting.add(future)
-        arguments = (future, self._root + path, body, limit, max(seconds, 1e-3))
+            self._waiting.add(answers)
+        arguments = (answers, self._root + path, body, limit, max(seconds, 1e-3))
         threading.Thread(target=self._exchange, args=arguments, daemon=True).start()
         try:
-            content = future.result(max(seconds, 1e-3))
-        except TimeoutError as error:
+            outcome = answers.get(timeout=max(seconds, 1e-3))
+        except queue.Empty as error:
             raise Failure("DEADLINE_EXCEEDED", "") from error
         finally:
             with self._lock:
-                self._waiting.discard(future)
+                self._waiting.discard(answers)
+        if isinstance(outcome, Exception):
+            raise outcome
         with reading("its JSON"):
-            document = json.loads(content)
+            document = json.loads(outcome)
             if not isinstance(document, dict):
                 raise TypeError
         return document
 
     def _exchange(
-        self, future: Future[bytes], url: str, body: bytes | None, limit: int, seconds: float
+        self, answers: Outcomes, url: str, body: bytes | None, limit: int, seconds: float
     ) -> None:
-        """Sends a request and settles the future with what comes back."""
-        try:
-            session = self._idle.pop()
-        except IndexError:
-            session = requests.Session()
+        """Sends a request and hands over what comes back."""
+        with self._lock:
+            session = self._idle.pop() if self._idle else requests.Session()
         try:
             outcome: bytes | Exception = _exchanged(session, url, body, limit, seconds)
-        except Exception as error:  # whoever waits for the future gets it
+        except Exception as error:  # whoever waits for the answer gets it
             outcome = error
         with self._lock:
             if self._closed or isinstance(outcome, Exception):
                 session.close()
             else:
                 self._idle.append(session)
-        _settle(future, outcome)
+        answers.put(outcome)
 
 
 def _exchanged(
@@ -207,11 +194,3 @@ def _failure(error: Exception) -> Failure:
     if parsing or isinstance(about, urllib3.exceptions.NameResolutionError):
         return Failure("UNKNOWN_HOST", reason)
     return Failure("UNAVAILABLE", reason)
-
-
-def _settle(future: Future[bytes], outcome: bytes | Exception) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was settled by `close`
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

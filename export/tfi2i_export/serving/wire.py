@@ -46,13 +46,7 @@ class Wire(Protocol):
         """Inputs and outputs of the model by the signature's name."""
 
     def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+        self, signature: str, alias: str, file: bytes, limit: int, seconds: float, extra: Values
     ) -> bytes:
         """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name.
 
@@ -60,13 +54,7 @@ class Wire(Protocol):
         """
 
     def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+        self, signature: str, source: str, target: str, image: Image, seconds: float, extra: Values
     ) -> Image:
         """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape.
 
