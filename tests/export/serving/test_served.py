@@ -164,7 +164,8 @@ def other(exported, tmp_path_factory):
         f"""model_config_list {{
           config {{ name: "a" base_path: "{exported}/two" model_platform: "tensorflow"
             model_version_policy {{ all {{}} }} version_labels {{ key: "old" value: 1 }} }}
-          config {{ name: "points" base_path: "{exported}/free" model_platform: "tensorflow" }} }}"""
+          config {{ name: "points" base_path: "{exported}/free" model_platform: "tensorflow" }}
+        }}"""
     )
     with running({}, f"--config={config}", "--early-labels") as started:
         yield started
