@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import math
 import queue
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import urllib3
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
+from tfi2i_export.inputs import Shape
+from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, reading
 
 DESCRIPTION_LIMIT = 2**24  # bytes that a server may tell about a model
 
@@ -31,7 +33,7 @@ Outcomes = queue.SimpleQueue[bytes | Exception]
 """The first is the answer; closing puts in a failure at any time."""
 
 
-class RestWire:
+class RestWire(Wire):
     """Sessions with a server, each used by one thread at a time.
 
     Every exchange has a thread of its own, which is left to itself when its time is up: the
@@ -46,7 +48,6 @@ class RestWire:
         self._waiting: set[Outcomes] = set()
 
     def close(self) -> None:
-        """As `Wire.close`."""
         with self._lock:
             self._closed = True
             for answers in self._waiting:
@@ -55,7 +56,6 @@ class RestWire:
                 self._idle.pop().close()
 
     def states(self, seconds: float) -> list[tuple[str, str]]:
-        """As `Wire.states`."""
         document = self._asked("", None, DESCRIPTION_LIMIT, seconds)
         with reading("the status of the model"):
             return [
@@ -64,7 +64,6 @@ class RestWire:
             ]
 
     def signatures(self, seconds: float) -> dict[str, Any]:
-        """As `Wire.signatures`."""
         document = self._asked("/metadata", None, DESCRIPTION_LIMIT, seconds)
         with reading("the description of the model"):
             found = document["metadata"]["signature_def"]
@@ -75,34 +74,37 @@ class RestWire:
                 for name, values in found.items()
             }
 
-    def send_file(
-        self, signature: str, alias: str, file: bytes, limit: int, seconds: float, extra: Values
+    def file(
+        self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        """As `Wire.send_file`."""
-        row: dict[str, Any] = {"b64": base64.b64encode(file).decode("ascii")}
-        if extra:  # a single input needs no name
-            row = {alias: row} | {name: value[0].tolist() for name, value in extra.items()}
+        row: Any = {
+            name: {"b64": base64.b64encode(value).decode("ascii")}
+            if isinstance(value, bytes)
+            else value[0].tolist()
+            for name, value in inputs.items()
+        }
+        if len(row) == 1:  # which needs no name
+            [row] = row.values()
         question = {"signature_name": signature, "instances": [row]}
         document = self._asked(":predict", question, limit * 4 // 3 + 2**16, seconds)
         with reading("the translation"):
             [answer] = document["predictions"]
             return base64.b64decode(answer["b64"], validate=True)
 
-    def send_tensor(
-        self, signature: str, source: str, target: str, image: Image, seconds: float, extra: Values
+    def image(
+        self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        """As `Wire.send_tensor`."""
-        inputs = {name: value.tolist() for name, value in {source: image, **extra}.items()}
-        question = {"signature_name": signature, "inputs": inputs}
-        limit = 32 * image.size + 2**16  # characters of a number, with room
+        columns = {name: np.asarray(value).tolist() for name, value in inputs.items()}
+        question = {"signature_name": signature, "inputs": columns}
+        limit = 32 * math.prod(shape) + 2**16  # characters of a number, with room
         document = self._asked(":predict", question, limit, seconds)
         with reading("the translation"):
             # A single output comes without its name, from some servers with it.
             outputs = document["outputs"]
-            outputs = outputs[target] if isinstance(outputs, dict) else outputs
+            outputs = outputs[output] if isinstance(outputs, dict) else outputs
             translation = np.asarray(outputs, np.float32)
-            if translation.shape != image.shape:
-                raise Failure("REPLY", f"a shape of {translation.shape} instead of {image.shape}")
+            if translation.shape != shape:
+                raise Failure("REPLY", f"a shape of {translation.shape} instead of {shape}")
             return translation
 
     def _asked(
@@ -153,11 +155,7 @@ class RestWire:
 def _exchanged(
     session: requests.Session, url: str, body: bytes | None, limit: int, seconds: float
 ) -> bytes:
-    """The body of the answer.
-
-    Raises:
-        Failure: There is none, it is larger than the limit, or it is that of an error.
-    """
+    """The body of the answer; a failure if there is none, it is too large or that of an error."""
     # No compression, so that the limit is one on memory; nor to another place than the user named.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     method = "GET" if body is None else "POST"

@@ -18,11 +18,13 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
+from tfi2i_export.inputs import Shape
 
 LONGEST_REASON = 300
 
 Image = NDArray[np.float32]
-Values = Mapping[str, NDArray[np.float32]]
+Inputs = Mapping[str, bytes | NDArray[np.float32]]
+"""A picture file, or a row (1, ...), for each input by name."""
 
 _WORD = r"\w[\w.+~-]*"
 _URL = re.compile(
@@ -45,21 +47,15 @@ class Wire(Protocol):
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Inputs and outputs of the model by the signature's name."""
 
-    def send_file(
-        self, signature: str, alias: str, file: bytes, limit: int, seconds: float, extra: Values
+    def file(
+        self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name.
+        """The picture file of up to `limit` bytes that a signature makes of its inputs."""
 
-        In `extra` are a row (1, ...) for each input besides the picture, by name.
-        """
-
-    def send_tensor(
-        self, signature: str, source: str, target: str, image: Image, seconds: float, extra: Values
+    def image(
+        self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape.
-
-        `extra` is as in `send_file`.
-        """
+        """The image of a shape (1, H, W, 3) that a signature makes of its inputs."""
 
 
 class Failure(Exception):
