@@ -32,21 +32,18 @@ LONGEST = 400  # characters of another's words in a message
 VARIABLES = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 VARIABLES["TF_USE_LEGACY_KERAS"] = "1"  # spares the import of Keras, which takes seconds
 
-Outcome = tuple[list[Any], TimeoutError | ChildProcessError | None]
-"""Replies, and what ended the job before it was done, if anything did."""
-
 
 class Child:
     """The process, from the first job on; asked by one thread at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def replies(
         self, job: Callable[..., Iterable[Any]], *arguments: Any, seconds: float = SECONDS
-    ) -> Outcome:
-        """Returns everything that `job(*arguments)` yields in the process.
+    ) -> tuple[list[Any], TimeoutError | ChildProcessError | None]:
+        """Everything that `job(*arguments)` yields in the process, and what ended that too early.
 
         Args:
             job: Function of a module.
@@ -54,12 +51,34 @@ class Child:
             seconds: Time for the job, and for the start of a process.
         """
         with self._lock:
+            found: list[Any] = []
+            end = time.monotonic() + seconds
             is_new = self._process is None
-            found, end = self._asked(job, arguments, seconds)
-            if isinstance(end, ChildProcessError) and not is_new:
+            process = self._process = self._process or self._started()
+            assert process.stdin and process.stdout
+            late = threading.Timer(seconds, process.kill)
+            late.start()
+            try:
+                process.stdin.write(pickle.dumps((job, arguments)))
+                process.stdin.flush()
+                # Its graphs have the rights of the user, so that pickles give them no more.
+                while reply := pickle.load(process.stdout):
+                    found += reply
+                return found, None
+            except (OSError, EOFError, pickle.UnpicklingError):
+                death = self._death(process)
+                self.close()
+                if time.monotonic() >= end:
+                    return found, TimeoutError(f"There is no answer in {seconds:g} s.")
+                if is_new:
+                    return found, ChildProcessError(f"The process {death}")
                 # What an earlier job has damaged is no fault of this one.
-                found, end = self._asked(job, arguments, seconds)
-            return found, end
+                return self.replies(job, *arguments, seconds=seconds)
+            except BaseException:  # such as Ctrl-C: the replies to come are nobody's
+                self.close()
+                raise
+            finally:
+                late.cancel()
 
     def close(self) -> None:
         """Ends the process, whatever it does."""
@@ -67,32 +86,6 @@ class Child:
             with contextlib.suppress(OSError), self._errors, self._process as process:
                 process.kill()
             self._process = None
-
-    def _asked(self, job: Any, arguments: tuple[Any, ...], seconds: float) -> Outcome:
-        found: list[Any] = []
-        end = time.monotonic() + seconds
-        process = self._process = self._process or self._started()
-        assert process.stdin and process.stdout
-        late = threading.Timer(seconds, process.kill)
-        late.start()
-        try:
-            process.stdin.write(pickle.dumps((job, arguments)))
-            process.stdin.flush()
-            # Its graphs have the rights of the user, so that pickles give them no more.
-            while reply := pickle.load(process.stdout):
-                found += reply
-        except (OSError, EOFError, pickle.UnpicklingError):
-            death = f"The process {self._death(process)}"
-            self.close()
-            if time.monotonic() >= end:
-                return found, TimeoutError(f"There is no answer in {seconds:g} s.")
-            return found, ChildProcessError(death)
-        except BaseException:  # such as Ctrl-C: the replies to come are nobody's
-            self.close()
-            raise
-        finally:
-            late.cancel()
-        return found, None
 
     def _started(self) -> subprocess.Popen[bytes]:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process

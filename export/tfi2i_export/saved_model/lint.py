@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
 from tfi2i_export.saved_model import warmup
@@ -27,13 +26,8 @@ LONGEST = 100  # characters of a name from the file in a finding
 LONGEST_REASON = 300  # characters of TensorFlow's words in a message
 
 # All that a server writes to JSON and reads from it.
-REST_TYPES = frozenset(
-    one.as_datatype_enum
-    for one in (
-        *(tf.float32, tf.float64, tf.bool, tf.string),
-        *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64),
-    )
-)
+REST_TYPES = {"float", "double", "bool", "string", "int8", "int16", "int32", "int64"}
+REST_TYPES |= {"uint8", "uint32", "uint64"}
 PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 XLA = "_XlaMustCompile"
 
@@ -95,13 +89,12 @@ def _signature_findings(known: Mapping[str, Any]) -> Iterator[str]:
         tensors += [("output", *item) for item in sorted(signature.outputs.items())]
         for side, alias, tensor in tensors:
             at = f"Signature {_quoted(name)}: {side} {_quoted(alias)}"
-            if tensor.dtype not in REST_TYPES:
+            if (kind := type_name(tensor.dtype)) not in REST_TYPES:
                 yield (
-                    f"{at} is {type_name(tensor.dtype)}, which a server's REST interface can"
-                    " neither read nor write; cast to float32 in the saved function."
+                    f"{at} is {kind}, which a server's REST interface can neither read nor write;"
+                    " cast to float32 in the saved function."
                 )
-            is_text = side == "output" and tensor.dtype == types_pb2.DT_STRING
-            if is_text and not alias.endswith("_bytes"):
+            if side == "output" and kind == "string" and not alias.endswith("_bytes"):
                 yield (
                     f"{at} holds strings, which break a server's JSON unless the name ends in"
                     f" _bytes; call it {_quoted(alias + '_bytes')}."
@@ -119,11 +112,9 @@ def _signature_findings(known: Mapping[str, Any]) -> Iterator[str]:
 
 def _graph_findings(graph: Any, known: Mapping[str, Any]) -> Iterator[str]:
     """One finding of each kind, which names the first place of several."""
-    faults = _faults(graph)
-    users = _users(graph) if faults else {}
-    for sentence, places in faults.items():
+    for sentence, places in _faults(graph).items():
         start, at = places[0]
-        runs = _some(_running(start, users, known))
+        runs = _some(_running(start, _users(graph), known))
         by = f"run by signature {runs}" if runs else "run by no signature"
         more = f"; {len(places) - 1} more such" if places[1:] else ""
         yield f"{at[0].upper()}{at[1:]}, {by}{more}, {sentence}"

@@ -11,7 +11,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -55,8 +55,7 @@ class SessionError(Exception):
         return self.message
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Request:
+class Request(NamedTuple):
     """A signature, "" for the default one, and its inputs by name."""
 
     signature: str
@@ -139,8 +138,8 @@ def answers_in_child(
         InputError: It is no SavedModel, or loading it fails, crashes or takes too long.
     """
     signatures(folder)  # raises
-    job = (_answers, folder.absolute(), list(requests))
-    replies, end = CHILD.replies(*job, seconds=timeout_seconds)
+    version, requests = folder.absolute(), list(requests)
+    replies, end = CHILD.replies(_answers, version, requests, seconds=timeout_seconds)
     refusal, *answers = replies or [str(end)]
     if refusal is not None:
         line = refusal.partition("\n")[0][:LONGEST].rstrip(".")

@@ -47,12 +47,18 @@ def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], mod
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as file:
             for signature, inputs in requests:
-                file.write(_record(signature, inputs, model))
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name, request.model_spec.signature_name = model, signature
+                for alias, value in inputs.items():
+                    kind = tf.string if isinstance(value, list) else None
+                    request.inputs[alias].CopyFrom(tf.make_tensor_proto(value, kind))
+                file.write(log.SerializeToString(deterministic=True))
         _refuse_large(path, temporary.stat().st_size)
 
 
-def read(folder: Path) -> list[tuple[str, dict[str, Value]]]:
-    """(signature, inputs) of every warm-up record of a version; none if it has no file of them.
+def read(folder: Path) -> list[Request]:
+    """Requests in the warm-up records of a version; none if it has no file of them.
 
     Raises:
         InputError: The file is damaged, has too many or too large records, or others than requests
@@ -66,10 +72,17 @@ def read(folder: Path) -> list[tuple[str, dict[str, Value]]]:
     requests, size = [], 0
     for i, record in enumerate(records, 1):
         name = _name(path, i)
-        signature, tensors = _request(record, name)
-        size += sum(_bytes(tensor, name) for tensor in tensors.values())
+        try:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+        except DecodeError as error:
+            raise _damaged(name, "it is no PredictionLog") from error
+        if not log.HasField("predict_log"):
+            raise InputError(f"{name} is no request to predict; leave it out.")
+        request = log.predict_log.request
+        size += sum(_bytes(tensor, name) for tensor in request.inputs.values())
         _refuse_large(path, size)
-        requests.append((signature, {key: _value(one, name) for key, one in tensors.items()}))
+        inputs = {alias: _value(tensor, name) for alias, tensor in request.inputs.items()}
+        requests.append(Request(request.model_spec.signature_name, inputs))
     return requests
 
 
@@ -80,7 +93,7 @@ def replay(folder: Path) -> list[dict[str, Value]]:
         InputError: As `read`; or one fails, for which a server would refuse the version.
     """
     requests = read(folder)
-    answers = answers_in_child(folder, [Request(*request) for request in requests])
+    answers = answers_in_child(folder, requests)
     for i, ((signature, _), answer) in enumerate(zip(requests, answers, strict=True), 1):
         if answer.error is not None:
             words = " ".join(answer.error.message.split())[:LONGEST].rstrip(".")
@@ -90,16 +103,6 @@ def replay(folder: Path) -> list[dict[str, Value]]:
                 " out."
             )
     return [answer.outputs for answer in answers]
-
-
-def _record(signature: str, inputs: Mapping[str, Value], model: str) -> bytes:
-    log = prediction_log_pb2.PredictionLog()
-    request = log.predict_log.request
-    request.model_spec.name, request.model_spec.signature_name = model, signature
-    for alias, value in inputs.items():
-        kind = tf.string if isinstance(value, list) else None
-        request.inputs[alias].CopyFrom(tf.make_tensor_proto(value, kind))
-    return log.SerializeToString(deterministic=True)
 
 
 def _records(path: Path) -> list[bytes]:
@@ -131,18 +134,6 @@ def _records(path: Path) -> list[bytes]:
     except tf.errors.OpError as error:
         raise _damaged(str(path), "checksums of records are wrong") from error
     return together.numpy().tolist()
-
-
-def _request(record: bytes, name: str) -> tuple[str, dict[str, Any]]:
-    """(signature, {alias: TensorProto}) of a `PredictionLog`."""
-    try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-    except DecodeError as error:
-        raise _damaged(name, "it is no PredictionLog") from error
-    if not log.HasField("predict_log"):
-        raise InputError(f"{name} is no request to predict; leave it out.")
-    request = log.predict_log.request
-    return request.model_spec.signature_name, dict(request.inputs)
 
 
 def _bytes(tensor: Any, name: str) -> int:

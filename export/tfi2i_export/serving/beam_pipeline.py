@@ -4,6 +4,7 @@ Pictures are read, translated by RunInference and written; files are reached thr
 FileSystems. What goes wrong with one picture is put on record, and the others are done.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -220,13 +221,11 @@ def _absolute(path: str) -> str:
 
 def _identity(path: str) -> tuple[int, int] | str:
     """Equal for two names of one file, through links and whatever the case."""
-    if FileSystems.get_scheme(path) is not None:
-        return path
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return path
-    return status.st_dev, status.st_ino
+    with contextlib.suppress(OSError):
+        if FileSystems.get_scheme(path) is None:
+            status = Path(path).stat()
+            return status.st_dev, status.st_ino
+    return path
 
 
 def translate_all(
