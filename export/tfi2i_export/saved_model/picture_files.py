@@ -103,8 +103,8 @@ def _bytes(file: tf.Tensor, start: tf.Tensor | int, length: int) -> tf.Tensor:
     """(length,) int64: bytes of a file from `start` on; zeros behind its end."""
     start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(file))
     there = tf.strings.substr(file, start, length)
-    filled = tf.strings.substr(tf.strings.join([there, b"\0" * length]), 0, length)
-    return tf.cast(tf.ensure_shape(tf.io.decode_raw(filled, tf.uint8), (length,)), tf.int64)
+    values = tf.io.decode_raw(there, tf.uint8, fixed_length=length)
+    return tf.cast(tf.ensure_shape(values, (length,)), tf.int64)
 
 
 def _starts(values: tf.Tensor, text: bytes) -> tf.Tensor:

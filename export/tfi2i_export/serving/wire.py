@@ -1,6 +1,6 @@
 """URLs and failures of a TensorFlow Serving server, for REST and gRPC alike.
 
-`serving_rest` and `serving_grpc` each have a wire, with the same methods. A call ends within the
+`rest` and `grpc` each have a wire, with the same methods. A call ends within the
 seconds it is given, or when the wire is closed by another thread, and it never tries twice. What
 goes wrong is a `Failure`, which the client puts into a sentence.
 """
@@ -134,11 +134,10 @@ def _without_password(url: str) -> str:
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turns what goes wrong with a reply of another form into a failure."""
+    other_form = (LookupError, TypeError, ValueError, AttributeError, json_format.ParseError)
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise Failure("REPLY", f"{what} cannot be read") from error
-    except (OverflowError, RecursionError, json_format.ParseError) as error:
+    except (*other_form, OverflowError, RecursionError) as error:
         raise Failure("REPLY", f"{what} cannot be read") from error
 
 
