@@ -44,7 +44,8 @@ def saved_picture_translator(
             or does not translate pictures; or a value is missing or does not fit.
     """
     version = version_of(folder)
-    multiple = _multiple(version)
+    sidecar = sidecar_of(version)
+    multiple = checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
     signature = _signature(version)
     taken = signature.structured_input_signature[1]
     image = keras.Input(taken[INPUT].shape[1:], name=INPUT)
@@ -59,9 +60,9 @@ def saved_picture_translator(
         try:
             return translate(pixels)
         except tf.errors.OpError as error:
-            height, width, *_ = pixels.shape
+            size = f"{pixels.shape[0]} x {pixels.shape[1]}"
             raise InputError(
-                f"{version} fails on a picture of {height} x {width} ({first_line(error)})."
+                f"{version} fails on a picture of {size} ({first_line(error)})."
             ) from error
 
     return translated
@@ -84,11 +85,10 @@ def extra_shapes(version: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: It is no SavedModel.
     """
-    signature = signatures(version).get(TENSOR)
-    tensors = {} if signature is None else signature.inputs
+    known = signatures(version)
     return {
-        name: (1, *(side.size for side in tensors[name].tensor_shape.dim[1:]))
-        for name in sorted(tensors)
+        name: (1, *(side.size for side in tensor.tensor_shape.dim[1:]))
+        for name, tensor in sorted(known[TENSOR].inputs.items() if TENSOR in known else ())
         if name != INPUT
     }
 
@@ -98,14 +98,7 @@ def version_of(folder: Path) -> Path:
     folder = folder.absolute()
     if (folder / "saved_model.pb").is_file():
         return folder
-    found = versions(folder)
-    return found[-1] if found else folder
-
-
-def _multiple(version: Path) -> int:
-    """Multiple of the sides, by the sidecar beside the version if there is one."""
-    sidecar = sidecar_of(version)
-    return checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
+    return (versions(folder) or [folder])[-1]
 
 
 def _signature(version: Path) -> Any:
@@ -129,18 +122,13 @@ def _signature(version: Path) -> Any:
             f"{version} makes {', '.join(outputs)} of {', '.join(inputs)}; give one that makes"
             f" {OUTPUT} of {INPUT}."
         )
-    for name in set(inputs) - {INPUT}:
-        shape = inputs[name].shape
-        if inputs[name].dtype != tf.float32 or not shape.rank or None in shape[1:]:
-            raise InputError(
-                f"{version} has a {inputs[name].dtype.name} input {name!r} {shape}; inputs besides"
-                " the picture are float32 (N, ...)."
-            )
-    for tensor in (inputs[INPUT], outputs[OUTPUT]):
-        if tensor.dtype != tf.float32 or tensor.shape.rank != 4 or tensor.shape[-1] != 3:
-            raise InputError(
-                f"{version} has a {tensor.dtype.name} tensor {tensor.shape}; pictures are float32"
-                " (N, H, W, 3)."
-            )
+    for name, one in {**inputs, **outputs}.items():
+        has, is_float = f"{version} has a {one.dtype.name}", one.dtype == tf.float32
+        if name in (INPUT, OUTPUT):
+            if not is_float or one.shape.rank != 4 or one.shape[-1] != 3:
+                raise InputError(f"{has} tensor {one.shape}; pictures are float32 (N, H, W, 3).")
+        elif not is_float or not one.shape.rank or None in one.shape[1:]:
+            what = "inputs besides the picture are float32 (N, ...)"
+            raise InputError(f"{has} input {name!r} {one.shape}; {what}.")
     signature.loaded = loaded  # its functions hold their variables by weak references
     return signature

@@ -31,7 +31,7 @@ from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.inputs import Shape, fitted, require_all
-from tfi2i_export.serving.wire import Address, Failure, Image, Wire, parsed
+from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, parsed
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5
@@ -165,12 +165,12 @@ class ServerTranslator:
         return self._by_tensor(pixels)
 
     def _by_file(self, pixels: Pixels) -> Pixels:
-        file, name = _png(pixels), self._signature.name
+        inputs: Inputs = {IMAGE_BYTES: _png(pixels), **self._values}
+        name = self._signature.name
         limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
         return self._attempted(
             lambda left: _picture(
-                self._wire.send_file(name, IMAGE_BYTES, file, limit, left, self._values),
-                pixels.shape,
+                self._wire.file(name, inputs, IMAGE_BYTES, limit, left), pixels.shape
             )
         )
 
@@ -192,8 +192,8 @@ class ServerTranslator:
     def _by_padded_tensor(self, pixels: Pixels, left: float) -> Pixels:
         height, width, _ = pixels.shape
         image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
-        name = self._signature.name
-        levels = _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left, self._values))
+        inputs, name = {INPUT: image, **self._values}, self._signature.name
+        levels = _levels(self._wire.image(name, inputs, OUTPUT, image.shape, left))
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
