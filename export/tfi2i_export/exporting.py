@@ -32,7 +32,16 @@ from tfi2i_export.choice import STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
 from tfi2i_export.graph.keras_graph import called
-from tfi2i_export.inputs import Array, baked_values, drawn, label_of, row, shapes_of
+from tfi2i_export.inputs import (
+    Array,
+    baked_values,
+    count_of,
+    drawn,
+    label_of,
+    row,
+    shapes_of,
+    takes_picture,
+)
 from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_saved_model
@@ -44,6 +53,8 @@ from tfi2i_export.tflite.quantization import auto, quantize
 log = logging.getLogger("tfi2i")
 
 Pixels = NDArray[np.uint8]
+Shown = tuple[Pixels | None, dict[str, Array]]
+"""Pictures, and values of the inputs besides them by name."""
 
 EXACT_DB = 70.0  # of the rewritten graph against the translator, before any quantisation
 EXACT_LEVELS = 1
@@ -84,7 +95,7 @@ def export(
     check(choice, force)
     folder = run.exports_dir if to is None else _folder(to, choice)
     saved_model = choice.format == "saved_model"
-    way = _direction(run, choice.direction)
+    way = run.check_direction(choice.direction)
     name = choice.name_of(way.name)
     target = folder / (name if saved_model else f"{name}.tflite")
     if saved_model and target.exists() and not target.is_dir():
@@ -97,7 +108,8 @@ def export(
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
     baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind)
-    way = dataclasses.replace(way, target=way.target or label_of(baked, conditions))
+    label = label_of(baked, conditions) if way.target in (None, ANY) else None
+    way = dataclasses.replace(way, target=label or way.target)
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
     draw = functools.partial(drawn, system, way.name, free)
@@ -124,15 +136,6 @@ def export(
     return _written(artefact, sidecar, target, tensor_only=choice.signatures == "tensor")
 
 
-def _direction(run: Run, name: str | None) -> Direction:
-    way = run.check_direction(name)
-    if way.source is None:
-        raise InputError(
-            f"{run.path}: takes no picture in its direction {way}; samplers are not exported yet."
-        )
-    return way
-
-
 def _folder(to: Path, choice: Choice) -> Path:
     """`to`, or where the app of an Android project looks for its models."""
     app = to / "app" / "src" / "main"
@@ -146,7 +149,8 @@ def _folder(to: Path, choice: Choice) -> Path:
 class _Pictures:
     """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by.
 
-    With each come values of the inputs besides the picture that are not baked, by name.
+    With each come values of the inputs besides the picture that are not baked, by name. For a
+    sampler there are values alone, and None for the pictures.
     """
 
     def __init__(
@@ -159,37 +163,37 @@ class _Pictures:
     ):
         self._draw = draw
         self._data = data
-        self._source = source or ANY
+        self._source = source
         self._choice = choice
         self._aspect = aspect
 
-    def held_out(self, side: int) -> tuple[Pixels, dict[str, Array]]:
-        pixels = self._read("test", side, self._choice.images)
-        return pixels, self._draw(len(pixels), self._choice.seed)
+    def held_out(self, side: int) -> Shown:
+        return self._read("test", side, self._choice.images, self._choice.seed)
 
-    def calibration(self, side: int) -> tuple[Pixels, dict[str, Array]]:
-        pixels = self._read("train", side, self._choice.calibration)
-        return pixels, self._draw(len(pixels), self._choice.seed + 1)  # not those that judge
+    def calibration(self, side: int) -> Shown:
+        # Not the values that judge.
+        return self._read("train", side, self._choice.calibration, self._choice.seed + 1)
 
-    def _read(self, split: str, side: int, limit: int) -> Pixels:
+    def _read(self, split: str, side: int, limit: int, seed: int) -> Shown:
+        if self._source is None:
+            return None, self._draw(limit, seed)
         pixels, _ = self._data.pixels(
-            split,
-            self._source,
-            side,
-            aspect=self._aspect,
-            limit=limit,
-            seed=self._choice.seed,
+            split, self._source, side, aspect=self._aspect, limit=limit, seed=self._choice.seed
         )
-        return pixels
+        return pixels, self._draw(len(pixels), seed)
 
 
 def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
-    """The sides that were chosen, if the translator takes them."""
-    own = translator.inputs[0].shape[1]
+    """The sides that were chosen, if the translator takes them; of a sampler the one it has."""
+    is_sampler = not takes_picture(translator)
+    own = translator.output_shape[1] if is_sampler else translator.inputs[0].shape[1]
     if own is not None and (choice.dynamic or choice.sizes not in (None, (own,))):
+        does = "sampler makes" if is_sampler else "translator takes"
         raise InputError(
-            f"This translator takes pictures of {own} x {own} alone: leave out --sizes, --dynamic."
+            f"This {does} pictures of {own} x {own} alone: leave out --sizes, --dynamic."
         )
+    if is_sampler and own is not None:
+        return (own,)
     multiple = multiple_of(translator)
     if own is None and any(side % multiple for side in choice.sizes or ()):
         raise InputError(f"--sizes are sides in pixels, multiples of {multiple}, such as 256,512.")
@@ -205,11 +209,11 @@ def _folded(
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
     free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
-    free = free and translator.inputs[0].shape[1] is None
+    free = free and takes_picture(translator) and translator.inputs[0].shape[1] is None
     folded: dict[int | None, keras.Model] = {}
     for side in (None,) if free else sizes:
         pixels, extra = pictures.calibration(side or sizes[0])
-        images = to_image(pixels)
+        images = None if pixels is None else to_image(pixels)
         rewritten = fold(translator, side=side, pad=choice.pad, baked=baked)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
@@ -284,14 +288,17 @@ def _build(
     return _Artefact(content, recipe | more)
 
 
-def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Array]) -> Pixels:
+def _answers(
+    reference: Callable[..., Any], pixels: Pixels | None, extra: dict[str, Array]
+) -> Pixels:
     """Translates pictures by the run itself, one at a time."""
     function = tf.function(reference, reduce_retracing=True)
-    answers = [
-        to_pixels(np.asarray(function(to_image(pixels[i : i + 1]), **row(extra, i))))
-        for i in range(len(pixels))
-    ]
-    return np.concatenate(answers)
+
+    def answer(i: int) -> Pixels:
+        image = None if pixels is None else to_image(pixels[i : i + 1])
+        return to_pixels(np.asarray(function(image, **row(extra, i))))
+
+    return np.concatenate([answer(i) for i in range(count_of(pixels, extra))])
 
 
 def _compare(
@@ -371,7 +378,7 @@ def _evaluated(
     path = run.evaluation_dir / "evaluation.json"
     if not path.is_file():
         return None
-    if "baked" in sidecar.recipe or sidecar.signatures[0].inputs[1:]:
+    if "baked" in sidecar.recipe or any(one.kind for one in sidecar.signatures[0].inputs):
         return None  # other styles, other scores
     from tfi2i.evaluate import backbones
     from tfi2i.evaluate.measure import Measure

@@ -9,9 +9,11 @@ import pytest
 from inputs_stand_in import FIELDS, LABEL, NAMES, STYLE, stand_in
 from PIL import Image
 from small_files import network, written
-from stand_in import Painter, Seasons, register
+from stand_in import Painter, Seasons, register, seasons
 from tfi2i_export import sidecar
 from tfi2i_export.artefacts import conditions_of
+from tfi2i_export.choice import Choice
+from tfi2i_export.exporting import export
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.saved_model.writing import save
 from tfi2i_export.signatures import of_file
@@ -284,13 +286,71 @@ def test_without_a_label_there_is_none_to_choose(folder, tmp_path, capsys):
 
 
 def test_a_sampler_has_nothing_to_translate(folder, tmp_path, capsys, monkeypatch):
-    register(monkeypatch)
-    run = Run.create(tmp_path, "Painter", "seasons", {"system": "Painter"}, {})
-    run.save_translators(Painter(width=4))
-    for model in (run.path, run.translator_path("sample")):
+    for model in sampler_places(tmp_path, monkeypatch)[1]:
         assert translate(model, folder, tmp_path / "out") == 2
         assert "makes pictures of none, so there is nothing to translate" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def sampler_places(tmp_path, monkeypatch):
+    """A sampler; and its run, .keras file, .tflite file and SavedModel."""
+    register(monkeypatch)
+    system = Painter(width=4)
+    run = Run.create(tmp_path, "Painter", "seasons", {"system": "Painter"}, {})
+    run.save_translators(system)
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    files = [
+        export(run, seasons(), Choice(format, images=2, calibration=8))
+        for format in ("float32", "saved_model")
+    ]
+    return system, [run.path, run.translator_path("sample"), *files]
+
+
+def sample(model, out, *more):
+    """The exit code of `tfi2i sample`."""
+    return main([str(word) for word in ("sample", model, "--out", out, *more)])
+
+
+def test_a_sampler_samples_the_same_pictures_wherever_it_is(folder, tmp_path, capsys, monkeypatch):
+    system, places = sampler_places(tmp_path, monkeypatch)
+    np.save(tmp_path / "latent.npy", np.linspace(-1, 1, 8))
+    given = {"latent": np.linspace(-1, 1, 8)}
+    cases = [
+        (("--count", 9, "--seed", 3), system.sample(9, seed=3)),
+        (("--count", 1, "--label", "winter"), system.sample(1, labels="winter")),
+        (("--count", 2, "--input", tmp_path / "latent.npy"), system.sample(2, given=given)),
+    ]
+    for place, model in enumerate(places):
+        for case, (more, expected) in enumerate(cases):
+            out = tmp_path / f"{place}-{case}"
+            assert sample(model, out, *more) == 0
+            files = sorted(out.iterdir())
+            assert [one.name for one in files] == [f"{i + 1:04d}.png" for i in range(len(expected))]
+            found = np.stack([np.asarray(Image.open(one)).astype(int) for one in files])
+            assert np.abs(found - expected).max() <= (0 if place < 2 else 1)
+    capsys.readouterr()
+    for more, message in (
+        (("--count", 0), "--count 0: give a number of pictures from 1 on"),
+        (("--format", "txt"), "Pictures cannot be written as 'txt'; use one of"),
+        (("--label", "spring"), "There is no label 'spring'; choose from day, 1920s2dusk, winter"),
+        (("--sidecar", "x.json"), "--sidecar goes with --server URL"),
+        (("--server", "http://localhost:1/v1/models/m"), "leave RUN_OR_SAMPLER out with --server"),
+    ):
+        assert sample(places[2], tmp_path / "out", *more) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert sample(places[2], tmp_path / "0-0") == 2
+    assert "0001.png is there already; add --overwrite" in capsys.readouterr().err
+    assert sample(places[2], tmp_path / "0-0", "--overwrite", "--count", 1) == 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["run", "keras", "tflite", "saved_model"])
+def test_a_translator_samples_nothing(places, tmp_path, capsys, place):
+    assert sample(places[place], tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "translates pictures and makes none by itself; use tfi2i translate." in error
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_directions_are_those_of_the_run(places, folder, tmp_path, capsys):

@@ -74,14 +74,15 @@ class GrpcWire:
         self,
         signature: str,
         alias: str,
-        file: bytes,
+        file: bytes | None,
         limit: int,
         seconds: float,
         extra: Values,
     ) -> bytes:
         """As `Wire.send_file`; gRPC has read the reply before its size can be checked."""
-        tensor = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
-        inputs = {alias: tensor, **_tensors(extra)}
+        inputs = _tensors(extra)
+        if file is not None:
+            inputs[alias] = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
         answer = self._predicted(signature, inputs, alias, seconds)
         with reading("the translation"):
             if answer.dtype != types_pb2.DT_STRING:
@@ -94,14 +95,14 @@ class GrpcWire:
     def send_tensor(
         self,
         signature: str,
-        source: str,
+        source: str | None,
         target: str,
         image: Image,
         seconds: float,
         extra: Values,
     ) -> Image:
         """As `Wire.send_tensor`."""
-        inputs = _tensors({source: image, **extra})
+        inputs = _tensors({**({} if source is None else {source: image}), **extra})
         answer = self._predicted(signature, inputs, target, seconds)
         with reading("the translation"):
             # Before it becomes an array: a shape of a few bytes may claim any memory.

@@ -80,15 +80,16 @@ class RestWire:
         self,
         signature: str,
         alias: str,
-        file: bytes,
+        file: bytes | None,
         limit: int,
         seconds: float,
         extra: Values,
     ) -> bytes:
         """As `Wire.send_file`."""
-        row: dict[str, Any] = {"b64": base64.b64encode(file).decode("ascii")}
-        if extra:  # a single input needs no name
-            row = {alias: row} | {name: value[0].tolist() for name, value in extra.items()}
+        row: dict[str, Any] = {name: value[0].tolist() for name, value in extra.items()}
+        if file is not None:
+            encoded = {"b64": base64.b64encode(file).decode("ascii")}
+            row = {alias: encoded} | row if extra else encoded  # a single input needs no name
         question = {"signature_name": signature, "instances": [row]}
         document = self._asked(":predict", question, limit * 4 // 3 + 2**16, seconds)
         with reading("the translation"):
@@ -98,14 +99,15 @@ class RestWire:
     def send_tensor(
         self,
         signature: str,
-        source: str,
+        source: str | None,
         target: str,
         image: Image,
         seconds: float,
         extra: Values,
     ) -> Image:
         """As `Wire.send_tensor`."""
-        inputs = {name: value.tolist() for name, value in {source: image, **extra}.items()}
+        sent = {**({} if source is None else {source: image}), **extra}
+        inputs = {name: value.tolist() for name, value in sent.items()}
         question = {"signature_name": signature, "inputs": inputs}
         limit = 32 * image.size + 2**16  # characters of a number, with room
         document = self._asked(":predict", question, limit, seconds)

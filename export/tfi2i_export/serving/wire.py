@@ -49,20 +49,21 @@ class Wire(Protocol):
         self,
         signature: str,
         alias: str,
-        file: bytes,
+        file: bytes | None,
         limit: int,
         seconds: float,
         extra: Values,
     ) -> bytes:
         """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name.
 
-        In `extra` are a row (1, ...) for each input besides the picture, by name.
+        In `extra` are a row (1, ...) for each input besides the picture, by name. A sampler takes
+        no file.
         """
 
     def send_tensor(
         self,
         signature: str,
-        source: str,
+        source: str | None,
         target: str,
         image: Image,
         seconds: float,
@@ -70,7 +71,8 @@ class Wire(Protocol):
     ) -> Image:
         """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape.
 
-        `extra` is as in `send_file`.
+        `extra` is as in `send_file`. A sampler has no `source`; the image only has the shape of
+        its answer.
         """
 
 

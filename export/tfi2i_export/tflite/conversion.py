@@ -14,6 +14,7 @@ from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
+from tfi2i_export.inputs import takes_picture
 from tfi2i_export.tflite.inspection import inspect, require_plain
 from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
 
@@ -35,7 +36,8 @@ def convert(
     """A .tflite file, image (1, H, W, 3) -> translation (1, H, W, 3), RGB 0..255.
 
     The names of layers are part of the names of the tensors. A model of free size makes a file of
-    free size. Inputs besides the picture keep their names, and are float32 of one picture.
+    free size. Inputs besides the picture keep their names, and are float32 of one picture; a
+    sampler has no others.
 
     Args:
         folded: Graph by `fold`, or one for each (H, W): they become signatures such as
@@ -84,16 +86,18 @@ def _with_a_size_to_start_from(model: bytes) -> bytes:
 
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
     """The model for one picture of pixels 0..255, named as in the file; dtype float32 or uint8."""
-    given = keras.Input(folded.inputs[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
-    extra = [
+    given = [
         keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
-        for one in folded.inputs[1:]
+        for one in folded.inputs
     ]
-    image = from_levels(ops.cast(given, "float32"))
-    pixels = ops.clip(to_levels(folded(packed([image, *extra]))), 0, 255)
+    values = list(given)
+    if takes_picture(folded):
+        given[0] = keras.Input(given[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
+        values[0] = from_levels(ops.cast(given[0], "float32"))
+    pixels = ops.clip(to_levels(folded(packed(values))), 0, 255)
     if dtype == "uint8":
         pixels = ops.cast(ops.round(pixels), "uint8")
-    return keras.Model(packed([given, *extra]), {OUTPUT: pixels})
+    return keras.Model(packed(given), {OUTPUT: pixels})
 
 
 def convolutions(folded: keras.Model) -> list[str]:
