@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.pictures.tiles import Pixels
+from tfi2i_export.encoders import companion_reader
 from tfi2i_export.inputs import (
     NOTHING_TO_SAMPLE,
     Shape,
@@ -74,7 +75,19 @@ def _told(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -> Tol
     inputs = sidecar.signatures[0].inputs if sidecar else ()
     conditions = open_conditions(told_conditions(inputs), shapes, str(where))
     target = sidecar.domains["target"] if sidecar else None
-    return conditions, picture_readers(conditions), target
+    labels = next((one.names for one in conditions if one.kind == "label"), ())
+    readers: dict[str, Any] = {}
+    for tensor in inputs:
+        aspect = tensor.aspect or "squash"
+        if tensor.encoder is not None:
+            path, shape = where.parent / tensor.encoder, tensor.shape[1:]
+            readers[tensor.name] = companion_reader(
+                path, tensor.encoder_sha256, shape, labels, aspect
+            )
+        else:
+            own = [one for one in conditions if one.name == tensor.name]
+            readers |= picture_readers(own, aspect)
+    return conditions, readers, target
 
 
 def picture_translator(

@@ -8,7 +8,7 @@ import datetime
 import functools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata as versions
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i.conditions import ANY, Condition, Direction
+from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
+from tfi2i_export import encoders
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
+from tfi2i_export.calibration import Pictures, Pixels
 from tfi2i_export.choice import STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
@@ -36,7 +37,6 @@ from tfi2i_export.inputs import (
     Array,
     baked_values,
     count_of,
-    drawn,
     label_of,
     row,
     shapes_of,
@@ -51,10 +51,6 @@ from tfi2i_export.tflite.metadata import with_metadata
 from tfi2i_export.tflite.quantization import auto, quantize
 
 log = logging.getLogger("tfi2i")
-
-Pixels = NDArray[np.uint8]
-Shown = tuple[Pixels | None, dict[str, Array]]
-"""Pictures, and values of the inputs besides them by name."""
 
 EXACT_DB = 70.0  # of the rewritten graph against the translator, before any quantisation
 EXACT_LEVELS = 1
@@ -112,8 +108,7 @@ def export(
     way = dataclasses.replace(way, target=label or way.target)
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
-    draw = functools.partial(drawn, system, way.name, free)
-    pictures = _Pictures(data, way.source, choice, aspect, draw)
+    pictures = Pictures(data, system, way, choice, aspect, free)
     sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, baked, choice, sizes, pictures)
     artefact = _build(folded, choice, sizes, pictures, reference)
@@ -129,11 +124,16 @@ def export(
         )
     left = [one for one in conditions if one.name in free]
     multiple = multiple_of(translator)
-    sidecar = _sidecar(run, system, data, choice, way, left, artefact, found, sizes, multiple)
+    extra = {one.name: sidecars.fields_of(one, way.target, aspect) for one in left}
+    sidecar = _sidecar(run, system, data, choice, way, extra, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(
         sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
     )
-    return _written(artefact, sidecar, target, tensor_only=choice.signatures == "tensor")
+    half = choice.format not in ("float32", "saved_model")
+    files = encoders.companions(
+        left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
+    )
+    return _written(artefact, sidecar, target, choice, aspect, files)
 
 
 def _folder(to: Path, choice: Choice) -> Path:
@@ -144,43 +144,6 @@ def _folder(to: Path, choice: Choice) -> Path:
     if choice.format == "saved_model":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
     return app / "assets" / "models"
-
-
-class _Pictures:
-    """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by.
-
-    With each come values of the inputs besides the picture that are not baked, by name. For a
-    sampler there are values alone, and None for the pictures.
-    """
-
-    def __init__(
-        self,
-        data: Dataset,
-        source: str | None,
-        choice: Choice,
-        aspect: str,
-        draw: Callable[[int, int], dict[str, Array]],
-    ):
-        self._draw = draw
-        self._data = data
-        self._source = source
-        self._choice = choice
-        self._aspect = aspect
-
-    def held_out(self, side: int) -> Shown:
-        return self._read("test", side, self._choice.images, self._choice.seed)
-
-    def calibration(self, side: int) -> Shown:
-        # Not the values that judge.
-        return self._read("train", side, self._choice.calibration, self._choice.seed + 1)
-
-    def _read(self, split: str, side: int, limit: int, seed: int) -> Shown:
-        if self._source is None:
-            return None, self._draw(limit, seed)
-        pixels, _ = self._data.pixels(
-            split, self._source, side, aspect=self._aspect, limit=limit, seed=self._choice.seed
-        )
-        return pixels, self._draw(len(pixels), seed)
 
 
 def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
@@ -205,7 +168,7 @@ def _folded(
     baked: dict[str, Array],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
     free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
@@ -248,7 +211,7 @@ def _build(
     folded: dict[int | None, keras.Model],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
     reference: Callable[..., Any],
 ) -> _Artefact:
     first = next(iter(folded.values()))
@@ -306,7 +269,7 @@ def _compare(
     reference: Callable[..., Any],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
 ) -> Agreement:
     """The agreement on held-out pictures; of several sizes the worst one."""
     found = []
@@ -323,14 +286,13 @@ def _sidecar(
     data: Dataset,
     choice: Choice,
     way: Direction,
-    conditions: Sequence[Condition],
+    extra: Mapping[str, dict[str, Any]],
     artefact: _Artefact,
     found: Agreement,
     sizes: Sequence[int],
     multiple: int,
 ) -> Sidecar:
     domains = {"source": way.source, "target": way.target}
-    extra = {one.name: sidecars.fields_of(one, way.target) for one in conditions}
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
     else:
@@ -417,13 +379,28 @@ def _evaluated(
     }
 
 
-def _written(artefact: _Artefact, sidecar: Sidecar, target: Path, *, tensor_only: bool) -> Path:
-    """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
+def _written(
+    artefact: _Artefact,
+    sidecar: Sidecar,
+    target: Path,
+    choice: Choice,
+    aspect: str,
+    files: Mapping[str, bytes],
+) -> Path:
+    """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit.
+
+    The files of encoders, by the name of their input, are written between them.
+    """
     if isinstance(artefact.content, bytes):
+        sidecar = encoders.named(sidecar, files, target, aspect)
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(artefact.content, sidecar))
     else:
-        target = save(artefact.content, target, tensor_only=tensor_only)
+        target = save(artefact.content, target, tensor_only=choice.signatures == "tensor")
+        sidecar = encoders.named(sidecar, files, target, aspect)
+    for name, content in files.items():
+        with replacing(target.with_name(encoders.name_of(target.name, name))) as temporary:
+            temporary.write_bytes(content)
     sha256, size = sidecars.fingerprint(target)
     sidecar = dataclasses.replace(sidecar, file=target.name, sha256=sha256, size_bytes=size)
     sidecars.write(sidecar, target.with_suffix(".json"))

@@ -61,14 +61,19 @@ def shapes_of(model: Any) -> dict[str, Shape]:
 
 
 def drawn(
-    system: Any, direction: str, shapes: Mapping[str, Shape], count: int, seed: int
+    system: Any,
+    direction: str,
+    shapes: Mapping[str, Shape],
+    count: int,
+    seed: int,
+    given: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Typical values (count, ...) of those of a direction's conditions that `shapes` has.
 
     Raises:
         InputError: the system declares no condition for one of them, or of another shape.
     """
-    values = system.values_of(direction, count, seed) if shapes else {}
+    values = system.values_of(direction, count, seed, given=given) if shapes else {}
     missing = [name for name in shapes if name not in values]
     if missing:
         raise InputError(

@@ -85,7 +85,8 @@ def fold(
     given = [constants.get(one.name, one) for one in extra]
     output = run_through(translator, given, call(translator, ""))
     folded = keras.Model(packed(inputs), output, name=translator.name)
-    if takes_picture(translator) and folded.output_shape != image.shape:
+    makes_image = len(folded.output_shape) == 4  # an encoder of pictures makes a vector
+    if takes_picture(translator) and makes_image and folded.output_shape != image.shape:
         raise InputError(
             f"{translator.name} makes {_size(folded.output_shape)} of {_size(image.shape)}; "
             "choose sides that its strides divide."

@@ -22,7 +22,7 @@ from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
 from tfi2i_export.inputs import Array, takes_picture
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened
+from tfi2i_export.tflite.interpreter import ENCODER_END, INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
 from tfi2i_export.tflite.pictures import sidecar_of
 
@@ -171,7 +171,7 @@ def tflite_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob("*.tflite"))
+            inside = sorted(set(path.glob("*.tflite")) - set(path.glob(f"*{ENCODER_END}")))
             if not inside:
                 raise InputError(
                     f"{path}: there is no .tflite file in it; `tfi2i export` makes them."

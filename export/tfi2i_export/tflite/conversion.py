@@ -16,7 +16,7 @@ from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
 from tfi2i_export.inputs import takes_picture
 from tfi2i_export.tflite.inspection import inspect, require_plain
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, VALUE
 
 Io = Literal["float", "uint8"]
 
@@ -55,6 +55,25 @@ def convert(
         name: with_pixels(model, "uint8" if io == "uint8" else "float32")
         for name, model in _by_signature(folded).items()
     }
+    return _with_a_size_to_start_from(_plain(models, half))
+
+
+def convert_encoders(folded: Mapping[str, keras.Model], *, half: bool) -> bytes:
+    """A .tflite file, image (1, S, S, 3) RGB 0..255 -> value (1, ...); raises as `convert`.
+
+    Args:
+        folded: Graphs by `fold` of encoders of an image, by signature.
+        half: Stores the weights as float16.
+    """
+    models = {}
+    for name, encoder in folded.items():
+        image = keras.Input(encoder.inputs[0].shape[1:], batch_size=1, name=INPUT)
+        models[name] = keras.Model(image, {VALUE: encoder(from_levels(image))})
+    return _plain(models, half)
+
+
+def _plain(models: dict[str, keras.Model], half: bool) -> bytes:
+    """The file of models by signature, in LiteRT's own operations."""
     try:
         with quiet():
             converted = _converted(models, half)
@@ -62,7 +81,7 @@ def convert(
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"The model does not convert to .tflite: {reason}") from error
     require_plain(inspect(converted))
-    return _with_a_size_to_start_from(converted)
+    return converted
 
 
 def _with_a_size_to_start_from(model: bytes) -> bytes:

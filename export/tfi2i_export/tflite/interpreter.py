@@ -20,6 +20,11 @@ INPUT, OUTPUT = "image", "translation"
 IMAGE_BYTES = "image_bytes"
 """The same where they are files. Of outputs a server encodes only those for JSON that end so."""
 
+VALUE = "value"
+"""The name of what an encoder makes of a picture."""
+ENCODER_END = "-encoder.tflite"
+"""The end of the name of an encoder's file, which lies beside a translator's."""
+
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
 LARGEST_TRIED = 64  # sides of which free ones may be multiples
@@ -66,7 +71,7 @@ class TFLiteTranslator:
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; give at least 1.")
         with self._explained():
-            interpreter = opened(_read(model), threads, self._name)
+            interpreter = opened(content_of(model), threads, self._name)
             known = list(interpreter.get_signature_list())
         if signature is not None and signature not in known:
             raise InputError(
@@ -248,7 +253,8 @@ def _shapes(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _read(model: str | Path | bytes) -> bytes:
+def content_of(model: str | Path | bytes) -> bytes:
+    """The bytes of a .tflite file, unless it cannot be read or is far too large: `InputError`."""
     if isinstance(model, bytes):
         return model
     try:

@@ -8,19 +8,21 @@ import tensorflow as tf
 from inputs_stand_in import FIELDS, LABEL, NAMES, SIDE, STYLE, stand_in, values
 from PIL import Image
 from serving_stand_in import running
-from stand_in import Painter
+from stand_in import Painter, Tinter
 from tfi2i_export import sidecar
 from tfi2i_export.artefacts import sampler, told_by
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.inputs import chosen, told_conditions
 from tfi2i_export.saved_model.writing import save
 from tfi2i_export.serving.client import ServerSampler, ServerTranslator
-from tfi2i_export.sidecar import Sidecar, fingerprint
+from tfi2i_export.sidecar import Sidecar, fields_of, fingerprint
 from tfi2i_export.signatures import of_saved_model
 
 from tfi2i.cli import main
+from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.pixels import to_image
 
 DOMAINS = {"source": "photo", "target": None}
 SIZE = (SIDE, SIDE + 16)
@@ -78,7 +80,10 @@ def painters(tmp_path_factory):
     for name, tensor_only in (("painter", False), ("colours", True)):
         version = save(painter(), folder / name, tensor_only=tensor_only)
         described(version, tensor_only, {**LATENT, "label": label}, painter(), PAINTED)
-    return {name: folder / name for name in ("painter", "colours")}
+    tinter = fold(Tinter().network(), side=None)
+    fields = {"reference": fields_of(Tinter().conditions[0], None, "squash")}
+    described(save(tinter, folder / "tinter"), False, fields, tinter)
+    return {name: folder / name for name in ("painter", "colours", "tinter")}
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +240,22 @@ def test_a_served_sampler_makes_the_pictures_of_its_values(painters, url, tmp_pa
     chosen_values = chosen(told, count=2, seed=5, labels="winter")
     for name, one in zip(("0001", "0002"), sampler(painters[model])(**chosen_values), strict=True):
         np.testing.assert_array_equal(read_picture(tmp_path / f"{name}.png").pixels, one)
+
+
+def test_a_second_picture_goes_with_each_picture(painters, translated, tmp_path):
+    Image.fromarray(picture(9)).save(tmp_path / "second.png")
+    card = painters["tinter"] / "1.json"
+    code, answer = translated(
+        "--sidecar", card, "--reference", tmp_path / "second.png", model="tinter"
+    )
+    assert code == 0
+    second = to_image(scaled_to_square(picture(9), 32, "squash"))
+    expected = Tinter().translate(picture(), given={"reference": second})
+    assert np.abs(answer.astype(int) - expected).max() <= 1
+    code, error = translated("--reference", tmp_path / "second.png", model="tinter")
+    assert code == 2 and "a server does not tell what its inputs mean; add --sidecar" in error
+    code, error = translated("--sidecar", card, model="tinter")
+    assert code == 2 and "A picture is needed for 'reference'; give one." in error
 
 
 def test_samplers_and_translators_are_told_apart(url, tmp_path, capsys):
