@@ -18,6 +18,7 @@ from tfi2i.commands import (
     evaluate,
     export,
     import_weights,
+    sample,
     serve,
     study,
     train,
@@ -29,7 +30,7 @@ from tfi2i.terminal import import_tensorflow, printable
 
 # In the order of the help. `study` has two verbs, study and study-results.
 COMMANDS = (
-    *(list_, demo, train, translate, evaluate, export, bench, serve, compare, study),
+    *(list_, demo, train, translate, sample, evaluate, export, bench, serve, compare, study),
     *(check_data, import_weights),
 )
 

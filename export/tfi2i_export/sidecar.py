@@ -30,6 +30,7 @@ LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # in float32, which inputs besides the 
 _ADDED: dict[str, Any] = {
     **{"kind": None, "names": [], "exclusive": True},
     **{"distribution": None, "presets": [], "encoder": None},
+    **{"encoder_sha256": None, "aspect": None},
 }
 _FORMER_KIND = "style"
 
@@ -62,6 +63,8 @@ class Tensor:
     distribution: str | None = None
     presets: tuple[Preset, ...] = ()
     encoder: str | None = None
+    encoder_sha256: str | None = None
+    aspect: str | None = None
 
     @property
     def choices(self) -> tuple[Preset, ...]:
@@ -200,10 +203,14 @@ def verify(path: Path) -> Sidecar:
     return sidecar
 
 
-def fields_of(condition: Condition, target: str | None) -> dict[str, Any]:
+def fields_of(condition: Condition, target: str | None, aspect: str) -> dict[str, Any]:
     """Returns the fields of `Tensor` that describe a condition, for a target domain."""
     record = condition.record(target)
-    return {
+    picture: dict[str, Any] = {}
+    if condition.kind == "picture":
+        picture = {"layout": "NHWC", "colour": "RGB", "range": (-1.0, 1.0), "aspect": aspect}
+        picture |= {"meaning": "another picture", "domain": target}
+    return picture | {
         "kind": record["kind"],
         "names": tuple(record["names"]),
         "exclusive": record["exclusive"],
@@ -268,7 +275,7 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:
-    known = _known(Tensor, values)
+    known = _known(Tensor, {**_ADDED, **values})  # the last of these fields came later
     known |= {key: tuple(known[key]) for key in ("shape", "names")}
     known["range"] = known["range"] and tuple(known["range"])
     known["presets"] = tuple(Preset(one["name"], one["values"]) for one in known["presets"])
