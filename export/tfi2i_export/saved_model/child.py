@@ -100,7 +100,7 @@ class Child:
         )
 
     def _death(self, process: subprocess.Popen[bytes]) -> str:
-        """How the process ended, and its last words, those of TensorFlow's fatal error first."""
+        """End of the process, and its last words, those of TensorFlow's fatal error first."""
         process.kill()
         code = process.wait()
         self._errors.seek(0)

@@ -95,8 +95,9 @@ class GrpcWire(Wire):
         spec = {**self._spec, "signature_name": signature}
         request = predict_pb2.PredictRequest(model_spec=spec)
         for name, value in inputs.items():
-            batch = [value] if isinstance(value, bytes) else value
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
+            kind = tf.string if isinstance(value, bytes) else None
+            batch = [value] if kind else value
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(batch, kind))
         reply = _called(self._predictions.Predict, request, seconds)
         if output not in reply.outputs:
             raise Failure("REPLY", f"no output {output}")

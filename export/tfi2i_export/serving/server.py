@@ -240,7 +240,9 @@ def _command(
     """Command to run; the files that it names are written to `folder`."""
     paths = {name: path.resolve() for name, path in models.items()}
     in_container = {name: Path("/models", name) for name in models}
-    config = models_config(in_container if container else paths)
+    config = models_config(paths)  # which checks them, docker or not
+    if container:
+        config = models_config(in_container)
     (folder / "models.config").write_text(config, encoding="utf-8")
     (folder / "batching_parameters.txt").write_text(BATCHING, encoding="utf-8")
     seen = Path("/config") if container else folder

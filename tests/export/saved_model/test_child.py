@@ -1,7 +1,6 @@
 """The process that TensorFlow may crash in: warm, replaced when it dies, gone with its parent."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -33,6 +32,12 @@ def crashing(marker=None):
 
 def failing():
     raise ZeroDivisionError("no bug is hidden")
+
+
+def giving_signs(path):
+    while True:
+        path.touch()
+        time.sleep(0.02)
 
 
 def sleeping():
@@ -78,29 +83,23 @@ def test_a_job_has_its_time(child):
     assert child.replies(own_id)[1] is None
 
 
-def is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are looked up as on Unix")
-def test_it_ends_with_a_parent_that_is_killed_in_the_middle_of_a_job():
+def test_it_ends_with_a_parent_that_is_killed_in_the_middle_of_a_job(tmp_path):
+    sign = tmp_path / "sign"
     code = (
-        "from test_child import own_id, sleeping; from tfi2i_export.saved_model.child import CHILD;"
-        "print(*CHILD.replies(own_id)[0], flush=True); CHILD.replies(sleeping)"
+        "import pathlib, sys, test_child; from tfi2i_export.saved_model.child import CHILD;"
+        "CHILD.replies(test_child.giving_signs, pathlib.Path(sys.argv[1]))"
     )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
-    ) as parent:
-        process = int(parent.stdout.readline())
-        time.sleep(0.2)  # until it sleeps
-        parent.send_signal(signal.SIGKILL)
-    end = time.monotonic() + 10
-    while is_alive(process):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+
+    def wait(for_a_sign):
+        end = time.monotonic() + 60
+        while sign.exists() != for_a_sign:
+            assert time.monotonic() < end
+            sign.unlink(missing_ok=True)
+            time.sleep(0.5)
+
+    with subprocess.Popen([sys.executable, "-c", code, sign], env=environment) as parent:
+        wait(for_a_sign=True)
+        parent.kill()
+    wait(for_a_sign=False)
