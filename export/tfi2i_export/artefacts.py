@@ -39,7 +39,7 @@ def conditions_of(model: Path) -> tuple[Condition, ...]:
 
 
 def told(model: Path) -> Told:
-    """What a .tflite file or a SavedModel's folder takes, as its sidecar describes it.
+    """Conditions of a .tflite file or a SavedModel's folder, and readers, as its sidecar tells.
 
     Raises:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says.
@@ -60,7 +60,7 @@ def told(model: Path) -> Told:
 
 
 def told_by(path: Path) -> Told:
-    """What a served model takes, as the sidecar that it was exported with describes it.
+    """Conditions of a served model, and readers, as the sidecar that it was exported with tells.
 
     Raises:
         InputError: It is no sidecar.

@@ -57,67 +57,6 @@ def name_of(artefact: str, condition: str) -> str:
     return f"{artefact.removesuffix('.tflite')}-{condition}{ENCODER_END}"
 
 
-def build(
-    encode: Callable[[str | None], Any], targets: Sequence[str | None], side: int, half: bool
-) -> tuple[bytes, Callable[[Pixels], list[Array]], int] | None:
-    """A .tflite file of a condition's encoders, what Keras reads by each of them, and their side.
-
-    Args:
-        encode: Maker of the encoder for a domain, a `keras.Model` of an image.
-        targets: Domains, of which each has a signature.
-        side: Side of the pictures where an encoder takes any.
-        half: Stores the weights as float16.
-
-    Returns:
-        The file; the reference, a function of pixels (1, S, S, 3) -> values (1, ...); and the side
-        S. None: there is no encoder.
-    """
-    from tfi2i_export.graph.fold import fold, in_float32
-    from tfi2i_export.tflite.conversion import convert_encoders
-
-    encoders = [encode(target) for target in targets]
-    if any(one is None for one in encoders):
-        return None
-    encoders = [in_float32(one) for one in encoders]
-    side = encoders[0].inputs[0].shape[1] or side
-    folded = [fold(one, side=side, retile_output=False) for one in encoders]
-    names = [f"{SIGNATURE}_{i}" for i in range(len(folded))] if len(folded) > 1 else [SIGNATURE]
-
-    def expected(pixels: Pixels) -> list[Array]:
-        return [np.asarray(one(to_image(pixels), training=False)) for one in encoders]
-
-    return convert_encoders(dict(zip(names, folded, strict=True)), half=half), expected, side
-
-
-def checked(
-    content: bytes, expected: Callable[[Pixels], list[Array]], pixels: Pixels, half: bool
-) -> None:
-    """Makes sure that a file's values are Keras' own.
-
-    Args:
-        content: File by `build`.
-        expected: Reference by `build`.
-        pixels: Pictures (N, S, S, 3) to judge by.
-        half: Whether the weights are in float16.
-
-    Raises:
-        InputError: They differ by more than `LIMITS`.
-    """
-    interpreter = opened(content)
-    runners = [*map(interpreter.get_signature_runner, interpreter.get_signature_list())]
-    worst = 0.0
-    for picture in pixels:
-        values = [run(image=picture[None].astype(np.float32))[VALUE] for run in runners]
-        for found, wanted in zip(values, expected(picture[None]), strict=True):
-            scale = max(float(np.sqrt(np.square(wanted).mean())), 1e-6)
-            worst = max(worst, float(np.abs(found - wanted).max()) / scale)
-    if not worst <= LIMITS[half]:
-        raise InputError(
-            f"The encoder of reference pictures differs from Keras by {worst:.2g} of its values, "
-            f"over {LIMITS[half]:g}; export float32."
-        )
-
-
 def companions(
     conditions: Sequence[Condition],
     target: str | None,
@@ -137,15 +76,45 @@ def companions(
     Raises:
         InputError: A file does not agree with Keras.
     """
+    from tfi2i_export.graph.fold import fold, in_float32
+    from tfi2i_export.tflite.conversion import convert_encoders
+
     label = next((one for one in conditions if one.kind == "label" and one.exclusive), None)
     names = label.names if target is None and label is not None else ()
     files = {}
     for one in conditions:
-        made = build(one.encode, names or (target,), side, half) if one.encode else None
-        if made is not None:
-            files[one.name], expected, taken = made
-            checked(files[one.name], expected, pictures(taken, JUDGED), half)
+        made = [one.encoder(name) for name in names or (target,)]
+        if None in made:
+            continue
+        encoders = {
+            f"{SIGNATURE}_{i}" if names else SIGNATURE: in_float32(encoder)
+            for i, encoder in enumerate(made)
+        }
+        taken = made[0].inputs[0].shape[1] or side
+        folded = {
+            name: fold(encoder, side=taken, retile_output=False)
+            for name, encoder in encoders.items()
+        }
+        files[one.name] = convert_encoders(folded, half=half)
+        _check(files[one.name], encoders, pictures(taken, JUDGED), half)
     return files
+
+
+def _check(content: bytes, encoders: Mapping[str, Any], pixels: Pixels, half: bool) -> None:
+    """Makes sure that a file reads pictures (N, S, S, 3) as the encoders do, by signature."""
+    interpreter, worst = opened(content), 0.0
+    for name, encoder in encoders.items():
+        run = interpreter.get_signature_runner(name)
+        for picture in pixels[:, None]:
+            found = run(image=picture.astype(np.float32))[VALUE]
+            wanted = np.asarray(encoder(to_image(picture), training=False))
+            scale = max(float(np.sqrt(np.square(wanted).mean())), 1e-6)
+            worst = max(worst, float(np.abs(found - wanted).max()) / scale)
+    if not worst <= LIMITS[half]:
+        raise InputError(
+            f"The encoder of reference pictures differs from Keras by {worst:.2g} of its values, "
+            f"over {LIMITS[half]:g}; export float32."
+        )
 
 
 def named(sidecar: Sidecar, files: Mapping[str, bytes], artefact: Path, aspect: str) -> Sidecar:

@@ -103,7 +103,7 @@ def export(
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
-    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind)
+    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect)
     label = label_of(baked, conditions) if way.target in (None, ANY) else None
     way = dataclasses.replace(way, target=label or way.target)
     reference = called(translator, baked)

@@ -240,21 +240,6 @@ def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
     return files
 
 
-def read_all(
-    files: Mapping[str, Path], shapes: Mapping[str, Shape], where: str
-) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
-    """Values (1, ...) from .npy files by name, and for a sidecar what these files were.
-
-    Raises:
-        InputError: as `read` and `fitted`.
-    """
-    found = {name: read(path) for name, path in files.items()}
-    values = fitted({name: array for name, (array, _) in found.items()}, shapes, where)
-    return values, {
-        name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()
-    }
-
-
 def read_given(
     texts: Sequence[str], option: str, readers: Mapping[str, Any] | None = None
 ) -> dict[str, NDArray[Any]]:
@@ -266,13 +251,16 @@ def read_given(
         readers: Readers by name, as `picture_readers` makes them, of inputs for which a picture
             file may be given as well.
     """
+    files = files_by_name(texts, option)
+    return {name: _read(path, (readers or {}).get(name))[0] for name, path in files.items()}
 
-    def given(name: str, path: Path) -> NDArray[Any]:
-        if path.suffix == ".npy" or name not in (readers or {}):
-            return read(path)[0]
-        return (readers or {})[name](read_picture(path).pixels, None)
 
-    return {name: given(name, path) for name, path in files_by_name(texts, option).items()}
+def _read(path: Path, reader: Any) -> tuple[NDArray[Any], str]:
+    """A value, of a picture too if there is a reader, and its file's SHA-256."""
+    if reader is None or path.suffix == ".npy":
+        return read(path)
+    value = reader(read_picture(path).pixels, None)
+    return value, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def picture_readers(conditions: Sequence[Condition], aspect: str = "squash") -> dict[str, Any]:
@@ -295,13 +283,28 @@ def baked_values(
     conditions: Sequence[Condition],
     shapes: Mapping[str, Shape],
     where: str,
+    aspect: str = "squash",
 ) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
-    """Returns what `read_all` does, with the value of a label that is chosen by name.
+    """Values (1, ...) by name of files and of a label, and for a sidecar what these were.
+
+    Args:
+        files: Files by name, .npy or for an input that is a picture one.
+        label: Label by its name.
+        conditions: Conditions of the network.
+        shapes: Shapes for one picture, by name.
+        where: Name of what takes them, for messages.
+        aspect: Way in which pictures become squares.
 
     Raises:
-        InputError: As `read_all`; there is no such label, or its value is given too.
+        InputError: A file cannot be read, or its value does not fit; there is no such label, or its
+            value is given too.
     """
-    values, record = read_all(files, shapes, where)
+    readers = picture_readers(conditions, aspect)
+    found = {name: _read(path, readers.get(name)) for name, path in files.items()}
+    values = fitted({name: array for name, (array, _) in found.items()}, shapes, where)
+    record = {
+        name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()
+    }
     if label is not None:
         named = [one for one in conditions if one.kind == "label"][:1]
         given = {one.name: values[one.name] for one in named if one.name in values}

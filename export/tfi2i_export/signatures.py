@@ -74,13 +74,13 @@ def _of_tensors(
         for other, type in taken.items()
         if other == INPUT
     ]
+    of = "translation" if image else "picture"
     beside = [
         Tensor(
             name=other,
             shape=type.shape,
             dtype=type.dtype,
-            meaning=f"the {'translation' if image else 'picture'}'s {other}",
-            **{"kind": "style", **extra.get(other, {})},
+            **{"meaning": f"the {of}'s {other}", "kind": "style", **extra.get(other, {})},
         )
         for other, type in taken.items()
         if other != INPUT

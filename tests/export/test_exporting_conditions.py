@@ -10,6 +10,7 @@ import stand_in as stand_in_module
 import tensorflow as tf
 from inputs_stand_in import LABEL, SIDE, STYLE, StandIn, stand_in
 from keras import ops
+from PIL import Image
 from stand_in import Painter, seasons
 from tfi2i_export import encoders, sidecar
 from tfi2i_export.artefacts import sampler
@@ -333,16 +334,16 @@ def test_a_second_picture_is_an_input_of_its_own(tmp_path, monkeypatch, format):
     run, system = run_of(stand_in_module.Tinter(), tmp_path, monkeypatch)
     domains = stand_in_module.domains_of
     pairs = {split: domains(split, ("a", "b"), 8) for split in ("train", "test")}
+    data = Dataset("pairs", **pairs)
     choice = Choice(format, images=3, calibration=8)
-    path = export(run, Dataset("pairs", **pairs), choice, to=tmp_path, accept=format[:3] == "int")
+    path = export(run, data, choice, to=tmp_path, accept=format[:3] == "int")
     known = sidecar.verify(path.with_suffix(".json"))
     for signature in known.signatures:
         _, second = signature.inputs
         assert (second.name, second.kind, second.dtype) == ("reference", "picture", "float32")
         assert (second.layout, second.colour, second.range) == ("NHWC", "RGB", (-1.0, 1.0))
         assert (second.domain, second.aspect, second.presets) == ("b", "squash", ())
-    pixels, reference = (domains("test", ("a", "b"), 2)[name].pixels for name in "ab")
-    shown, given = (np.stack([read(i, 32) for i in range(2)]) for read in (pixels, reference))
+    shown, given = (data.pixels("test", name, 32)[0][:2] for name in "ab")
     values = {"reference": to_image(given)}
     expected = to_pixels(np.asarray(system.generator([to_image(shown), *values.values()])))
     if format == "saved_model":
@@ -352,6 +353,13 @@ def test_a_second_picture_is_an_input_of_its_own(tmp_path, monkeypatch, format):
         answers = TFLiteTranslator(path)(shown, **values)
     error = np.abs(answers.astype(int) - expected)
     assert error.max() <= 1 if format != "int8-npu" else error.mean() < 8
+    if format == "float32":
+        Image.fromarray(given[0]).save(tmp_path / "warm.png")
+        choice = Choice(format, images=2, bake={"reference": tmp_path / "warm.png"})
+        path = export(run, data, choice, to=tmp_path)
+        assert path.name == "a2b-float32-warm.tflite"
+        baked = TFLiteTranslator(path)(shown[:1])
+        assert np.abs(baked.astype(int) - expected[:1]).max() <= 1
 
 
 def test_a_sampler_bakes_its_latent_and_describes_itself(painter, data, tmp_path):

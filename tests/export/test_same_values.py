@@ -359,7 +359,7 @@ def test_a_reference_gives_its_style_wherever_the_network_is(
         encoder.unlink()
         if content:
             encoder.write_bytes(content)
-        assert translate(places["float32"], folder, tmp_path / "out", *more) == 0
+        assert translate(places["float32"], folder, tmp_path / "out", "--overwrite", *more) == 0
         capsys.readouterr()
         options = (*more, "--reference", shown)
         assert translate(places["float32"], folder, tmp_path / "no", *options) == 2

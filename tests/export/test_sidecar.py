@@ -21,7 +21,7 @@ from tfi2i_export.sidecar import (
 from tfi2i.errors import InputError
 
 MODEL = b"a model"
-SCHEMA = sidecar_module._schema()
+SCHEMA = sidecar_module._validator().schema
 KINDS = {
     Sidecar: SCHEMA,
     Signature: SCHEMA["$defs"]["signature"],

@@ -43,7 +43,7 @@ class Opened:
         if self.conditions is None:
             return read_given(arguments.input, "--input")
         kinds = {one.name: one.kind for one in self.conditions}
-        pictures = {name: one for name, one in self.readers.items() if kinds[name] == "picture"}
+        pictures = {name: one for name, one in self.readers.items() if kinds.get(name) == "picture"}
         given = read_given(arguments.input, "--input", pictures)
         if arguments.reference is not None:
             given |= self._referenced(arguments, kinds, given)
@@ -60,7 +60,9 @@ class Opened:
         pixels = read_picture(reference).pixels
         if not self.readers:
             raise InputError(f"--reference {reference}: {self.where} {self.unread}")
-        name = min(self.readers, key=lambda one: kinds[one] == "picture")  # an encoder before it
+        name = min(
+            self.readers, key=lambda one: kinds.get(one) == "picture"
+        )  # an encoder before it
         if name in given:
             raise InputError(
                 f"{name!r} is given twice, by --input and by --reference; leave one out."

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _sampler(arguments: argparse.Namespace) -> "Iterator[tuple[Opened, Callable[..., Pixels]]]":
-    """What a sampler takes, and a function of values (N, ...) by name -> pixels (N, H, W, 3)."""
+    """A sampler's conditions, and a function of values (N, ...) by name -> pixels (N, H, W, 3)."""
     from tfi2i_export import artefacts
     from tfi2i_export.inputs import NOTHING_TO_SAMPLE, open_conditions, takes_picture
 
