@@ -16,8 +16,8 @@ from tfi2i.terminal import import_tensorflow, printable
 
 # Files of `tfi2i.commands`, in the order of the help; `study` has two verbs.
 COMMANDS = (
-    *("list", "demo", "train", "translate", "evaluate", "export", "bench", "serve", "compare"),
-    *("study", "check_data", "import_weights"),
+    *("list", "demo", "train", "translate", "sample", "evaluate", "export", "bench", "serve"),
+    *("compare", "study", "check_data", "import_weights"),
 )
 
 ABOUT = """\

@@ -29,7 +29,11 @@ _softplus, _relu = tf.nn.softplus, tf.nn.relu
 # kind: terms of real images, of fakes, and of the generator, as functions of logits x
 _TERMS: dict[str, tuple[Callable[[Any], Any], ...]] = {
     # x - 0 keeps the order in which a tape sums gradients, and so the last bit of old runs.
-    "least_squares": tuple(lambda x, y=y: tf.square(x - y) for y in (1.0, 0.0, 1.0)),
+    "least_squares": (
+        lambda x: tf.square(x - 1.0),
+        lambda x: tf.square(x - 0.0),
+        lambda x: tf.square(x - 1.0),
+    ),
     "non_saturating": (lambda x: _softplus(-x), _softplus, lambda x: _softplus(-x)),
     "minimax": (lambda x: _softplus(-x), _softplus, lambda x: -_softplus(x)),
     "hinge": (lambda x: _relu(1 - x), lambda x: _relu(1 + x), lambda x: -x),

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i_export.serving import server as model_server
 
     models = _models(arguments.models, arguments.direction)
-    takes_files = {name: _takes_files(path) for name, path in models.items()}
+    inputs = {name: _inputs(path) for name, path in models.items()}
     server = model_server.find()
     if server is None:
         raise InputError(model_server.why_none())
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         rest_port=arguments.port,
         batching=arguments.batching,
     ) as running:
-        print(_how_to_ask(server, running, takes_files), flush=True)
+        print(_how_to_ask(server, running, inputs), flush=True)
         code = running.process.wait()
         for line in running.last_lines():
             log.error("%s", line)
@@ -113,25 +113,29 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
     )
 
 
-def _takes_files(base_path: Path) -> bool:
-    """Returns whether the version to be served takes picture files, not float tensors alone."""
+def _inputs(base_path: Path) -> set[str]:
+    """Returns what the version to be served takes by `serving_default`."""
     from tfi2i_export.saved_model.files import signatures, versions
 
     signature = signatures(versions(base_path)[-1]).get("serving_default")
-    return signature is not None and set(signature.inputs) == {"image_bytes"}
+    return set() if signature is None else set(signature.inputs)
 
 
-def _how_to_ask(server: "Server", running: "Running", takes_files: dict[str, bool]) -> str:
+def _how_to_ask(server: "Server", running: "Running", inputs: dict[str, set[str]]) -> str:
     """Returns the text that is printed once the server answers."""
     here, everywhere = "this machine alone (127.0.0.1)", "all network interfaces of this machine"
     lines = [
         f"Serving on {here if server.on_loopback_only else everywhere}, without authentication:"
         f" REST on port {running.rest_port}, gRPC on port {running.grpc_port}. Ctrl-C stops it."
     ]
-    for name, files in takes_files.items():
+    for name, taken in inputs.items():
         rest = running.rest_url(name)
         lines += ["", name]
-        for url in (rest, running.grpc_url(name)):
-            lines.append(f"  tfi2i translate --server {url} PICTURES --out translated")
-        lines.append(CURL.format(url=rest) if files else f"  curl {rest}/metadata")
+        ask = "  tfi2i translate --server {} PICTURES --out translated"
+        if taken and not {"image", "image_bytes"} & taken:
+            ask = "  tfi2i sample --server {} --sidecar FILE --out samples"
+        lines += [ask.format(url) for url in (rest, running.grpc_url(name))]
+        lines.append(
+            CURL.format(url=rest) if taken == {"image_bytes"} else f"  curl {rest}/metadata"
+        )
     return "\n".join(lines)

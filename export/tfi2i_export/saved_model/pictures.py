@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.networks.strides import USUAL_MULTIPLE
@@ -18,7 +19,14 @@ from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import PictureTranslator, Pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
-from tfi2i_export.inputs import fitted, require_all, shapes_of
+from tfi2i_export.inputs import (
+    NOTHING_TO_TRANSLATE,
+    count_of,
+    fitted,
+    require_all,
+    row,
+    shapes_of,
+)
 from tfi2i_export.saved_model.files import signatures, versions
 from tfi2i_export.saved_model.writing import TENSOR
 from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
@@ -48,6 +56,8 @@ def saved_picture_translator(
     multiple = checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
     signature = _signature(version)
     taken = signature.structured_input_signature[1]
+    if INPUT not in taken:
+        raise InputError(f"{version} {NOTHING_TO_TRANSLATE}")
     image = keras.Input(taken[INPUT].shape[1:], name=INPUT)
     extra = [keras.Input(one.shape[1:], name=name) for name, one in taken.items() if name != INPUT]
     answer = _Answer(signature)(image, {one.name: one for one in extra})
@@ -66,6 +76,22 @@ def saved_picture_translator(
             ) from error
 
     return translated
+
+
+def saved_sampler(folder: Path) -> Callable[..., Pixels]:
+    """Values (N, ...) by name -> pixels (N, H, W, 3), by a SavedModel; raises as the above."""
+    version = version_of(folder)
+    sidecar_of(version)
+    signature = _signature(version)
+
+    def sampled(**values: NDArray[np.float32]) -> Pixels:
+        answers = [
+            signature(**{name: tf.constant(one) for name, one in row(values, i).items()})[OUTPUT]
+            for i in range(count_of(None, values))
+        ]
+        return np.rint(np.concatenate(answers)).astype(np.uint8)
+
+    return sampled
 
 
 class _Answer(keras.layers.Layer):
@@ -117,7 +143,7 @@ def _signature(version: Path) -> Any:
         ) from error
     signature = loaded.signatures[TENSOR]
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if INPUT not in inputs or set(outputs) != {OUTPUT}:
+    if not inputs or set(outputs) != {OUTPUT}:
         raise InputError(
             f"{version} makes {', '.join(outputs)} of {', '.join(inputs)}; give one that makes"
             f" {OUTPUT} of {INPUT}."
