@@ -317,7 +317,7 @@ def _validator() -> Any:
     To that 1.0 is an integer, which Kotlin reads as a double, and a pattern's end may have a line
     feed behind it.
     """
-    from jsonschema import (  # type: ignore[import-untyped]
+    from jsonschema import (
         Draft202012Validator,
         ValidationError,
         validators,
