@@ -1,8 +1,8 @@
 """Stand-in systems that take more than a picture, and data for them; for tests only.
 
 `Seasons` translates between any number of domains, with a style and a label, as StarGAN v2 does;
-`Painter` makes pictures from noise and a label. `register` makes configurations, runs and the
-command line know them and their data (`data.source=seasons`).
+`Painter` makes pictures from noise and a label; `Tinter` takes a second picture. `register` makes
+configurations, runs and the command line know them and their data (`data.source=seasons`).
 
 Shape letters: N pictures, K domains, H W space, S side.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from tfi2i.conditions import Condition, between
+from tfi2i.conditions import A_TO_B, Condition, between
 from tfi2i.data.batches import Batch
 from tfi2i.data.domains import DrawnDomain
 from tfi2i.models.model import ImageTranslator
@@ -88,7 +88,7 @@ class Seasons(_Stand, ImageTranslator):
 
     @property
     def conditions(self):
-        style = Condition("style", "style", (self.style_size,))
+        style = Condition("style", "style", (self.style_size,), encode=self.style_encoder)
         return style, Condition("label", "label", (len(self.domains),), names=self.domains)
 
     def train_step(self, batch):
@@ -99,6 +99,15 @@ class Seasons(_Stand, ImageTranslator):
         brightness = 0.2 * style[:, :1, None, None]
         wanted = tf.clip_by_value(0.5 * batch["image"] + 0.4 * colour + brightness, -1, 1)
         return self._learn([batch["image"], style, label], wanted)
+
+    def style_encoder(self, target):
+        """The network image (N, H, W, 3) -> style (N, style_size), another one for each domain."""
+        image = keras.Input((None, None, 3), name="picture")
+        place = self.domains.index(target) if target in self.domains else len(self.domains)
+        kernel = keras.initializers.RandomNormal(stddev=1.0, seed=place)
+        colour = layers.GlobalAveragePooling2D()(image)
+        style = layers.Dense(self.style_size, kernel_initializer=kernel, name="read")(colour)
+        return keras.Model(image, style, name="style_encoder")
 
     def network(self, direction=None):
         way = self.direction(direction)
@@ -177,6 +186,38 @@ class Painter(_Stand, Sampler):
     def network(self, direction=None):
         self.direction(direction)
         return self.inference_network("generator")
+
+
+@keras.saving.register_keras_serializable("tests")
+class Tinter(ImageTranslator):
+    """Gives a picture the mean colour of a second one, `reference`; it is not trained.
+
+    Args:
+        image_size: side of the pictures, of the second one too.
+    """
+
+    directions = A_TO_B
+
+    def __init__(self, *, image_size: int = 32, **kwargs):
+        super().__init__(**kwargs)
+        image = keras.Input((None, None, 3), name="image")
+        reference = keras.Input((self.image_size, self.image_size, 3), name="reference")
+        draw = keras.initializers.RandomNormal(stddev=0.3, seed=1)
+        convolution = {"padding": "same", "kernel_initializer": draw}
+        colour = layers.GlobalAveragePooling2D(keepdims=True)(reference)
+        x = layers.Conv2D(8, 3, activation="relu", name="first", **convolution)(image)
+        x = x + layers.Conv2D(8, 1, name="tint", **convolution)(colour)
+        x = layers.Conv2D(3, 3, name="to_rgb", **convolution)(x)
+        self.generator = keras.Model([image, reference], ops.tanh(x), name="tinter")
+        self.built = True
+
+    @property
+    def conditions(self):
+        return (Condition("reference", "picture", (self.image_size, self.image_size, 3)),)
+
+    def network(self, direction=None):
+        self.direction(direction)
+        return self.generator
 
 
 def painter_generator(side, width, latent_size, labels):

@@ -22,8 +22,8 @@ ORDER = [
     *("runs", "evaluate", "training", "config", "benchmark", "commands", "cli"),
 ]
 EXPORT_ORDER = [
-    *("inputs", "sidecar", "agreement", "graph", "tflite", "choice", "saved_model", "artefacts"),
-    *("signatures", "exporting", "serving"),
+    *("inputs", "sidecar", "agreement", "graph", "tflite", "encoders", "choice", "calibration"),
+    *("saved_model", "artefacts", "signatures", "exporting", "serving"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tfi2i_export import sidecar
 
-from tfi2i.data.sources.scene_drawing import draw_many
+from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.pictures.files import read_picture
 
 CHECKOUT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
 
 def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo, tmp_path):
     out, _ = demo
-    scene = draw_many(9, "test", 1, 64)[0][0]
+    scene = draw(9, "test", 0, 64)[0]
     Image.fromarray(np.hstack([scene, scene[:, :30]])).save(tmp_path / "scene.png")
     tfi2i("translate", out / RUN, tmp_path / "scene.png", "--out", tmp_path / "out")
     pixels = read_picture(tmp_path / "out" / "scene.png").pixels
@@ -66,9 +66,10 @@ def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(demo
     script = (
         "import sys, numpy, tfi2i\n"
         "from tfi2i.pictures.files import read_picture\n"
-        "from tfi2i.pictures.tiles import translate_pixels\n"
+        "from tfi2i.pictures.tiles import PictureTranslator\n"
         "run = tfi2i.Run(sys.argv[1])\n"
-        "pixels = translate_pixels(run.network('a2b'), read_picture(sys.argv[2]).pixels)\n"
+        "translate = PictureTranslator(run.network('a2b'))\n"
+        "pixels = translate(read_picture(sys.argv[2]).pixels)\n"
         "numpy.save(sys.argv[3], pixels)\n"
     )
     paths = (str(out / RUN), str(tmp_path / "scene.png"), str(tmp_path / "pixels.npy"))

@@ -45,6 +45,14 @@ def test_what_is_printed_inside_is_dropped_and_the_log_goes_on(capfd):
     assert "chatter" not in printed.err
 
 
+def test_a_log_of_tensorflow_that_is_opened_inside_goes_on_outside(capfd):
+    log = logging.getLogger("tensorflow")
+    with quiet():
+        log.addHandler(logging.StreamHandler(sys.stderr))
+    log.warning("heard")
+    assert "Logging error" not in capfd.readouterr().err
+
+
 def test_a_bar_is_drawn_on_terminals_alone():
     shown, hidden = io.StringIO(), io.StringIO()
     for out, terminal in ((shown, True), (hidden, False)):

@@ -26,14 +26,14 @@ try:
 except metadata.PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
 
-# Public name -> (module, attribute); an empty attribute means the module itself.
+# Module of each public name that is no system; `data` and `evaluate` are modules themselves.
 _PUBLIC = {
-    "Config": ("tfi2i.config.config", "Config"),
-    "InputError": ("tfi2i.errors", "InputError"),
-    "Run": ("tfi2i.runs.run", "Run"),
-    "data": ("tfi2i.data", ""),
-    "evaluate": ("tfi2i.evaluate", ""),
-    "fit": ("tfi2i.training.fit", "fit"),
+    "Config": "tfi2i.config.config",
+    "InputError": "tfi2i.errors",
+    "Run": "tfi2i.runs.run",
+    "data": "tfi2i.data",
+    "evaluate": "tfi2i.evaluate",
+    "fit": "tfi2i.training.fit",
 }
 
 __all__ = [
@@ -43,19 +43,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        module, attribute = _PUBLIC[name]
-        loaded = importlib.import_module(module)
-        value = getattr(loaded, attribute) if attribute else loaded
-    elif name[:1].isupper():
-        # Systems are listed once, in tfi2i.models.ALL. Only capitalised names are looked up there,
-        # or `from tfi2i import config` would load Keras before it finds the submodule.
-        systems = importlib.import_module("tfi2i.models").ALL
-        if name not in systems:
-            raise AttributeError(f"module 'tfi2i' has no attribute {name!r}")
-        value = systems[name]
-    else:
+    if name not in __all__:
         raise AttributeError(f"module 'tfi2i' has no attribute {name!r}")
+    module = importlib.import_module(_PUBLIC.get(name, "tfi2i.models"))
+    value = module if name in ("data", "evaluate") else getattr(module, name)
     globals()[name] = value
     return value
 

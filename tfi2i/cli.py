@@ -4,33 +4,20 @@ Nothing here imports TensorFlow before it is needed: `--help` answers at once.
 """
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
 from tfi2i import __version__
-from tfi2i.commands import (
-    bench,
-    check_data,
-    compare,
-    demo,
-    evaluate,
-    export,
-    import_weights,
-    serve,
-    study,
-    train,
-    translate,
-)
-from tfi2i.commands import list as list_
 from tfi2i.errors import InputError
 from tfi2i.terminal import import_tensorflow, printable
 
-# In the order of the help. `study` has two verbs, study and study-results.
+# Files of `tfi2i.commands`, in the order of the help; `study` has two verbs.
 COMMANDS = (
-    *(list_, demo, train, translate, evaluate, export, bench, serve, compare, study),
-    *(check_data, import_weights),
+    *("list", "demo", "train", "translate", "sample", "evaluate", "export", "bench", "serve"),
+    *("compare", "study", "check_data", "import_weights"),
 )
 
 ABOUT = """\
@@ -66,23 +53,20 @@ def parser() -> argparse.ArgumentParser:
     made.set_defaults(verb=None)
     verbs = made.add_subparsers(title="verbs", metavar="VERB")
     for command in COMMANDS:
-        command.add(verbs)
+        importlib.import_module(f"tfi2i.commands.{command}").add(verbs)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    made = parser()
-    arguments = made.parse_args(argv)
+    arguments = parser().parse_args(argv)
     arguments.typed = list(sys.argv[1:] if argv is None else argv)
-    handler = _Terminal()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("tfi2i")
+    log, handler = logging.getLogger("tfi2i"), _Terminal()
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        return _run(made, arguments)
+        return _run(arguments)
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
@@ -95,9 +79,9 @@ class _Terminal(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
-def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.verb is None:
-        parser.print_help(sys.stderr)
+        parser().print_help(sys.stderr)
         return 2
     try:
         import_tensorflow()

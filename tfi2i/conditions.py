@@ -8,8 +8,9 @@ Shape letters: N pictures, K labels.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,28 +56,18 @@ def between(domains: Sequence[str]) -> tuple[Direction, ...]:
     Raises:
         ValueError: Fewer than two domains, one named twice, or two pairs of one name.
     """
+    received = f"domains={', '.join(map(repr, domains))}"
     if len(domains) < 2 or len(set(domains)) < len(domains) or not all(domains):
-        raise ValueError(
-            "domains must be two or more different names, received "
-            f"domains={', '.join(map(repr, domains))}."
-        )
-    unfit = next(
-        (name for name in domains if not name.isprintable() or set(name) & set("/\\:")), None
-    )
-    if unfit is not None:
-        raise ValueError(f"A domain's name becomes a file's name, which {unfit!r} cannot be.")
-    pairs = [
-        Direction(f"{source}2{target}", source, target)
-        for source in domains
-        for target in domains
-        if source != target
-    ]
-    names = [*(pair.name for pair in pairs), ANY]
+        raise ValueError(f"domains must be two or more different names, received {received}.")
+    for name in domains:
+        if not name.isprintable() or set(name) & set("/\\:"):
+            raise ValueError(f"A domain's name becomes a file's name, which {name!r} cannot be.")
+    pairs = [Direction(f"{a}2{b}", a, b) for a, b in itertools.permutations(domains, 2)]
+    names = [*(pair.name for pair in pairs), *({*domains} & {ANY}), ANY]
     twice = next((name for name in names if names.count(name) > 1), None)
-    if twice or ANY in domains:
+    if twice:
         raise ValueError(
-            f"domains={', '.join(map(repr, domains))} give two directions or domains the name "
-            f"{twice or ANY!r}; rename one."
+            f"{received} give two directions or domains the name {twice!r}; rename one."
         )
     return (*pairs, Direction(ANY, ANY, None))
 
@@ -119,18 +110,18 @@ class Condition:
         Raises:
             InputError: A picture, which nobody can draw.
         """
-        generator = np.random.default_rng((seed, *self.name.encode()))
+        generator, shape = np.random.default_rng((seed, *self.name.encode())), (count, *self.shape)
         if self.kind == "label":
             rows = np.eye(self.shape[0], dtype=np.float32)
             if self.exclusive:
                 return rows[generator.integers(len(rows), size=count)]
-            return generator.integers(0, 2, (count, *self.shape)).astype(np.float32)
+            return generator.integers(0, 2, shape).astype(np.float32)
         if self.draw is not None:
             values = np.asarray(self.draw(count, seed, target), np.float32)
-            if values.shape != (count, *self.shape):
+            if values.shape != shape:
                 raise ValueError(
-                    f"draw of the condition {self.name!r} must give {(count, *self.shape)}, "
-                    f"received {values.shape}."
+                    f"draw of the condition {self.name!r} must give {shape}, received "
+                    f"{values.shape}."
                 )
             return values
         if self.presets:
@@ -138,7 +129,7 @@ class Condition:
             return values[generator.integers(len(values), size=count)]
         if self.kind == "picture":
             raise InputError(f"A picture is needed for {self.name!r}; give one.")
-        return generator.standard_normal((count, *self.shape), np.float32)
+        return generator.standard_normal(shape, np.float32)
 
     def encoder(self, target: str | None = None) -> Any:
         """The network reference picture (N, H, W, 3) -> value (N, *shape), or None."""
@@ -153,10 +144,10 @@ class Condition:
         chosen = [name.strip() for name in text.split(",")] if text.strip() else []
         if text in self.names:  # a name may have a comma in it
             chosen = [text]
-        known = self.names or tuple(map(str, range(self.shape[0])))
-        unknown = next((name for name in chosen if name not in known), None)
-        if unknown is not None:
-            raise InputError(f"There is no label {unknown!r}; choose from {', '.join(known)}.")
+        known = self._label_names
+        for name in chosen:
+            if name not in known:
+                raise InputError(f"There is no label {name!r}; choose from {', '.join(known)}.")
         if self.exclusive and len(chosen) != 1:
             raise InputError(
                 f"One label is needed for {self.name!r}, got {len(chosen)}; choose one of "
@@ -164,30 +155,22 @@ class Condition:
             )
         return np.isin(known, chosen).astype(np.float32)
 
+    @property
+    def _label_names(self) -> tuple[str, ...]:
+        return self.names or tuple(map(str, range(self.shape[0])))
+
     def record(self, target: str | None = None) -> dict[str, Any]:
         """Plain values for a file that stands beside a network: all that a program can use."""
+        presets = self.presets
         if self.kind == "label":
-            names = self.names or tuple(map(str, range(self.shape[0])))
-            presets = list(zip(names, np.eye(self.shape[0], dtype=np.float32), strict=True))
-        elif self.kind == "picture":
-            presets = []
-        elif self.presets:
-            presets = list(self.presets)
-        else:
+            presets = tuple(zip(self._label_names, np.eye(self.shape[0]), strict=True))
+        elif self.kind != "picture" and not presets:
             sampled = self.sample(PRESETS, 0, target)
-            presets = [(f"{self.name} {i + 1}", value) for i, value in enumerate(sampled)]
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "shape": list(self.shape),
-            "names": list(self.names),
-            "exclusive": self.exclusive,
-            "distribution": self.distribution,
-            "presets": [
-                {"name": name, "values": np.asarray(value, float).tolist()}
-                for name, value in presets
-            ],
-        }
+            presets = tuple((f"{self.name} {i}", value) for i, value in enumerate(sampled, 1))
+        kept = ("name", "kind", "shape", "names", "exclusive", "distribution")
+        plain = [{"name": name, "values": value.astype(float).tolist()} for name, value in presets]
+        record = {key: getattr(self, key) for key in kept} | {"presets": plain}
+        return {key: list(one) if isinstance(one, tuple) else one for key, one in record.items()}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Condition":
@@ -197,28 +180,19 @@ class Condition:
             InputError: Fields that are missing, of another type, or contradict each other.
         """
         try:
-            kind, shape = record["kind"], tuple(record["shape"])
+            name, kind, shape = str(record["name"]), record["kind"], tuple(record["shape"])
+            names, exclusive = tuple(map(str, record["names"])), bool(record["exclusive"])
             drawn = () if kind == "label" or record["distribution"] else record["presets"]
-            condition = cls(
-                name=str(record["name"]),
-                kind=kind,
-                shape=shape,
-                names=tuple(map(str, record["names"])),
-                exclusive=bool(record["exclusive"]),
-                presets=tuple(
-                    (str(preset["name"]), np.asarray(preset["values"], np.float32))
-                    for preset in drawn
-                ),
-            )
+            presets = tuple((str(p["name"]), np.asarray(p["values"], np.float32)) for p in drawn)
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"A condition is not described as it should be ({error}).") from error
-        wrong = [name for name, value in condition.presets if value.shape != shape]
         lengths = all(isinstance(side, int) and 0 < side < 2**16 for side in shape)
-        if kind not in ("style", "latent", "label", "picture") or not shape or not lengths or wrong:
-            raise InputError(f"The condition {condition.name!r} contradicts itself.")
-        if kind == "label" and (len(shape) != 1 or len(condition.names) not in (0, shape[0])):
-            raise InputError(f"The label {condition.name!r} has not as many names as places.")
-        return condition
+        fits = lengths and all(value.shape == shape for _, value in presets)
+        if kind not in get_args(Kind) or not shape or not fits:
+            raise InputError(f"The condition {name!r} contradicts itself.")
+        if kind == "label" and (len(shape) != 1 or len(names) not in (0, shape[0])):
+            raise InputError(f"The label {name!r} has not as many names as places.")
+        return cls(name, kind, shape, names, exclusive, presets=presets)
 
 
 def values_of(
@@ -260,24 +234,24 @@ def values_of(
             takes = ", ".join(f"{one} {shape}" for one, shape in known.items()) or "nothing"
             raise InputError(f"There is no input {name!r}; besides the picture it takes {takes}.")
     return {
-        one.name: _fitted(one, given[one.name], count)
+        one.name: _fitted(one.name, one.shape, given[one.name], count)
         if one.name in given
         else one.sample(count, seed, target)
         for one in conditions
     }
 
 
-def _fitted(condition: Condition, value: ArrayLike, count: int) -> Array:
-    array, shape = np.asarray(value), condition.shape
+def _fitted(name: str, shape: tuple[int, ...], value: ArrayLike, count: int) -> Array:
+    array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{condition.name} holds {array.dtype}, which are no real numbers.")
+        raise InputError(f"{name} holds {array.dtype}, which are no real numbers.")
     if array.shape not in (shape, (1, *shape), (count, *shape)):
         raise InputError(
-            f"{condition.name} has the shape {array.shape}; {shape} is needed, or one for each of "
-            f"{count} pictures."
+            f"{name} has the shape {array.shape}; {shape} is needed, or one for each of {count} "
+            "pictures."
         )
     with np.errstate(over="ignore"):  # what is infinite in float32 is refused
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise InputError(f"{condition.name} holds numbers that are not finite; give finite ones.")
+        raise InputError(f"{name} holds numbers that are not finite; give finite ones.")
     return np.broadcast_to(array, (count, *shape))

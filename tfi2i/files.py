@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -54,18 +53,14 @@ def write_text(path: Path, text: str) -> None:
 
 def to_json(values: Any, indent: int | None = None) -> str:
     """JSON of plain, NumPy and tensor values; nan and inf, which JSON lacks, become null."""
-    return json.dumps(_plain(values), indent=indent, allow_nan=False, ensure_ascii=False)
+    finite = json.loads(json.dumps(values, default=_plain), parse_constant=lambda name: None)
+    return json.dumps(finite, indent=indent, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
+    """A value that `json` knows, for one that it does not."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
+        return dict(value)
     if isinstance(value, Path):
         return str(value)
-    return _plain(value.tolist() if hasattr(value, "tolist") else value.numpy().tolist())
+    return value.tolist() if hasattr(value, "tolist") else value.numpy().tolist()

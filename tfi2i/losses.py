@@ -28,7 +28,12 @@ _softplus, _relu = tf.nn.softplus, tf.nn.relu
 
 # kind: terms of real images, of fakes, and of the generator, as functions of logits x
 _TERMS: dict[str, tuple[Callable[[Any], Any], ...]] = {
-    "least_squares": (lambda x: tf.square(x - 1), tf.square, lambda x: tf.square(x - 1)),
+    # x - 0 keeps the order in which a tape sums gradients, and so the last bit of old runs.
+    "least_squares": (
+        lambda x: tf.square(x - 1.0),
+        lambda x: tf.square(x - 0.0),
+        lambda x: tf.square(x - 1.0),
+    ),
     "non_saturating": (lambda x: _softplus(-x), _softplus, lambda x: _softplus(-x)),
     "minimax": (lambda x: _softplus(-x), _softplus, lambda x: -_softplus(x)),
     "hinge": (lambda x: _relu(1 - x), lambda x: _relu(1 + x), lambda x: -x),
@@ -49,11 +54,6 @@ def on_fake(kind: GanLoss, logits):
 def for_generator(kind: GanLoss, logits):
     """Generator loss on the discriminator's logits of fakes."""
     return tf.reduce_mean(_TERMS[kind][2](_full(logits)))
-
-
-def least_squares(logits, target: float):
-    """Mean of (logits - target)^2 over every element: one term of LSGAN, without a factor 1/2."""
-    return tf.reduce_mean(tf.square(_full(logits) - target))
 
 
 def binary_cross_entropy(logits, target: float):

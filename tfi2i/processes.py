@@ -1,6 +1,7 @@
 """Child processes: modules of ours run by this Python, and programs that are asked something."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -18,15 +19,9 @@ STDERR_TAIL = 1 << 16  # bytes of a child's stderr that are read
 
 @dataclass(frozen=True)
 class Finished:
-    """End of a child process.
+    """End of a child process: its code, the text of its stdout, the last lines of its stderr."""
 
-    Attributes:
-        code: Exit code; negative: the signal that ended it.
-        output: Text of its stdout.
-        errors: Last lines of its stderr.
-    """
-
-    code: int
+    code: int  # negative: the signal that ended it
     output: str
     errors: list[str]
 
@@ -65,20 +60,17 @@ def run_module(
         subprocess.TimeoutExpired: It takes longer than `seconds`.
     """
     command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    end = None if seconds is None else time.monotonic() + seconds
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, **(variables or {})}
+    end = time.monotonic() + (math.inf if seconds is None else seconds)
     # Files, since a child of the child may hold a pipe open for ever.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            env={**environment, **(variables or {})},
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment
         )
         try:
             while child.poll() is None:
-                left = 1.0 if end is None else end - time.monotonic()
+                left = end - time.monotonic()
                 if seconds is not None and left <= 0:
                     raise subprocess.TimeoutExpired(command, seconds)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -96,16 +88,11 @@ def answer_of(*command: str, seconds: float) -> str | None:
     """Returns what a program prints; None if it is not there, fails or takes too long."""
     try:
         done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return None if done.returncode else done.stdout
+    return None if done.returncode else done.stdout.decode(errors="replace")
 
 
 def _read(file: IO[bytes], start: int = 0) -> str:

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,6 @@ def printable(text: str, longest: int | None = None) -> str:
         longest: Number of characters at which it is cut.
     """
     text = text if longest is None else text[: longest + 1]
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 3]}..."
 
@@ -51,8 +50,7 @@ def progress_bar(
     *columns: "ProgressColumn",
     show: bool = True,
     console: "Console | None" = None,
-    transient: bool = False,
-    auto_refresh: bool = True,
+    **settings: Any,
 ) -> "Progress":
     """Progress bar of rich, drawn on terminals only.
 
@@ -61,8 +59,7 @@ def progress_bar(
             that remains.
         show: False to draw nothing at all.
         console: Place to draw; stderr unless given.
-        transient: True to make it vanish at the end.
-        auto_refresh: True for a thread that draws it; otherwise updates do, with `refresh=True`.
+        settings: Arguments of `rich.progress.Progress`.
     """
     from rich import progress
     from rich.console import Console
@@ -74,9 +71,8 @@ def progress_bar(
         progress.BarColumn(),
         *(columns or (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())),
         console=console,
-        transient=transient,
-        auto_refresh=auto_refresh,
         disable=not (show and console.is_terminal),
+        **settings,
     )
 
 
@@ -110,18 +106,9 @@ def quiet() -> Iterator[None]:
 
     One thread at a time can be inside.
     """
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        _redirected(nowhere),
-        warnings.catch_warnings(),
-    ):
+    with Path(os.devnull).open("w") as nowhere, _redirected(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        handlers = logging.root.handlers[:]
-        try:
-            yield
-        finally:
-            # Converters add one that writes to what is closed here.
-            logging.root.handlers[:] = handlers
+        yield
 
 
 @contextlib.contextmanager
@@ -131,6 +118,7 @@ def _redirected(file: TextIO) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = {number: os.dup(number) for number in (1, 2)}
+        loggers = {log: log.handlers[:] for log in (logging.root, logging.getLogger("tensorflow"))}
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             try:
                 for number in kept:
@@ -141,3 +129,6 @@ def _redirected(file: TextIO) -> Iterator[None]:
                 for number, copy in kept.items():
                     os.dup2(copy, number)
                     os.close(copy)
+                # Those that TensorFlow or a converter added write to the file, which closes soon.
+                for log, handlers in loggers.items():
+                    log.handlers[:] = handlers

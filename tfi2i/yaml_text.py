@@ -38,15 +38,13 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent, index):
+        problem = "" if self.depth < MAX_DEPTH else f"it is nested more than {MAX_DEPTH} deep"
         if self.check_event(yaml.AliasEvent):
+            problem = "aliases (*name) are not allowed"
+        if problem:
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(
-                problem=f"it is nested more than {MAX_DEPTH} deep", problem_mark=mark
-            )
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -115,23 +113,16 @@ def parse(text: str, origin: str) -> Document:
     """The values of YAML text; `origin` is what error messages call it."""
     lines: dict[tuple[str, ...], int] = {}
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(
-            f"{origin}{line}: is not valid YAML: {printable(problem, 200)}."
-        ) from error
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
-        raise InputError(f"{origin}: is not valid YAML: {printable(problem, 200)}.") from error
-    values = None if node is None else _value(node, origin, (), lines)
-    return Document(values, lines, origin)
+        mark, parts = None, [str(error).splitlines()[0]]
+        if isinstance(error, yaml.MarkedYAMLError):
+            mark = error.problem_mark or error.context_mark
+            parts = [part for part in (error.context, error.problem) if part]
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = printable(", ".join(parts), 200)
+        raise InputError(f"{origin}{line}: is not valid YAML: {problem}.") from error
+    return Document(None if node is None else _value(node, origin, (), lines), lines, origin)
 
 
 def dump(values: Mapping[str, Any]) -> str:
@@ -143,56 +134,26 @@ def dump(values: Mapping[str, Any]) -> str:
 
 def _value(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> Any:
     where = f"{origin} line {node.start_mark.line + 1}"
-    if node.tag.removeprefix(_TAG) not in ("map", "seq", "str", "int", "float", "bool", "null"):
+    text, kind = node.value, node.tag.removeprefix(_TAG)
+    if kind not in ("map", "seq", "str", "int", "float", "bool", "null"):
         raise InputError(
             f"{where}: the tag {brief(node.tag)} is not allowed; write the plain value."
         )
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, origin, path, lines)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, origin, path, lines) for item in node.value]
-    return _scalar(node, where)
-
-
-def _mapping(
-    node: yaml.MappingNode, origin: str, path: tuple[str, ...], lines: dict
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
-            scalar = isinstance(key_node, yaml.ScalarNode)
-            came = brief(key_node.value) if scalar else "a list or mapping"
-            raise InputError(f"{origin} line {line}: a key must be a word, but {came} came.")
-        key = key_node.value
-        here = (*path, key)
-        if key in values:
-            first = lines.get(here)
-            raise InputError(
-                f"{origin} line {line}: `{brief('.'.join(here))}` stands here a second time"
-                f" (first in line {first}); keep one."
-            )
-        lines[here] = line
-        values[key] = _value(value_node, origin, here, lines)
-    return values
-
-
-def _scalar(node: yaml.Node, where: str) -> Any:
-    text, kind = node.value, node.tag.removeprefix(_TAG)
+        return [_value(item, origin, path, lines) for item in text]
     if kind == "str":
         return text
     if kind == "null":
         return None
     if kind == "bool":
-        if text not in ("true", "false"):
-            raise InputError(f"{where}: '{brief(text)}' is no boolean; write true or false.")
-        return text == "true"
+        if text in ("true", "false"):
+            return text == "true"
+        raise InputError(f"{where}: '{brief(text)}' is no boolean; write true or false.")
     try:
-        number = (
-            int(text)
-            if kind == "int"
-            else float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        )
+        plain = text.lower().replace(".inf", "inf").replace(".nan", "nan")
+        number = int(text) if kind == "int" else float(plain)
     except ValueError as error:
         raise InputError(f"{where}: '{brief(text)}' is not a number that can be read.") from error
     if isinstance(number, float) and not math.isfinite(number):
@@ -200,3 +161,22 @@ def _scalar(node: yaml.Node, where: str) -> Any:
             f"{where}: '{brief(text)}' is not a finite number; write an ordinary number."
         )
     return number
+
+
+def _mapping(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        where = f"{origin} line {key_node.start_mark.line + 1}"
+        scalar = isinstance(key_node, yaml.ScalarNode)
+        if not scalar or key_node.tag != f"{_TAG}str":
+            came = brief(key_node.value) if scalar else "a list or mapping"
+            raise InputError(f"{where}: a key must be a word, but {came} came.")
+        here = (*path, key_node.value)
+        if key_node.value in values:
+            raise InputError(
+                f"{where}: `{brief('.'.join(here))}` stands here a second time"
+                f" (first in line {lines[here]}); keep one."
+            )
+        lines[here] = key_node.start_mark.line + 1
+        values[key_node.value] = _value(value_node, origin, here, lines)
+    return values

@@ -143,7 +143,8 @@ def bound_row(archive: zipfile.ZipFile, native: Iterable[tuple[str, str]]) -> Ro
 def models_row(archive: zipfile.ZipFile) -> Row:
     """Every model is a TFLite file and the one that the sidecar beside it describes."""
     names = set(archive.namelist())
-    models = [n for n in names if n.startswith("assets/models/") and n.endswith(".tflite")]
+    files = [n for n in names if n.startswith("assets/models/") and n.endswith(".tflite")]
+    models = [n for n in files if not n.endswith("-encoder.tflite")]  # which no app opens
     wrong = []
     for name in models:
         content = archive.read(name)

@@ -1,15 +1,25 @@
 """An exported file or folder as a function of pictures, and what it takes besides them."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.pictures.tiles import Pixels
-from tfi2i_export.inputs import open_conditions, told_conditions
+from tfi2i_export.encoders import companion_reader
+from tfi2i_export.inputs import (
+    NOTHING_TO_SAMPLE,
+    Shape,
+    open_conditions,
+    picture_readers,
+    told_conditions,
+)
 from tfi2i_export.saved_model.files import versions
+from tfi2i_export.sidecar import Sidecar, read
 
 
 def is_artefact(path: Path) -> bool:
@@ -19,8 +29,17 @@ def is_artefact(path: Path) -> bool:
     return (path / "saved_model.pb").is_file() or bool(path.is_dir() and versions(path))
 
 
+Told = tuple[tuple[Condition, ...], dict[str, Any], str | None]
+"""Conditions; readers of pictures by the condition's name; and the target, None for any."""
+
+
 def conditions_of(model: Path) -> tuple[Condition, ...]:
-    """The conditions of a .tflite file or a SavedModel's folder, as its sidecar describes them.
+    """The conditions of a .tflite file or a SavedModel's folder; raises as `told`."""
+    return told(model)[0]
+
+
+def told(model: Path) -> Told:
+    """Conditions of a .tflite file or a SavedModel's folder, and readers, as its sidecar tells.
 
     Raises:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says.
@@ -37,8 +56,38 @@ def conditions_of(model: Path) -> tuple[Condition, ...]:
         model = version_of(model)
         shapes = extra_shapes(model)
     sidecar = sidecar_of(model) if shapes else None
-    known = told_conditions(sidecar.signatures[0].inputs) if sidecar else ()
-    return open_conditions(known, shapes, str(model))
+    return _told(sidecar, shapes, model)
+
+
+def told_by(path: Path) -> Told:
+    """Conditions of a served model, and readers, as the sidecar that it was exported with tells.
+
+    Raises:
+        InputError: It is no sidecar.
+    """
+    sidecar = read(path)
+    inputs = sidecar.signatures[0].inputs
+    shapes = {one.name: (1, *one.shape[1:]) for one in inputs if one.kind is not None}
+    return _told(sidecar, shapes, path)
+
+
+def _told(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -> Told:
+    inputs = sidecar.signatures[0].inputs if sidecar else ()
+    conditions = open_conditions(told_conditions(inputs), shapes, str(where))
+    target = sidecar.domains["target"] if sidecar else None
+    labels = next((one.names for one in conditions if one.kind == "label"), ())
+    readers: dict[str, Any] = {}
+    for tensor in inputs:
+        aspect = tensor.aspect or "squash"
+        if tensor.encoder is not None:
+            path, shape = where.parent / tensor.encoder, tensor.shape[1:]
+            readers[tensor.name] = companion_reader(
+                path, tensor.encoder_sha256, shape, labels, aspect
+            )
+        else:
+            own = [one for one in conditions if one.name == tensor.name]
+            readers |= picture_readers(own, aspect)
+    return conditions, readers, target
 
 
 def picture_translator(
@@ -62,6 +111,31 @@ def picture_translator(
     from tfi2i_export.saved_model.pictures import saved_picture_translator
 
     return saved_picture_translator(model, values, tile=tile)
+
+
+def sampler(model: Path) -> Callable[..., Pixels]:
+    """Values (N, ...) by name -> pixels (N, H, W, 3), by a sampler's .tflite file or SavedModel.
+
+    Raises:
+        InputError: There is no such model, it is damaged, differs from what its sidecar says, or
+            takes pictures.
+    """
+    if _is_file(model):
+        from tfi2i_export.tflite.interpreter import TFLiteTranslator
+
+        translator = TFLiteTranslator(model)
+        takes_picture = translator.takes_picture
+        sample: Callable[..., Pixels] = functools.partial(translator, None)
+    else:
+        from tfi2i_export.saved_model.files import signatures
+        from tfi2i_export.saved_model.pictures import saved_sampler, version_of
+
+        known = signatures(version_of(model)).get("predict_tensor")
+        takes_picture = known is not None and "image" in known.inputs
+        sample = saved_sampler(model)
+    if takes_picture:
+        raise InputError(f"{model} {NOTHING_TO_SAMPLE}")
+    return sample
 
 
 def _is_file(model: Path) -> bool:

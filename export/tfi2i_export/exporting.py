@@ -8,7 +8,7 @@ import datetime
 import functools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata as versions
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,32 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from rich.console import Console
 
-from tfi2i.conditions import ANY, Condition, Direction
+from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
+from tfi2i_export import encoders
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
+from tfi2i_export.calibration import Pictures, Pixels
 from tfi2i_export.choice import STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
 from tfi2i_export.graph.keras_graph import called
-from tfi2i_export.inputs import Array, baked_values, drawn, label_of, row, shapes_of
+from tfi2i_export.inputs import (
+    Array,
+    baked_values,
+    count_of,
+    label_of,
+    row,
+    shapes_of,
+    takes_picture,
+)
 from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_saved_model
@@ -42,8 +51,6 @@ from tfi2i_export.tflite.metadata import with_metadata
 from tfi2i_export.tflite.quantization import auto, quantize
 
 log = logging.getLogger("tfi2i")
-
-Pixels = NDArray[np.uint8]
 
 EXACT_DB = 70.0  # of the rewritten graph against the translator, before any quantisation
 EXACT_LEVELS = 1
@@ -84,7 +91,7 @@ def export(
     check(choice, force)
     folder = run.exports_dir if to is None else _folder(to, choice)
     saved_model = choice.format == "saved_model"
-    way = _direction(run, choice.direction)
+    way = run.check_direction(choice.direction)
     name = choice.name_of(way.name)
     target = folder / (name if saved_model else f"{name}.tflite")
     if saved_model and target.exists() and not target.is_dir():
@@ -96,12 +103,12 @@ def export(
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
-    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind)
-    way = dataclasses.replace(way, target=way.target or label_of(baked, conditions))
+    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect)
+    label = label_of(baked, conditions) if way.target in (None, ANY) else None
+    way = dataclasses.replace(way, target=label or way.target)
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
-    draw = functools.partial(drawn, system, way.name, free)
-    pictures = _Pictures(data, way.source, choice, aspect, draw)
+    pictures = Pictures(data, system, way, choice, aspect, free)
     sizes = _sizes(translator, choice) or (system.image_size,)
     folded = _folded(translator, baked, choice, sizes, pictures)
     artefact = _build(folded, choice, sizes, pictures, reference)
@@ -117,20 +124,16 @@ def export(
         )
     left = [one for one in conditions if one.name in free]
     multiple = multiple_of(translator)
-    sidecar = _sidecar(run, system, data, choice, way, left, artefact, found, sizes, multiple)
+    extra = {one.name: sidecars.fields_of(one, way.target, aspect) for one in left}
+    sidecar = _sidecar(run, system, data, choice, way, extra, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(
         sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
     )
-    return _written(artefact, sidecar, target, tensor_only=choice.signatures == "tensor")
-
-
-def _direction(run: Run, name: str | None) -> Direction:
-    way = run.check_direction(name)
-    if way.source is None:
-        raise InputError(
-            f"{run.path}: takes no picture in its direction {way}; samplers are not exported yet."
-        )
-    return way
+    half = choice.format not in ("float32", "saved_model")
+    files = encoders.companions(
+        left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
+    )
+    return _written(artefact, sidecar, target, choice, aspect, files)
 
 
 def _folder(to: Path, choice: Choice) -> Path:
@@ -143,53 +146,17 @@ def _folder(to: Path, choice: Choice) -> Path:
     return app / "assets" / "models"
 
 
-class _Pictures:
-    """Pictures of the source domain: held-out ones to judge by, training ones to calibrate by.
-
-    With each come values of the inputs besides the picture that are not baked, by name.
-    """
-
-    def __init__(
-        self,
-        data: Dataset,
-        source: str | None,
-        choice: Choice,
-        aspect: str,
-        draw: Callable[[int, int], dict[str, Array]],
-    ):
-        self._draw = draw
-        self._data = data
-        self._source = source or ANY
-        self._choice = choice
-        self._aspect = aspect
-
-    def held_out(self, side: int) -> tuple[Pixels, dict[str, Array]]:
-        pixels = self._read("test", side, self._choice.images)
-        return pixels, self._draw(len(pixels), self._choice.seed)
-
-    def calibration(self, side: int) -> tuple[Pixels, dict[str, Array]]:
-        pixels = self._read("train", side, self._choice.calibration)
-        return pixels, self._draw(len(pixels), self._choice.seed + 1)  # not those that judge
-
-    def _read(self, split: str, side: int, limit: int) -> Pixels:
-        pixels, _ = self._data.pixels(
-            split,
-            self._source,
-            side,
-            aspect=self._aspect,
-            limit=limit,
-            seed=self._choice.seed,
-        )
-        return pixels
-
-
 def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
-    """The sides that were chosen, if the translator takes them."""
-    own = translator.inputs[0].shape[1]
+    """The sides that were chosen, if the translator takes them; of a sampler the one it has."""
+    is_sampler = not takes_picture(translator)
+    own = translator.output_shape[1] if is_sampler else translator.inputs[0].shape[1]
     if own is not None and (choice.dynamic or choice.sizes not in (None, (own,))):
+        does = "sampler makes" if is_sampler else "translator takes"
         raise InputError(
-            f"This translator takes pictures of {own} x {own} alone: leave out --sizes, --dynamic."
+            f"This {does} pictures of {own} x {own} alone: leave out --sizes, --dynamic."
         )
+    if is_sampler and own is not None:
+        return (own,)
     multiple = multiple_of(translator)
     if own is None and any(side % multiple for side in choice.sizes or ()):
         raise InputError(f"--sizes are sides in pixels, multiples of {multiple}, such as 256,512.")
@@ -201,15 +168,15 @@ def _folded(
     baked: dict[str, Array],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
     free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
-    free = free and translator.inputs[0].shape[1] is None
+    free = free and takes_picture(translator) and translator.inputs[0].shape[1] is None
     folded: dict[int | None, keras.Model] = {}
     for side in (None,) if free else sizes:
         pixels, extra = pictures.calibration(side or sizes[0])
-        images = to_image(pixels)
+        images = None if pixels is None else to_image(pixels)
         rewritten = fold(translator, side=side, pad=choice.pad, baked=baked)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
@@ -244,7 +211,7 @@ def _build(
     folded: dict[int | None, keras.Model],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
     reference: Callable[..., Any],
 ) -> _Artefact:
     first = next(iter(folded.values()))
@@ -284,14 +251,17 @@ def _build(
     return _Artefact(content, recipe | more)
 
 
-def _answers(reference: Callable[..., Any], pixels: Pixels, extra: dict[str, Array]) -> Pixels:
+def _answers(
+    reference: Callable[..., Any], pixels: Pixels | None, extra: dict[str, Array]
+) -> Pixels:
     """Translates pictures by the run itself, one at a time."""
     function = tf.function(reference, reduce_retracing=True)
-    answers = [
-        to_pixels(np.asarray(function(to_image(pixels[i : i + 1]), **row(extra, i))))
-        for i in range(len(pixels))
-    ]
-    return np.concatenate(answers)
+
+    def answer(i: int) -> Pixels:
+        image = None if pixels is None else to_image(pixels[i : i + 1])
+        return to_pixels(np.asarray(function(image, **row(extra, i))))
+
+    return np.concatenate([answer(i) for i in range(count_of(pixels, extra))])
 
 
 def _compare(
@@ -299,7 +269,7 @@ def _compare(
     reference: Callable[..., Any],
     choice: Choice,
     sizes: Sequence[int],
-    pictures: _Pictures,
+    pictures: Pictures,
 ) -> Agreement:
     """The agreement on held-out pictures; of several sizes the worst one."""
     found = []
@@ -316,14 +286,13 @@ def _sidecar(
     data: Dataset,
     choice: Choice,
     way: Direction,
-    conditions: Sequence[Condition],
+    extra: Mapping[str, dict[str, Any]],
     artefact: _Artefact,
     found: Agreement,
     sizes: Sequence[int],
     multiple: int,
 ) -> Sidecar:
     domains = {"source": way.source, "target": way.target}
-    extra = {one.name: sidecars.fields_of(one, way.target) for one in conditions}
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
     else:
@@ -371,7 +340,7 @@ def _evaluated(
     path = run.evaluation_dir / "evaluation.json"
     if not path.is_file():
         return None
-    if "baked" in sidecar.recipe or sidecar.signatures[0].inputs[1:]:
+    if "baked" in sidecar.recipe or any(one.kind for one in sidecar.signatures[0].inputs):
         return None  # other styles, other scores
     from tfi2i.evaluate import backbones
     from tfi2i.evaluate.measure import Measure
@@ -410,13 +379,28 @@ def _evaluated(
     }
 
 
-def _written(artefact: _Artefact, sidecar: Sidecar, target: Path, *, tensor_only: bool) -> Path:
-    """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit."""
+def _written(
+    artefact: _Artefact,
+    sidecar: Sidecar,
+    target: Path,
+    choice: Choice,
+    aspect: str,
+    files: Mapping[str, bytes],
+) -> Path:
+    """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit.
+
+    The files of encoders, by the name of their input, are written between them.
+    """
     if isinstance(artefact.content, bytes):
+        sidecar = encoders.named(sidecar, files, target, aspect)
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(artefact.content, sidecar))
     else:
-        target = save(artefact.content, target, tensor_only=tensor_only)
+        target = save(artefact.content, target, tensor_only=choice.signatures == "tensor")
+        sidecar = encoders.named(sidecar, files, target, aspect)
+    for name, content in files.items():
+        with replacing(target.with_name(encoders.name_of(target.name, name))) as temporary:
+            temporary.write_bytes(content)
     sha256, size = sidecars.fingerprint(target)
     sidecar = dataclasses.replace(sidecar, file=target.name, sha256=sha256, size_bytes=size)
     sidecars.write(sidecar, target.with_suffix(".json"))

@@ -18,12 +18,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.conditions import Condition, values_of
+from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
+from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.pixels import to_image
 
 log = logging.getLogger("tfi2i")
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
+
+NOTHING_TO_TRANSLATE = (
+    "makes pictures of none, so there is nothing to translate; tfi2i sample makes them."
+)
+
+NOTHING_TO_SAMPLE = "translates pictures and makes none by itself; use tfi2i translate."
 
 MAGIC = b"\x93NUMPY"  # which every .npy file begins with
 LARGEST = 1 << 26  # bytes of a file; a picture of 1024 x 1024 in float64 has 25 million
@@ -35,20 +44,36 @@ _DAMAGE: tuple[type[Exception], ...] = (
 )
 
 
+def takes_picture(model: Any) -> bool:
+    """Whether a functional Keras model's first input is a picture (N, H, W, 3); no sampler's is."""
+    shape = model.inputs[0].shape
+    return len(shape) == 4 and shape[-1] == 3
+
+
+def beside(model: Any) -> list[Any]:
+    """The inputs of a functional Keras model besides the picture; of a sampler all of them."""
+    return model.inputs[takes_picture(model) :]
+
+
 def shapes_of(model: Any) -> dict[str, Shape]:
     """By name the shapes, for one picture, of what a functional Keras model takes besides it."""
-    return {one.name: (1, *one.shape[1:]) for one in model.inputs[1:]}
+    return {one.name: (1, *one.shape[1:]) for one in beside(model)}
 
 
 def drawn(
-    system: Any, direction: str, shapes: Mapping[str, Shape], count: int, seed: int
+    system: Any,
+    direction: str,
+    shapes: Mapping[str, Shape],
+    count: int,
+    seed: int,
+    given: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Typical values (count, ...) of those of a direction's conditions that `shapes` has.
 
     Raises:
         InputError: the system declares no condition for one of them, or of another shape.
     """
-    values = system.values_of(direction, count, seed) if shapes else {}
+    values = system.values_of(direction, count, seed, given=given) if shapes else {}
     missing = [name for name in shapes if name not in values]
     if missing:
         raise InputError(
@@ -84,6 +109,13 @@ def fitted(
 def row(values: Mapping[str, Array], i: int) -> dict[str, Array]:
     """The values (1, ...) for one of several pictures."""
     return {name: value[i : i + 1] for name, value in values.items()}
+
+
+def count_of(pictures: NDArray[Any] | None, values: Mapping[str, ArrayLike]) -> int:
+    """Returns N of pictures (N, H, W, 3); without any, the most rows that a value (N, ...) has."""
+    if pictures is not None:
+        return len(pictures)
+    return max((len(np.atleast_1d(value)) for value in values.values()), default=1)
 
 
 def require_all(
@@ -160,14 +192,16 @@ def open_conditions(
 def chosen(
     conditions: Sequence[Condition],
     *,
+    count: int = 1,
     seed: int | None = None,
     given: Mapping[str, ArrayLike] | None = None,
     labels: str | None = None,
 ) -> dict[str, Array]:
-    """Values (1, ...) of all conditions, for all pictures of a command; logs which were sampled.
+    """Values (count, ...) of all conditions; logs which were sampled.
 
     Args:
         conditions: Conditions that are open in the network.
+        count: Number of values, 1 for all pictures of a command.
         seed: Seed of what is neither given nor chosen by a label; None: 0.
         given: Values by name.
         labels: Labels by name.
@@ -175,12 +209,13 @@ def chosen(
     Raises:
         InputError: As `values_of`.
     """
-    values = values_of(conditions, 1, seed=seed or 0, given=given, labels=labels)
+    values = values_of(conditions, count, seed=seed or 0, given=given, labels=labels)
     label = next((one.name for one in conditions if one.kind == "label"), None)
     fixed = {*(given or {}), *([label] if labels is not None else [])}
     sampled = [name for name in values if name not in fixed]
     if sampled:
-        log.info("Sampled %s with --seed %d for all pictures.", ", ".join(sampled), seed or 0)
+        which = "all pictures" if count == 1 else f"each of {count} pictures"
+        log.info("Sampled %s with --seed %d for %s.", ", ".join(sampled), seed or 0, which)
     return values
 
 
@@ -205,24 +240,41 @@ def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
     return files
 
 
-def read_all(
-    files: Mapping[str, Path], shapes: Mapping[str, Shape], where: str
-) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
-    """Values (1, ...) from .npy files by name, and for a sidecar what these files were.
+def read_given(
+    texts: Sequence[str], option: str, readers: Mapping[str, Any] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Arrays by name, of what the command line names; raises as `files_by_name` and `read`.
 
-    Raises:
-        InputError: as `read` and `fitted`.
+    Args:
+        texts: Texts as `files_by_name` takes them.
+        option: Option, for messages.
+        readers: Readers by name, as `picture_readers` makes them, of inputs for which a picture
+            file may be given as well.
     """
-    found = {name: read(path) for name, path in files.items()}
-    values = fitted({name: array for name, (array, _) in found.items()}, shapes, where)
-    return values, {
-        name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()
-    }
+    files = files_by_name(texts, option)
+    return {name: _read(path, (readers or {}).get(name))[0] for name, path in files.items()}
 
 
-def read_given(texts: Sequence[str], option: str) -> dict[str, NDArray[Any]]:
-    """Arrays by name, of what the command line names; raises as `files_by_name` and `read`."""
-    return {name: read(path)[0] for name, path in files_by_name(texts, option).items()}
+def _read(path: Path, reader: Any) -> tuple[NDArray[Any], str]:
+    """A value, of a picture too if there is a reader, and its file's SHA-256."""
+    if reader is None or path.suffix == ".npy":
+        return read(path)
+    value = reader(read_picture(path).pixels, None)
+    return value, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def picture_readers(conditions: Sequence[Condition], aspect: str = "squash") -> dict[str, Any]:
+    """Returns by name, for inputs that are pictures, pixels (H, W, 3) and a target -> the value.
+
+    Args:
+        conditions: Conditions, of which those of another kind are left out.
+        aspect: Way in which pictures become squares: "squash" or "crop".
+    """
+
+    def reader(shape: Shape) -> Any:
+        return lambda pixels, target: to_image(scaled_to_square(pixels, shape[0], aspect))
+
+    return {one.name: reader(one.shape) for one in conditions if one.kind == "picture"}
 
 
 def baked_values(
@@ -231,13 +283,28 @@ def baked_values(
     conditions: Sequence[Condition],
     shapes: Mapping[str, Shape],
     where: str,
+    aspect: str = "squash",
 ) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
-    """Returns what `read_all` does, with the value of a label that is chosen by name.
+    """Values (1, ...) by name of files and of a label, and for a sidecar what these were.
+
+    Args:
+        files: Files by name, .npy or for an input that is a picture one.
+        label: Label by its name.
+        conditions: Conditions of the network.
+        shapes: Shapes for one picture, by name.
+        where: Name of what takes them, for messages.
+        aspect: Way in which pictures become squares.
 
     Raises:
-        InputError: As `read_all`; there is no such label, or its value is given too.
+        InputError: A file cannot be read, or its value does not fit; there is no such label, or its
+            value is given too.
     """
-    values, record = read_all(files, shapes, where)
+    readers = picture_readers(conditions, aspect)
+    found = {name: _read(path, readers.get(name)) for name, path in files.items()}
+    values = fitted({name: array for name, (array, _) in found.items()}, shapes, where)
+    record = {
+        name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()
+    }
     if label is not None:
         named = [one for one in conditions if one.kind == "label"][:1]
         given = {one.name: values[one.name] for one in named if one.name in values}

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # in float32, which inputs besides the 
 _ADDED: dict[str, Any] = {
     **{"kind": None, "names": [], "exclusive": True},
     **{"distribution": None, "presets": [], "encoder": None},
+    **{"encoder_sha256": None, "aspect": None},
 }
 _FORMER_KIND = "style"
 
@@ -62,6 +63,8 @@ class Tensor:
     distribution: str | None = None
     presets: tuple[Preset, ...] = ()
     encoder: str | None = None
+    encoder_sha256: str | None = None
+    aspect: str | None = None
 
     @property
     def choices(self) -> tuple[Preset, ...]:
@@ -119,7 +122,7 @@ def write(sidecar: Sidecar, path: Path) -> None:
     """
     text = to_json(dataclasses.asdict(sidecar), indent=2) + "\n"
     values = json.loads(text)
-    problem = _problem(values, _schema(), "") or _misfit(values)
+    problem = _problem(values) or _misfit(values)
     if not problem and text != text.encode(errors="replace").decode():
         problem = "a text holds what is not Unicode"
     if problem:
@@ -142,7 +145,7 @@ def read(path: Path) -> Sidecar:
         )
     if type(number) is int and number == 1:
         _update(values)
-    problem = _problem(values, _schema(), "") or _misfit(values)
+    problem = _problem(values) or _misfit(values)
     if problem:
         raise InputError(f"{path}: is not a sidecar: {problem}; export the model again.")
     signatures = tuple(
@@ -200,10 +203,14 @@ def verify(path: Path) -> Sidecar:
     return sidecar
 
 
-def fields_of(condition: Condition, target: str | None) -> dict[str, Any]:
+def fields_of(condition: Condition, target: str | None, aspect: str) -> dict[str, Any]:
     """Returns the fields of `Tensor` that describe a condition, for a target domain."""
     record = condition.record(target)
-    return {
+    picture: dict[str, Any] = {}
+    if condition.kind == "picture":
+        picture = {"layout": "NHWC", "colour": "RGB", "range": (-1.0, 1.0), "aspect": aspect}
+        picture |= {"meaning": "another picture", "domain": target}
+    return picture | {
         "kind": record["kind"],
         "names": tuple(record["names"]),
         "exclusive": record["exclusive"],
@@ -268,7 +275,7 @@ def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:
-    known = _known(Tensor, values)
+    known = _known(Tensor, {**_ADDED, **values})  # the last of these fields came later
     known |= {key: tuple(known[key]) for key in ("shape", "names")}
     known["range"] = known["range"] and tuple(known["range"])
     known["presets"] = tuple(Preset(one["name"], one["values"]) for one in known["presets"])
@@ -289,86 +296,75 @@ def _misfit(values: dict[str, Any]) -> str | None:
 
 def _fits(values: Any, shape: list[int]) -> bool:
     if not shape:
-        return _TYPES["number"](values) and abs(values) <= LARGEST_FLOAT
+        return _is_number(values) and abs(values) <= LARGEST_FLOAT
     if not isinstance(values, list) or len(values) != shape[0]:
         return False
     return all(_fits(one, shape[1:]) for one in values)
 
 
-# The keywords of JSON Schema that sidecar.schema.json uses
+# sidecar.schema.json
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and abs(value) <= LARGEST_DOUBLE
 
 
 @functools.cache
-def _schema() -> dict[str, Any]:
+def _validator() -> Any:
+    """Validator of the schema, stricter than JSON Schema.
+
+    To that 1.0 is an integer, which Kotlin reads as a double, and a pattern's end may have a line
+    feed behind it.
+    """
+    from jsonschema import (
+        Draft202012Validator,
+        ValidationError,
+        validators,
+    )
+
+    def pattern(validator: Any, wanted: str, value: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(value, str) and not re.fullmatch(wanted, value):
+            yield ValidationError("")
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: _is_number(value),
+        }
+    )
     path = Path(__file__).with_name("sidecar.schema.json")
-    return json.loads(path.read_text(encoding="utf-8"))
+    kind = validators.extend(Draft202012Validator, {"pattern": pattern}, type_checker=types)
+    return kind(json.loads(path.read_text(encoding="utf-8")))
 
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    # Stricter than JSON Schema, to which 1.0 is an integer: Kotlin reads that as a double.
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= LARGEST_DOUBLE
-    ),
-}
-
-
-def _problem(value: Any, schema: dict[str, Any], where: str) -> str | None:
-    """Says what is wrong with a JSON value, at the first place where something is, or None."""
-    if not schema:  # as anything goes, there is no need to follow a stranger's nesting
+def _problem(values: Any) -> str | None:
+    """Says what is wrong with a sidecar's JSON, at the first place where something is, or None."""
+    error = next(_validator().iter_errors(values), None)
+    if error is None:
         return None
-    if "$ref" in schema:
-        schema = _schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    types = schema.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    what = where or "the file"
-    if types and not any(_TYPES[name](value) for name in types):
-        return f"{what} is {_shown(value)} and has to be {' or '.join(types)}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{what} is {_shown(value)} and has to be one of {_shown(schema['enum'])}"
-    if isinstance(value, str) and not re.fullmatch(schema.get("pattern", "(?s:.*)"), value):
-        return f"{what} is {_shown(value)} and has to match {schema['pattern']}"
-    if isinstance(value, int | float) and value < schema.get("minimum", value):
-        return f"{what} is {value} and has to be {schema['minimum']} or more"
-    if isinstance(value, dict):
-        return _problem_of_object(value, schema, where)
-    if isinstance(value, list):
-        return _problem_of_array(value, schema, what)
-    return None
+    value, rule, wanted = error.instance, error.validator, error.validator_value
+    what = "".join(map(_step, error.absolute_path)).removeprefix(".") or "the file"
+    if rule == "required":
+        return f"{what} lacks {next(key for key in wanted if key not in value)}"
+    if rule in ("minItems", "maxItems"):
+        least, most = error.schema.get("minItems", 0), error.schema.get("maxItems")
+        more = f"{least} or more" if most is None else f"{least} to {most}"
+        more = f"{least}" if least == most else more
+        return f"{what} has {len(value)} entries and has to have {more}"
+    wishes = {
+        "type": lambda: f"be {wanted if isinstance(wanted, str) else ' or '.join(wanted)}",
+        "enum": lambda: f"be one of {_shown(wanted)}",
+        "pattern": lambda: f"match {wanted}",
+        "minimum": lambda: f"be {wanted} or more",
+    }
+    return f"{what} is {_shown(value)} and has to {wishes[rule]()}"
 
 
-def _problem_of_object(value: dict[str, Any], schema: dict[str, Any], where: str) -> str | None:
-    for key in schema.get("required", []):
-        if key not in value:
-            return f"{where or 'the file'} lacks {key}"
-    rest = schema.get("additionalProperties", {})
-    for key, item in value.items():
-        known = schema.get("properties", {})
-        place = key if key in known else _shown(key)
-        problem = _problem(item, known.get(key, rest), f"{where}.{place}" if where else place)
-        if problem:
-            return problem
-    return None
-
-
-def _problem_of_array(value: list[Any], schema: dict[str, Any], what: str) -> str | None:
-    least, most = schema.get("minItems", 0), schema.get("maxItems", len(value))
-    if not least <= len(value) <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}"
-        wanted = wanted if "maxItems" in schema else f"{least} or more"
-        return f"{what} has {len(value)} entries and has to have {wanted}"
-    for index, item in enumerate(value):
-        problem = _problem(item, schema.get("items", {}), f"{what}[{index}]")
-        if problem:
-            return problem
-    return None
+def _step(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part if part.isidentifier() and part.isascii() else _shown(part)}"
 
 
 def _shown(value: Any) -> str:

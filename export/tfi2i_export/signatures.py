@@ -74,18 +74,19 @@ def _of_tensors(
         for other, type in taken.items()
         if other == INPUT
     ]
+    of = "translation" if image else "picture"
     beside = [
         Tensor(
             name=other,
             shape=type.shape,
             dtype=type.dtype,
-            meaning=f"the translation's {other}",
-            **{"kind": "style", **extra.get(other, {})},
+            **{"meaning": f"the {of}'s {other}", "kind": "style", **extra.get(other, {})},
         )
         for other, type in taken.items()
         if other != INPUT
     ]
-    translation = picture(OUTPUT, made[OUTPUT], domains["target"], "its translation")
+    about = "its translation" if image else "the picture that is made"
+    translation = picture(OUTPUT, made[OUTPUT], domains["target"], about)
     return Signature(name=name, inputs=(*image, *beside), outputs=(translation,))
 
 
@@ -96,5 +97,6 @@ def _of_picture_files(beside: Sequence[Tensor], domains: Domains, takes_picture:
         return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)
 
     image = [file(domains["source"], f"{KINDS}, of up to {LARGEST} pixels")] * takes_picture
-    translation = file(domains["target"], "its translation as a PNG file, of the same size")
+    about = "its translation as a PNG file, of the same size"
+    translation = file(domains["target"], about if takes_picture else "the picture, a PNG file")
     return Signature(name=FILES, inputs=(*image, *beside), outputs=(translation,))

@@ -54,8 +54,10 @@ def write_models(folder):
     """Models that run in the browser; the run of each is called as its file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1].joinpath("export"))
+        patch.syspath_prepend(Path(__file__).parents[1])
         import inputs_stand_in
         import small_files as files
+        from stand_in import DOMAINS, Painter, Tinter
     from tfi2i_export.graph.fold import fold
     from tfi2i_export.signatures import of_file
     from tfi2i_export.tflite.conversion import convert, convolutions
@@ -81,6 +83,17 @@ def write_models(folder):
     domains = {"source": "photo", "target": None}
     described = of_file(content, domains, inputs_stand_in.FIELDS)
     write("open", content, described, direction="any 1 of 5", domains=domains, multiple=2)
+    from tfi2i_export.sidecar import fields_of
+
+    for name, system, domains in (
+        ("painter", Painter(width=4, domains=DOMAINS), {"source": None, "target": "any"}),
+        ("tinter", Tinter(image_size=48), {"source": "a", "target": "b"}),
+    ):
+        fields = {one.name: fields_of(one, None, "crop") for one in system.conditions}
+        content = convert(fold(system.network(), side=64))
+        described = of_file(content, domains, fields)
+        direction = "a2b" if domains["source"] else "sample"
+        write(name, content, described, direction=direction, domains=domains)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -311,6 +324,59 @@ def test_a_style_and_a_label_are_python_s_in_every_tile(visit, site, chosen, hei
     assert visit.page.locator("#directions label").inner_text() == "any 1 of 5"
 
 
+@pytest.mark.parametrize("chosen", [{}, {"latent": "latent 3", "label": "winter"}])
+def test_a_sampler_makes_python_s_pictures_of_what_is_chosen(visit, site, chosen):
+    from tfi2i_export.sidecar import read
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
+
+    path = file_of(site, "painter")
+    values = {
+        one.name: next(
+            np.float32([choice.values])
+            for choice in one.choices
+            if choice.name == chosen.get(one.name, one.choices[0].name)
+        )
+        for one in read(path.with_suffix(".json")).signatures[0].inputs
+    }
+    visit.choose("int8")
+    visit.give(encoded(noise(20, 30)))
+    visit.finished()
+    visit.set("painter", fit=None, **chosen)
+    page = visit.page
+    assert page.locator("#sources").is_hidden() and page.locator("#fits").is_hidden()
+    page.get_by_role("button", name="Make a picture").click()
+    page.wait_for_selector("#status:has-text('Made in'), #alert:not(:empty)")
+    assert page.inner_text("#alert") == "" and page.inner_text("#before-tag") == "Picture"
+    assert_same(visit.saved(), TFLiteTranslator(path)(None, **values)[0])
+    assert visit.file_name == "sample.png"
+    visit.choose("int8")  # the photo is still there
+    page.get_by_role("button", name="Translate").click()
+    visit.finished()
+    assert visit.saved().shape == (20, 30, 3)
+
+
+def test_a_second_picture_is_asked_for_and_goes_in_as_python_s(visit, site):
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
+
+    from tfi2i.pictures.pixels import to_image
+
+    visit.choose("int8")
+    visit.set("tinter", fit="whole")
+    pixels, second = noise(64, 64), noise(48, 70, seed=3)
+    visit.give(encoded(pixels))
+    page = visit.page
+    page.wait_for_selector("#comparison:visible")
+    assert page.get_by_role("button", name="Translate").is_disabled()
+    files = [{"name": "second.png", "mimeType": "image/png", "buffer": encoded(second)}]
+    page.set_input_files("#inputs input", files)
+    page.wait_for_selector("#inputs output:has-text('second.png')")
+    page.get_by_role("button", name="Translate").click()
+    visit.finished()
+    given = to_image(second[:, 11:59])[None]  # the middle
+    expected = TFLiteTranslator(file_of(site, "tinter"))(pixels[None], reference=given)[0]
+    assert_same(visit.saved(), expected)
+
+
 def test_a_sidecar_of_schema_1_still_loads(browser, changed_site):
     about = json.loads((changed_site.folder / "models" / "float.json").read_text())
     former = json.loads(FORMER.read_text(encoding="utf-8"))
@@ -388,23 +454,31 @@ def test_every_exported_model_gives_what_python_gives(browser, built, tmp_path, 
     compared = set()
     for case in json.loads((folder / "manifest.json").read_text())["cases"]:
         sidecar = json.loads((folder / case["sidecar"]).read_text())
-        if any(-1 in one["inputs"][0]["shape"] for one in sidecar["signatures"]):
+        if any(-1 in one["outputs"][0]["shape"] for one in sidecar["signatures"]):
             assert f"{sidecar['file']} takes pictures of any size" in visit.page.text_content(
                 "#reasons"
             )
             continue
         shape = (case["height"], case["width"], 3)
-        pixels, expected = (
-            np.frombuffer((folder / case[key]).read_bytes(), np.uint8).reshape(shape)
-            for key in ("picture", "pixels")
-        )
+        expected = np.frombuffer((folder / case["pixels"]).read_bytes(), np.uint8).reshape(shape)
         value, direction = models[sidecar["file"]]
         visit.page.select_option("#model", value)
         visit.page.locator(f"#directions [value='{direction}']").check(force=True)
         for name, index in case["chosen"].items():
             visit.page.get_by_label(name, exact=True).select_option(index=index)
-        visit.give(encoded(pixels))
-        visit.finished()
+        for name in case["pictures"].values():
+            second = np.frombuffer((folder / name).read_bytes(), np.uint8)
+            second = second.reshape(int((len(second) // 3) ** 0.5), -1, 3)
+            given = {"name": name, "mimeType": "image/png", "buffer": encoded(second)}
+            visit.page.set_input_files("#inputs input", given)
+            visit.page.wait_for_selector(f"#inputs output:has-text('{name}')")
+        if "picture" in case:
+            pixels = np.frombuffer((folder / case["picture"]).read_bytes(), np.uint8)
+            visit.give(encoded(pixels.reshape(shape)))
+            visit.finished()
+        else:
+            visit.page.get_by_role("button", name="Make a picture").click()
+            visit.page.wait_for_selector("#status:has-text('Made in')")
         made = visit.saved()
         differing = int((made != expected).sum())
         with capsys.disabled():
@@ -569,7 +643,7 @@ REFUSED = {
     "nowhere": ({"direction": ""}, 'is not a sidecar: direction is "" and has to match'),
     "sampler": (
         {"domains": {"source": None, "target": "b"}},
-        "makes pictures of no picture, which this page does not show",
+        "takes image besides the picture, and its sidecar has no presets for it; export it with",
     ),
     "part": ({"step": 1.5}, "is not a sidecar: step is 1.5 and has to be integer"),
     "digest": ({"sha256": "AB"}, 'is not a sidecar: sha256 is "AB" and has to match'),
@@ -589,7 +663,7 @@ REFUSED = {
     ),
     "second": (
         {"beside": {"kind": "picture"}},
-        "takes a second picture, style, which this page cannot give it; export it with --bake.",
+        "takes (1, 8) for style, which is no picture; export it again.",
     ),
     "integers": ({"beside": {"dtype": "int32"}}, "takes int32 (1, 8) for style; export it again"),
     "preset": (
@@ -623,7 +697,7 @@ def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site)
     assert told[-2].startswith("bad-text.json is not JSON (")
     assert told[-1] == "models/bad-missing.json cannot be loaded (the server answers 404)."
     assert len(told) == len(bad)
-    assert visit.page.locator("#model option").count() == 5  # the others can be used
+    assert visit.page.locator("#model option").count() == 7  # the others can be used
     assert [text for text in visit.complaints if "404" not in text] == []
     visit.context.close()
 

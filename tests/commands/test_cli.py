@@ -22,7 +22,7 @@ from tfi2i.training import fit as train
 
 CHECKOUT = Path(__file__).parents[2]
 VERBS = (
-    *("list", "demo", "train", "translate", "check-data", "import"),
+    *("list", "demo", "train", "translate", "sample", "check-data", "import"),
     *("evaluate", "study", "study-results", "export", "bench", "serve", "compare"),
 )
 SMALL = ("--set", "data.train_size=2", "--set", "data.test_size=2")

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.official import torch_writer as writer
 from tfi2i.errors import InputError
 from tfi2i.evaluate.backbones import efficientnet, inception, load
-from tfi2i.evaluate.backbones.backbone import _load, _runner, bicubic, bilinear
+from tfi2i.evaluate.backbones.backbone import _load, bicubic, bilinear
 from tfi2i.evaluate.backbones.inception import Download
 from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
@@ -317,11 +317,9 @@ def published(monkeypatch, narrow):
         monkeypatch.setattr(inception, "WEIGHTS", known)
 
     _load.cache_clear()
-    _runner.cache_clear()
     publish()
     yield publish
     _load.cache_clear()
-    _runner.cache_clear()
 
 
 def test_the_inception_network_equals_a_plain_one(narrow, published):
@@ -385,7 +383,6 @@ def test_the_weights_are_fetched_once_and_kept(narrow, published, served, tmp_pa
     first = load("inception-2015").features(narrow[0])
     np.testing.assert_allclose(first, narrow[1], rtol=1e-4, atol=1e-5)
     _load.cache_clear()
-    _runner.cache_clear()
     load("inception-2015")
     assert requests == ["/inception.pth"]
     assert [path.name for path in (tmp_path / "cache/tfi2i").iterdir()] == ["inception.pth"]

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from recolouring import oracle_recolouring
 from skimage.metrics import structural_similarity
 
 from tfi2i.errors import InputError
-from tfi2i.evaluate import paired
+from tfi2i.evaluate import diversity
 from tfi2i.evaluate.paired import (
     l1,
-    oracle_recolouring,
     psnr,
     recoloured,
     retrieval_top1,
@@ -82,7 +82,7 @@ def test_ssim_refuses_what_its_window_does_not_fit():
 
 @pytest.mark.parametrize("block", [2, 1000])
 def test_retrieval_counts_translations_that_find_their_own_truth(monkeypatch, block):
-    monkeypatch.setattr(paired, "BLOCK", block)
+    monkeypatch.setattr(diversity, "BLOCK", block)
     truths = np.random.default_rng(11).standard_normal((5, 16))
     assert retrieval_top1(2 * truths, truths) == 1
     assert retrieval_top1(truths[[0, 1, 2, 4, 3]], truths) == pytest.approx(0.6)

@@ -4,7 +4,7 @@
 
 FOLDER gets the files with their sidecars, pictures and answers as raw bytes (1, H, W, 3), and
 manifest.json, which says what belongs together. The last is written last: where it is, all is.
-Some files take a style and a label besides the picture.
+Some files take a style and a label, or another picture, besides the picture; some take none.
 """
 
 import dataclasses
@@ -32,6 +32,7 @@ from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
 from tfi2i.files import to_json, write_text
+from tfi2i.pictures.pixels import to_image
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
 from tfi2i.training.fit import fit
@@ -67,7 +68,10 @@ def trained(folder: Path) -> tuple[Run, Dataset]:
 
 
 def answered(
-    path: Path, picture: NDArray[np.uint8], chosen: Mapping[str, int] | None = None
+    path: Path,
+    picture: NDArray[np.uint8],
+    chosen: Mapping[str, int] | None = None,
+    second: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns what the manifest says of a file, a case a size; writes pictures and answers.
 
@@ -75,33 +79,45 @@ def answered(
         path: The file.
         picture: Pixels (S, S, 3), of which each case takes as much as the file does.
         chosen: Index of the choice for each input besides the picture, by name.
+        second: Pixels (S, S, 3) for each of those that is a picture, by name.
     """
     cases = []
     content = path.read_bytes()
     chosen = chosen or {}
-    extra = {}
-    if chosen:
-        beside = read(path.with_suffix(".json")).signatures[0].inputs[1:]
-        extra = {one.name: one.choices[chosen[one.name]].values for one in beside}
+    extra: dict[str, Any] = {}
+    pictures = {}
+    if chosen or second:
+        inputs = {one.name: one for one in read(path.with_suffix(".json")).signatures[0].inputs}
+        extra = {name: inputs[name].choices[index].values for name, index in chosen.items()}
+    for name, pixels in (second or {}).items():
+        extra[name] = to_image(pixels)
+        pictures[name] = f"{path.stem}.{name}.{len(pixels)}.{pixels.sum()}.rgb"
+        (path.parent / pictures[name]).write_bytes(pixels.tobytes())
     for signature in opened(content).get_signature_list():
         translator = TFLiteTranslator(content, threads=1, signature=signature, inputs=extra)
         height, width = translator.size or FREE_SIZE
         pixels = np.ascontiguousarray(picture[:height, :width])[None]
         runner = opened(content, threads=1).get_signature_runner(signature)
         # Java's interpreters prepare a file at the shape that it states before they resize it.
-        prepared = bool(runner.get_input_details()[INPUT]["shape"][1] > 1)
-        given = pixels if translator.io == "uint8" else pixels.astype(np.float32)
-        stem = ".".join([path.stem, f"{height}x{width}", *map(str, chosen.values())])
-        beside = {name: np.float32([values]) for name, values in extra.items()}
+        prepared = True
+        given = {name: np.float32([values]) for name, values in extra.items()}
+        if translator.takes_picture:
+            prepared = bool(runner.get_input_details()[INPUT]["shape"][1] > 1)
+            given[INPUT] = pixels if translator.io == "uint8" else pixels.astype(np.float32)
+        which = [*map(str, chosen.values()), *(str(one.sum()) for one in (second or {}).values())]
+        stem = ".".join([path.stem, f"{height}x{width}", *which])
+        shown = pixels if translator.takes_picture else None
         files = {
-            "picture": (f"{height}x{width}.rgb", pixels),
-            "pixels": (f"{stem}.rgb", translator(pixels)),
-            "values": (f"{stem}.values", runner(**{INPUT: given}, **beside)[OUTPUT].astype("<f4")),
+            "pixels": (f"{stem}.rgb", translator(shown)),
+            "values": (f"{stem}.values", runner(**given)[OUTPUT].astype("<f4")),
         }
+        if translator.takes_picture:
+            files["picture"] = (f"{height}x{width}.rgb", pixels)
         for name, values in files.values():
             (path.parent / name).write_bytes(values.tobytes())
         case: dict[str, Any] = {key: name for key, (name, _) in files.items()}
         case |= {"sidecar": f"{path.stem}.json", "height": height, "width": width}
+        case |= {"pictures": pictures}
         cases.append(case | {"prepared": prepared, "chosen": chosen})
     return cases
 
@@ -139,6 +155,49 @@ def with_inputs(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]
     return cases
 
 
+def other_kinds(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Writes files of samplers and of a translator with a second picture; returns their cases."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import small_files
+    from stand_in import Painter, Tinter
+    from tfi2i_export.sidecar import fields_of
+
+    cases = []
+    painter, tinter = Painter(width=4), Tinter(image_size=48)
+    int8 = fold(painter.network(), side=None)
+    made = {
+        "sample-float32": (painter, convert(int8)),
+        "sample-int8-uint8": (
+            painter,
+            quantize(convert(int8, io="uint8"), "int8", layers=convolutions(int8))[0],
+        ),
+        "a2b-second-float32": (tinter, convert(fold(tinter.network(), side=64))),
+    }
+    for name, (system, content) in made.items():
+        source = None if system is painter else "a"
+        domains = {"source": source, "target": "b"}
+        fields = {one.name: fields_of(one, None, "crop") for one in system.conditions}
+        path = small_files.written(
+            folder,
+            name,
+            content,
+            signatures=of_file(content, domains, fields),
+            format="int8" if "int8" in name else "float32",
+            io="uint8" if "uint8" in name else "float",
+            direction="a2b" if source else "sample",
+            domains=domains,
+        )
+        print(path.name, flush=True)
+        if source:
+            for corner in (picture[:48, :48], picture[-48:, -48:]):
+                second = {"reference": np.ascontiguousarray(corner)}
+                cases += answered(path, picture, second=second)
+        else:
+            for chosen in ({"latent": 0, "label": 0}, {"latent": 6, "label": 2}):
+                cases += answered(path, picture, chosen)
+    return cases
+
+
 def make(folder: Path) -> None:
     """Fills a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,6 +213,7 @@ def make(folder: Path) -> None:
             print(path.name, flush=True)
             cases += answered(path, picture[0])
         cases += with_inputs(folder, picture[0])
+        cases += other_kinds(folder, picture[0])
     finally:
         shutil.rmtree(runs)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")

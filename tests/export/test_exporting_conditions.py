@@ -1,25 +1,31 @@
 """Exports of a system of five domains with a style and a label: open, baked, in every format."""
 
 import functools
+import hashlib
 
 import keras
 import numpy as np
 import pytest
+import stand_in as stand_in_module
 import tensorflow as tf
 from inputs_stand_in import LABEL, SIDE, STYLE, StandIn, stand_in
 from keras import ops
-from tfi2i_export import sidecar
+from PIL import Image
+from stand_in import Painter, seasons
+from tfi2i_export import encoders, sidecar
+from tfi2i_export.artefacts import sampler
 from tfi2i_export.exporting import Choice, export
 from tfi2i_export.graph.keras_graph import called
 from tfi2i_export.inputs import chosen, told_conditions
 from tfi2i_export.saved_model.writing import refuse_unservable
 from tfi2i_export.tflite.bench import PLAIN, bench
-from tfi2i_export.tflite.interpreter import TFLiteTranslator
+from tfi2i_export.tflite.interpreter import TFLiteTranslator, opened
+from tfi2i_export.tflite.metadata import read_metadata
 from tfi2i_export.tflite.quantization import FORMATS
 
 from tfi2i.cli import main
 from tfi2i.commands import export as command
-from tfi2i.conditions import SAMPLE, Condition, between, values_of
+from tfi2i.conditions import Condition, between, values_of
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import DrawnDomain
 from tfi2i.errors import InputError
@@ -29,6 +35,7 @@ from tfi2i.runs.run import Run
 pytest.importorskip("ai_edge_litert")
 
 DOMAINS = ("day", "dusk", "night", "winter", "1920s2late")
+LATENT = 6
 WINTER = np.eye(LABEL, dtype=np.float32)[3]
 
 
@@ -222,8 +229,178 @@ def test_an_export_on_the_command_line(run, data, tmp_path, monkeypatch, capsys)
         assert message in error and error.count("\n") == 1, error
 
 
-def test_a_sampler_is_refused_in_a_sentence(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "directions", (SAMPLE,))
-    with pytest.raises(InputError, match="takes no picture in its direction sample; samplers are"):
-        exported(run, data, tmp_path)
-    assert list(tmp_path.glob("*.tflite")) == []
+@pytest.fixture
+def painter(tmp_path, monkeypatch):
+    """A run of a sampler, and the sampler itself."""
+    system = Painter(width=4, latent_size=LATENT)
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    monkeypatch.setattr(Run, "directions", Painter.directions)
+    monkeypatch.setattr(Run, "network", lambda self, direction: system.network(direction))
+    return Run.create(tmp_path / "runs", "Painter", "drawn", {"system": "Painter"}, {}), system
+
+
+def painted(path, values):
+    """The pictures that an artefact of a sampler makes of values (N, ...) by name."""
+    return sampler(path)(**values).astype(int)
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "saved_model"])
+@pytest.mark.parametrize("label", [None, "winter"])
+def test_a_sampler_is_exported_open_and_with_a_baked_label(painter, data, tmp_path, format, label):
+    run, system = painter
+    path = exported(run, data, tmp_path, format, accept=False, target_db=30.0, label=label)
+    known = sidecar.verify(path.with_suffix(".json"))
+    assert known.name == f"sample-{format}{'' if label is None else '-winter'}"
+    assert known.domains == {"source": None, "target": label or "any"}
+    assert known.agreement["passed"] and known.agreement["pictures"] == 3
+    for signature in known.signatures:
+        by_name = {one.name: one for one in signature.inputs}
+        assert list(by_name) == ["latent"] if label else sorted(by_name) == ["label", "latent"]
+        assert len(by_name["latent"].presets) == 8 and by_name["latent"].kind == "latent"
+        (made,) = signature.outputs
+        assert made.kind is None and (made.domain, made.dtype) in (
+            (label or "any", "float32"),
+            (label or "any", "string"),
+        )
+    values = values_of(system.conditions, 3, seed=4, labels=label)
+    expected = system.sample(3, seed=4, labels=label).astype(int)
+    open_values = {name: values[name] for name in by_name}
+    error = np.abs(painted(path, open_values) - expected)
+    exact = format in ("float32", "saved_model")
+    assert error.max() <= 1 if exact else error.mean() < 8
+    other = system.sample(3, seed=5, labels=label).astype(int)
+    assert np.abs(painted(path, open_values) - other).max() > 1
+
+
+@pytest.fixture
+def painted_seasons(tmp_path, monkeypatch):
+    """A run of a system that reads styles from pictures, and the system."""
+    return run_of(stand_in_module.Seasons(width=4), tmp_path, monkeypatch)
+
+
+def run_of(system, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    monkeypatch.setattr(Run, "directions", system.directions)
+    monkeypatch.setattr(Run, "network", lambda self, direction: system.network(direction))
+    return Run.create(tmp_path / "runs", "Stand", "seasons", {"system": "Stand"}, {}), system
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "names"),
+    [
+        ("float32", {"direction": "day2winter"}, [("encode", "winter")]),
+        ("int8", {"direction": "any", "label": "winter"}, [("encode", "winter")]),
+        (
+            "saved_model",
+            {"direction": "any"},
+            [(f"encode_{i}", name) for i, name in enumerate(stand_in_module.DOMAINS)],
+        ),
+    ],
+)
+def test_an_encoder_lies_beside_the_artefact(painted_seasons, tmp_path, format, options, names):
+    run, system = painted_seasons
+    choice = Choice(format, images=2, calibration=8, **options)
+    path = export(run, seasons(), choice, to=tmp_path, accept=True, aspect="crop")
+    known = sidecar.verify(path.with_suffix(".json"))
+    for signature in known.signatures:
+        by_name = {one.name: one for one in signature.inputs}
+        style = by_name["style"]
+        assert style.encoder == path.name.removesuffix(".tflite") + "-style-encoder.tflite"
+        assert style.aspect == "crop"
+        assert {one.encoder for one in by_name.values()} == {None, style.encoder}
+    content = (path.parent / style.encoder).read_bytes()
+    assert style.encoder_sha256 == hashlib.sha256(content).hexdigest()
+    interpreter = opened(content)
+    assert sorted(interpreter.get_signature_list()) == [name for name, _ in names]
+    pixels = seasons().pixels("test", "day", 32)[0][:1]
+    for signature, target in names:
+        made = interpreter.get_signature_runner(signature)(image=np.float32(pixels))["value"]
+        wanted = np.asarray(system.style_encoder(target)(to_image(pixels)))
+        np.testing.assert_allclose(made, wanted, atol=1e-5 if format != "int8" else 5e-3)
+    if format == "int8":
+        assert [one.name for one in bench([tmp_path], threads=(1,), runs=1)] == [path.stem]
+
+
+def test_an_encoder_that_differs_from_keras_is_refused(painted_seasons, tmp_path, monkeypatch):
+    run, _ = painted_seasons
+    monkeypatch.setattr(encoders, "LIMITS", {False: -1.0, True: -1.0})
+    with pytest.raises(InputError, match="encoder of reference pictures differs from Keras by"):
+        export(run, seasons(), Choice("float32", images=2), to=tmp_path / "out", accept=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", ["float32", "int8-npu", "saved_model"])
+def test_a_second_picture_is_an_input_of_its_own(tmp_path, monkeypatch, format):
+    run, system = run_of(stand_in_module.Tinter(), tmp_path, monkeypatch)
+    domains = stand_in_module.domains_of
+    pairs = {split: domains(split, ("a", "b"), 8) for split in ("train", "test")}
+    data = Dataset("pairs", **pairs)
+    choice = Choice(format, images=3, calibration=8)
+    path = export(run, data, choice, to=tmp_path, accept=format[:3] == "int")
+    known = sidecar.verify(path.with_suffix(".json"))
+    for signature in known.signatures:
+        _, second = signature.inputs
+        assert (second.name, second.kind, second.dtype) == ("reference", "picture", "float32")
+        assert (second.layout, second.colour, second.range) == ("NHWC", "RGB", (-1.0, 1.0))
+        assert (second.domain, second.aspect, second.presets) == ("b", "squash", ())
+    shown, given = (data.pixels("test", name, 32)[0][:2] for name in "ab")
+    values = {"reference": to_image(given)}
+    expected = to_pixels(np.asarray(system.generator([to_image(shown), *values.values()])))
+    if format == "saved_model":
+        call = tf.saved_model.load(path).signatures["predict_tensor"]
+        answers = np.rint(call(image=tf.cast(shown, tf.float32), **values)["translation"])
+    else:
+        answers = TFLiteTranslator(path)(shown, **values)
+    error = np.abs(answers.astype(int) - expected)
+    assert error.max() <= 1 if format != "int8-npu" else error.mean() < 8
+    if format == "float32":
+        Image.fromarray(given[0]).save(tmp_path / "warm.png")
+        choice = Choice(format, images=2, bake={"reference": tmp_path / "warm.png"})
+        path = export(run, data, choice, to=tmp_path)
+        assert path.name == "a2b-float32-warm.tflite"
+        baked = TFLiteTranslator(path)(shown[:1])
+        assert np.abs(baked.astype(int) - expected[:1]).max() <= 1
+
+
+def test_a_sampler_bakes_its_latent_and_describes_itself(painter, data, tmp_path):
+    run, system = painter
+    latent = tmp_path / "calm.npy"
+    np.save(latent, np.linspace(-1, 1, LATENT, dtype=np.float32))
+    options = {"io": "uint8", "bake": {"latent": latent}}
+    path = exported(run, data, tmp_path, "int8", accept=False, **options)
+    assert path.name == "sample-int8-uint8-calm.tflite"
+    (signature,) = sidecar.verify(path.with_suffix(".json")).signatures
+    assert [one.name for one in signature.inputs] == ["label"]
+    assert (signature.outputs[0].dtype, signature.outputs[0].range) == ("uint8", (0, 255))
+    about = read_metadata(path.read_bytes())
+    assert about["description"].startswith("Makes pictures of domain any: Painter trained on drawn")
+    label = np.eye(3, dtype=np.float32)
+    given = {"latent": np.load(latent), "label": label}
+    expected = system.sample(3, given=given).astype(int)
+    assert np.abs(painted(path, {"label": label}) - expected).mean() < 8
+    with pytest.raises(InputError, match="All inputs of .* are baked; leave one open"):
+        exported(run, data, tmp_path, "int8", label="day", **options)
+    for more in ({"sizes": (64,)}, {"dynamic": True}):
+        with pytest.raises(InputError, match="This sampler makes pictures of 32 x 32 alone: leave"):
+            exported(run, data, tmp_path, **more)
+
+
+def test_a_sampler_warms_up_without_pictures_and_takes_its_own_rows(painter, data, tmp_path):
+    run, _ = painter
+    path = exported(run, data, tmp_path, "saved_model")
+    assert len(refuse_unservable(path)) == 2
+    call = tf.saved_model.load(path).signatures["predict_tensor"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Give a row for each picture"):
+        call(latent=tf.zeros((2, LATENT)), label=tf.zeros((1, 3)))
+
+
+def test_bench_measures_samplers_beside_the_plain_export(painter, data, tmp_path):
+    run, _ = painter
+    for format in ("float32", "int8"):
+        exported(run, data, tmp_path / "out", format)
+    found = bench([tmp_path / "out"], threads=(1,), runs=2, plain=run)
+    assert [one.name for one in found] == ["sample-float32", "sample-int8", PLAIN]
+    assert {one.size for one in found} == {(32, 32)}
+    for one in found:
+        assert one.latency[1].median_ms > 0
+        assert one.ratio_plain is not None

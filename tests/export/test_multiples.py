@@ -19,7 +19,7 @@ from tfi2i.layers.convolution import ReflectionPad2D
 from tfi2i.models import ALL
 from tfi2i.networks.strides import USUAL_MULTIPLE, multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
-from tfi2i.pictures.tiles import PictureTranslator, translate_pixels
+from tfi2i.pictures.tiles import PictureTranslator
 from tfi2i.runs.run import Run
 
 
@@ -141,7 +141,7 @@ def test_a_network_of_fixed_size_is_taken_for_a_usual_one():
 def test_the_network_itself_translates(multiple):
     assert_translates(PictureTranslator(strided(multiple)), multiple)
     pixels = picture_at(90, 130)
-    tiled = translate_pixels(strided(multiple), pixels, tile=64, overlap=32).astype(int)
+    tiled = PictureTranslator(strided(multiple), tile=64, overlap=32)(pixels).astype(int)
     assert np.abs(tiled - expected(multiple, pixels)).max() <= 1
 
 

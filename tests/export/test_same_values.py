@@ -9,16 +9,21 @@ import pytest
 from inputs_stand_in import FIELDS, LABEL, NAMES, STYLE, stand_in
 from PIL import Image
 from small_files import network, written
-from stand_in import Painter, Seasons, register
+from stand_in import Painter, Seasons, Tinter, domains_of, register, seasons
 from tfi2i_export import sidecar
 from tfi2i_export.artefacts import conditions_of
+from tfi2i_export.choice import Choice
+from tfi2i_export.exporting import export
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.saved_model.writing import save
 from tfi2i_export.signatures import of_file
 from tfi2i_export.tflite.conversion import convert
 
+from tfi2i import models
 from tfi2i.cli import main
 from tfi2i.conditions import A_TO_B, Condition, values_of
+from tfi2i.data.dataset import Dataset
+from tfi2i.data.resize import scaled_to_square
 from tfi2i.models import NICEGAN
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.tiles import PictureTranslator
@@ -284,13 +289,154 @@ def test_without_a_label_there_is_none_to_choose(folder, tmp_path, capsys):
 
 
 def test_a_sampler_has_nothing_to_translate(folder, tmp_path, capsys, monkeypatch):
-    register(monkeypatch)
-    run = Run.create(tmp_path, "Painter", "seasons", {"system": "Painter"}, {})
-    run.save_translators(Painter(width=4))
-    for model in (run.path, run.translator_path("sample")):
+    for model in sampler_places(tmp_path, monkeypatch)[1]:
         assert translate(model, folder, tmp_path / "out") == 2
         assert "makes pictures of none, so there is nothing to translate" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def sampler_places(tmp_path, monkeypatch):
+    """A sampler; and its run, .keras file, .tflite file and SavedModel."""
+    register(monkeypatch)
+    system = Painter(width=4)
+    run = Run.create(tmp_path, "Painter", "seasons", {"system": "Painter"}, {})
+    run.save_translators(system)
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    files = [
+        export(run, seasons(), Choice(format, images=2, calibration=8))
+        for format in ("float32", "saved_model")
+    ]
+    return system, [run.path, run.translator_path("sample"), *files]
+
+
+def reading_places(system, direction, data, tmp_path, monkeypatch):
+    """A system's run, .keras file, .tflite file and SavedModel, that of the server, by name."""
+    monkeypatch.setitem(models.ALL, type(system).__name__, type(system))
+    about = {"system": type(system).__name__, "batches": {"aspect": "crop"}}
+    run = Run.create(tmp_path / "runs", type(system).__name__, "drawn", about, {})
+    run.save_translators(system)
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    places = {"run": run.path, "keras": run.translator_path(direction)}
+    for format in ("float32", "saved_model"):
+        choice = Choice(format, images=2, calibration=8, direction=direction)
+        places[format] = export(run, data, choice, aspect="crop")
+    return places
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """The path of a reference picture that is no square."""
+    pixels = np.random.default_rng(5).integers(0, 256, (5, 9, 3), np.uint8)
+    pixels = np.repeat(np.repeat(pixels, 8, 0), 8, 1)
+    Image.fromarray(pixels).save(tmp_path / "shown.png")
+    return tmp_path / "shown.png"
+
+
+@pytest.mark.parametrize(
+    ("direction", "target", "more"),
+    [("day2winter", "winter", ()), ("any", "1920s2dusk", ("--label", "1920s2dusk"))],
+)
+def test_a_reference_gives_its_style_wherever_the_network_is(
+    folder, shown, tmp_path, capsys, monkeypatch, direction, target, more
+):
+    system = Seasons(width=4)
+    places = reading_places(system, direction, seasons(), tmp_path, monkeypatch)
+    square = scaled_to_square(np.asarray(Image.open(shown)), system.image_size, "crop")
+    style = np.asarray(system.style_encoder(target)(to_image(square)[None]))[0]
+    labels = {"labels": target} if more else {}
+    made = system.translate(SHOWN, direction, given={"style": style}, **labels).astype(int)
+    run = ("--direction", direction)
+    for place in ("run", "float32", "saved_model"):
+        options = [*more, "--reference", shown, *(run if place == "run" else ())]
+        assert translate(places[place], folder, tmp_path / place, *options) == 0
+        assert np.abs(result(tmp_path / place) - made).max() <= (0 if place == "run" else 1)
+    encoder = places["float32"].with_name(f"{places['float32'].stem}-style-encoder.tflite")
+    kept = encoder.read_bytes()
+    for content, message in (
+        (kept[:-4] + b"abcd", "is not the encoder that the sidecar names; copy both again"),
+        (None, "encoder.tflite cannot be read"),
+    ):
+        encoder.unlink()
+        if content:
+            encoder.write_bytes(content)
+        assert translate(places["float32"], folder, tmp_path / "out", "--overwrite", *more) == 0
+        capsys.readouterr()
+        options = (*more, "--reference", shown)
+        assert translate(places["float32"], folder, tmp_path / "no", *options) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_a_second_picture_is_the_same_wherever_the_network_is(
+    folder, shown, tmp_path, capsys, monkeypatch
+):
+    system = Tinter()
+    splits = {split: domains_of(split, ("a", "b"), 3) for split in ("train", "test")}
+    places = reading_places(system, "a2b", Dataset("drawn", **splits), tmp_path, monkeypatch)
+    whole = to_image(scaled_to_square(np.asarray(Image.open(shown)), 32, "squash"))
+    centre = to_image(scaled_to_square(np.asarray(Image.open(shown)), 32, "crop"))
+    pictures = {}
+    for place, model in places.items():
+        # A .keras file knows nothing of the data that its system was trained on.
+        given = {"reference": whole if place == "keras" else centre}
+        made = system.translate(SHOWN, given=given).astype(int)
+        for i, option in enumerate((("--reference", shown), ("--input", f"reference={shown}"))):
+            out = tmp_path / f"{place}-{i}"
+            assert translate(model, folder, out, *option) == 0
+            allowed = 0 if place in ("run", "keras") else 1
+            assert np.abs(result(out) - made).max() <= allowed
+        pictures[place] = made
+        capsys.readouterr()
+        assert translate(model, folder, tmp_path / "no") == 2
+        assert "A picture is needed for 'reference'; give one." in capsys.readouterr().err
+    assert np.abs(pictures["keras"] - pictures["run"]).max() > 0
+
+
+def sample(model, out, *more):
+    """The exit code of `tfi2i sample`."""
+    return main([str(word) for word in ("sample", model, "--out", out, *more)])
+
+
+def test_a_sampler_samples_the_same_pictures_wherever_it_is(folder, tmp_path, capsys, monkeypatch):
+    system, places = sampler_places(tmp_path, monkeypatch)
+    np.save(tmp_path / "latent.npy", np.linspace(-1, 1, 8))
+    given = {"latent": np.linspace(-1, 1, 8)}
+    cases = [
+        (("--count", 9, "--seed", 3), system.sample(9, seed=3)),
+        (("--count", 1, "--label", "winter"), system.sample(1, labels="winter")),
+        (("--count", 2, "--input", tmp_path / "latent.npy"), system.sample(2, given=given)),
+    ]
+    for place, model in enumerate(places):
+        for case, (more, expected) in enumerate(cases):
+            out = tmp_path / f"{place}-{case}"
+            assert sample(model, out, *more) == 0
+            files = sorted(out.iterdir())
+            assert [one.name for one in files] == [f"{i + 1:04d}.png" for i in range(len(expected))]
+            found = np.stack([np.asarray(Image.open(one)).astype(int) for one in files])
+            assert np.abs(found - expected).max() <= (0 if place < 2 else 1)
+    capsys.readouterr()
+    for more, message in (
+        (("--count", 0), "--count 0: give a number of pictures from 1 on"),
+        (("--format", "txt"), "Pictures cannot be written as 'txt'; use one of"),
+        (("--label", "spring"), "There is no label 'spring'; choose from day, 1920s2dusk, winter"),
+        (("--sidecar", "x.json"), "--sidecar goes with --server URL"),
+        (("--server", "http://localhost:1/v1/models/m"), "leave RUN_OR_SAMPLER out with --server"),
+    ):
+        assert sample(places[2], tmp_path / "out", *more) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert sample(places[2], tmp_path / "0-0") == 2
+    assert "0001.png is there already; add --overwrite" in capsys.readouterr().err
+    assert sample(places[2], tmp_path / "0-0", "--overwrite", "--count", 1) == 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["run", "keras", "tflite", "saved_model"])
+def test_a_translator_samples_nothing(places, tmp_path, capsys, place):
+    assert sample(places[place], tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "translates pictures and makes none by itself; use tfi2i translate." in error
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_directions_are_those_of_the_run(places, folder, tmp_path, capsys):

@@ -12,7 +12,7 @@ from tfi2i.layers.convolution import PixelShuffle, ReflectionPad2D
 from tfi2i.layers.normalization import LIN, AdaLIN, PerImage
 from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import to_image, to_pixels
-from tfi2i.pictures.tiles import PictureTranslator, tile_starts, tile_weights, translate_pixels
+from tfi2i.pictures.tiles import PictureTranslator, tile_starts, tile_weights
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -67,6 +67,10 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
     base = 50 + 120 * (x[..., None] / width) ** 2 + 20 * waves
     noise = random.normal(0, 20, (height, width, 3)) * (x[..., None] > width / 2)
     return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+def translate_pixels(translator, pixels, progress=None, **options) -> np.ndarray:
+    return PictureTranslator(translator, **options)(pixels, progress)
 
 
 def own_statistics(translator: keras.Model, **options) -> PictureTranslator:

@@ -17,7 +17,7 @@ from tfi2i.conditions import A_TO_B
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data import scenes
-from tfi2i.data.sources.scene_drawing import draw_many
+from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.evaluate import evaluation
 from tfi2i.models.model import ImageTranslator
@@ -89,7 +89,8 @@ def test_training_leaves_one_translator_and_validates_one_direction(run):
 
 
 def test_a_sheet_shows_input_translation_and_truth_and_no_way_back(run):
-    pixels = dict(zip("ab", draw_many(0, "test", 2, 32), strict=True))
+    pairs = zip(*(draw(0, "test", index, 32) for index in range(2)), strict=True)
+    pixels = dict(zip("ab", map(np.stack, pairs), strict=True))
     system = run.load_system()
     images = samples.TestImages(pixels, paired=True)
     sheet = samples.sample_sheet(system, images, images.translations(system))
@@ -120,7 +121,7 @@ def test_the_exported_file_translates_as_the_run_does(run, tmp_path):
     card = sidecar.verify(tmp_path / "a2b-float32.json")
     assert card.direction == "a2b"
     scene = tmp_path / "scene.png"
-    Image.fromarray(draw_many(5, "test", 1, 32)[0][0]).save(scene)
+    Image.fromarray(draw(5, "test", 0, 32)[0]).save(scene)
     made = []
     for name, model in (("run", run.path), ("file", tmp_path / "a2b-float32.tflite")):
         target = tmp_path / name

@@ -132,8 +132,13 @@ def _begun(out: Path, options: dict[str, Any], command: str) -> dict[str, Any]:
     path = out / "comparison.json"
     plain = json.loads(to_json(options))
     fresh = [
-        {"name": name, "folder": _folder(number, name), "system": config["system"]}
-        | {"batch_size": config["batches"]["batch_size"], "rounds": []}
+        {
+            "name": name,
+            "folder": f"{number}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')[-40:]}",
+            "system": config["system"],
+            "batch_size": config["batches"]["batch_size"],
+            "rounds": [],
+        }
         for number, (name, config) in enumerate(plain["systems"].items(), start=1)
     ]
     if not path.is_file():
@@ -155,23 +160,20 @@ def _begun(out: Path, options: dict[str, Any], command: str) -> dict[str, Any]:
     return comparison
 
 
-def _folder(number: int, name: str) -> str:
-    return f"{number}-{re.sub(r'[^A-Za-z0-9_]+', '-', name).strip('-')[-40:]}"
-
-
 # measuring
 
 
 def _measure(comparison: dict[str, Any], out: Path, rounds: int, progress: Progress) -> None:
     """Sizes and costs, round by round."""
     systems = comparison["systems"]
+    paths = {entry["name"]: out / "configs" / f"{entry['folder']}.yaml" for entry in systems}
     task = progress.add_task("", total=len(systems) * (1 + rounds))
     for entry in systems:
-        progress.update(task, description=f"size of {entry['name']}")
+        name = entry["name"]
+        progress.update(task, description=f"size of {name}")
         if "size" not in entry:
-            values = comparison["options"]["systems"][entry["name"]]
-            write_text(_config_path(out, entry), yaml_text.dump(values))
-            entry["size"] = in_own_process("size", _config_path(out, entry))
+            write_text(paths[name], yaml_text.dump(comparison["options"]["systems"][name]))
+            entry["size"] = in_own_process("size", paths[name])
             _save(comparison, out)
         progress.advance(task)
     for number in range(1, rounds + 1):
@@ -179,33 +181,28 @@ def _measure(comparison: dict[str, Any], out: Path, rounds: int, progress: Progr
             words = f"cost of {entry['name']}, round {number} of {rounds}"
             progress.update(task, description=words)
             if len(entry["rounds"]) < number:
-                entry["rounds"].append(in_own_process("cost", _config_path(out, entry)))
+                entry["rounds"].append(in_own_process("cost", paths[entry["name"]]))
                 _save(comparison, out)
             progress.advance(task)
     _sum_up(comparison)
     _save(comparison, out)
 
 
-def _config_path(out: Path, entry: dict[str, Any]) -> Path:
-    return out / "configs" / f"{entry['folder']}.yaml"
-
-
 def _sum_up(comparison: dict[str, Any]) -> None:
     """The cost of every system, from its rounds and those of the reference."""
     systems = comparison["systems"]
-    reference = next(e for e in systems if e["name"] == comparison["options"]["reference"])
-    per_step = [one["seconds_per_step"] for one in reference["rounds"]]
+    seconds = {
+        entry["name"]: [one["seconds_per_step"] for one in entry["rounds"]] for entry in systems
+    }
+    reference = seconds[comparison["options"]["reference"]]
     for entry in systems:
-        ratios = [
-            one["seconds_per_step"] / seconds
-            for one, seconds in zip(entry["rounds"], per_step, strict=True)
-        ]
+        steps = seconds[entry["name"]]
+        ratios = [one / other for one, other in zip(steps, reference, strict=True)]
         memory = [one["memory_mb"] for one in entry["rounds"] if one["memory_mb"] is not None]
-        # The quickest round: what else the machine does can only slow a step.
-        quickest = min(one["seconds_per_step"] for one in entry["rounds"])
         entry["cost"] = {
-            "seconds_per_step": quickest,
-            "ratio": quickest / min(per_step),
+            # The quickest round: what else the machine does can only slow a step.
+            "seconds_per_step": min(steps),
+            "ratio": min(steps) / min(reference),
             "ratio_low": min(ratios),
             "ratio_high": max(ratios),
             "memory_mb": statistics.median(memory) if memory else None,
@@ -255,17 +252,12 @@ def for_steps(config: Config, steps: int) -> Config:
         if isinstance(value, int) and key.endswith(ENDINGS) and value > 0
     }
     save_steps = report_steps * max(1, round(total / report_steps / CHECKPOINTS))
-    numbers = {
-        "report_steps": report_steps,
-        "sample_steps": save_steps,
-        "checkpoint_steps": save_steps,
-        "evaluate_steps": 0,
-        "show": False,
-    }
+    reports = {"report_steps": report_steps, "evaluate_steps": 0, "show": False}
+    saves = {"sample_steps": save_steps, "checkpoint_steps": save_steps}
     return dataclasses.replace(
         config,
         compile=config.compile | points | {"total_steps": total},
-        fit=config.fit | numbers,
+        fit=config.fit | reports | saves,
     )
 
 

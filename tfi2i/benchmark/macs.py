@@ -22,15 +22,10 @@ def translation_macs(network: Any, side: int) -> int | None:
     pictures = [end for end in (*network.inputs, *network.outputs) if len(end.shape) == 4]
     if any(known not in (None, side) for end in pictures for known in end.shape[1:3]):
         return None
-    shapes = [
-        (1, side, side, tensor.shape[3]) if len(tensor.shape) == 4 else (1, *tensor.shape[1:])
-        for tensor in network.inputs
-    ]
-    specs = [
-        tf.TensorSpec(shape, tensor.dtype)
-        for shape, tensor in zip(shapes, network.inputs, strict=True)
-    ]
-
+    specs = []
+    for end in network.inputs:
+        sides = (side, side) if len(end.shape) == 4 else ()
+        specs.append(tf.TensorSpec((1, *sides, *end.shape[1 + len(sides) :]), end.dtype))
     run = functools.partial(in_order(network), training=False)
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # or a `tf.function` inside would hide its operations
@@ -43,18 +38,16 @@ def translation_macs(network: Any, side: int) -> int | None:
 
 def _between(graph: Any, inputs: int) -> list[Any]:
     """The operations to count which depend on the inputs, and which the result depends on."""
+    operations = graph.graph.get_operations()  # every one stands after its inputs
     changing = {tensor.op.name for tensor in graph.inputs[:inputs]}
-    for op in graph.graph.get_operations():  # every one stands after its inputs
+    for op in operations:
         if any(tensor.op.name in changing for tensor in op.inputs):
             changing.add(op.name)
-    waiting = [tensor.op for tensor in graph.outputs]
-    needed = {op.name: op for op in waiting}
-    while waiting:
-        for tensor in waiting.pop().inputs:
-            if tensor.op.name not in needed:
-                needed[tensor.op.name] = tensor.op
-                waiting.append(tensor.op)
-    return [op for name, op in needed.items() if name in changing and op.type in COUNTED]
+    needed = {tensor.op.name for tensor in graph.outputs}
+    for op in reversed(operations):
+        if op.name in needed:
+            needed.update(tensor.op.name for tensor in op.inputs)
+    return [op for op in operations if op.name in changing & needed and op.type in COUNTED]
 
 
 def _size(tensor: Any) -> int:
@@ -64,30 +57,17 @@ def _size(tensor: Any) -> int:
     return math.prod(shape)
 
 
-def _convolution(op: Any) -> int:
-    # A group of filters sees its share of the channels only, which is what the kernel has.
-    return _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:3])
-
-
-def _transposed_convolution(op: Any) -> int:
-    kernel, image = op.inputs[1:]
-    return _size(image) * math.prod(kernel.shape[:3])
-
-
-def _depthwise_convolution(op: Any) -> int:
-    return _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:2])
-
-
 def _matrix_product(op: Any) -> int:
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     return _size(op.outputs[0]) * op.inputs[0].shape[-2 if transposed else -1]
 
 
 COUNTED: dict[str, Callable[[Any], int]] = {
-    "Conv2D": _convolution,
-    "Conv2DBackpropInput": _transposed_convolution,
-    "DepthwiseConv2dNative": _depthwise_convolution,
+    # A group of filters sees its share of the channels only, which is what the kernel has.
+    "Conv2D": lambda op: _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:3]),
+    "Conv2DBackpropInput": lambda op: _size(op.inputs[2]) * math.prod(op.inputs[1].shape[:3]),
+    "DepthwiseConv2dNative": lambda op: _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:2]),
     "MatMul": _matrix_product,
     "BatchMatMulV2": _matrix_product,
 }
-"""The operations that count, by the name of their type."""
+"""Numbers of multiplications of the operations that count, by the name of their type."""

@@ -63,6 +63,7 @@ def size(path: Path) -> dict[str, Any]:
     system, data = building.build_system(plain), building.build_data(config)
     translators = [system.network(way.name) for way in system.directions]
     groups = system.optimizer_variables().values()
+    sides = (system.image_size, COMMON_SIDE)
     return {
         "directions": list(map(str, system.directions)),
         "image_size": system.image_size,
@@ -70,10 +71,7 @@ def size(path: Path) -> dict[str, Any]:
             "translators": _count(v for one in translators for v in one.trainable_variables),
             "trained": _count(v for variables in groups for v in variables),
         },
-        "macs": {
-            side: translation_macs(translators[0], side)
-            for side in (system.image_size, COMMON_SIDE)
-        },
+        "macs": {side: translation_macs(translators[0], side) for side in sides},
         "record": environment.describe() | {"data": data.description()},
         "processor": environment.processor(),
     }
@@ -94,14 +92,9 @@ def cost(path: Path) -> dict[str, Any]:
     if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    batches = iter(
-        building.build_data(config).batches(
-            configs.system_class(config.system).batch,
-            image_size=full.model["image_size"],
-            seed=full.fit["seed"],
-            **config.batches,
-        )
-    )
+    data, layout = building.build_data(config), configs.system_class(config.system).batch
+    side, seed = full.model["image_size"], full.fit["seed"]
+    batches = iter(data.batches(layout, image_size=side, seed=seed, **config.batches))
     next(batches)
     before = _memory_mb(peak=False)
     step = tf.function(building.build_system(config).train_step, autograph=False)
@@ -174,11 +167,7 @@ def _best_trivial(data: Dataset, domains: tuple[str, str], side: int, aspect: st
     return min(trivial_answers(*test, *train).values())
 
 
-TASKS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "size": size,
-    "cost": cost,
-    "training": training,
-}
+TASKS = {task.__name__: task for task in (size, cost, training)}
 
 
 def main(task: str, path: str) -> None:

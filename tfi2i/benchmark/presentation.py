@@ -1,11 +1,10 @@
 """A comparison to look at: a table for the terminal and for Markdown, and one picture."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -13,6 +12,7 @@ from tfi2i.benchmark.measuring import COMMON_SIDE
 from tfi2i.conditions import BOTH_WAYS, Direction, values_of
 from tfi2i.config import building
 from tfi2i.config import config as configs
+from tfi2i.data.domains import Pixels
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import in_order, run_over
@@ -105,19 +105,16 @@ def _notes(comparison: dict[str, Any]) -> list[str]:
 def tables(comparison: dict[str, Any]) -> list[Table]:
     """The comparison for the terminal: what the systems cost, and what came of their training."""
 
-    def names() -> Column:
-        return Column("configuration", no_wrap=True)
+    def table(left: Sequence[str], right: Sequence[str], title: str) -> Table:
+        numbers = [Column(heading, justify="right") for heading in right]
+        return Table(Column("configuration", no_wrap=True), *left, *numbers, title=title)
 
-    cost = Table(names(), title=escape(machine(comparison)))
-    for heading in COST_HEADINGS:
-        cost.add_column(heading, justify="right")
+    cost = table((), COST_HEADINGS, escape(machine(comparison)))
     for entry in comparison["systems"]:
         cost.add_row(*map(escape, [entry["name"], *_cost(entry)]))
     if not _trained(comparison):
         return [cost]
-    training = Table(names(), "training", "", title="after training, on test pictures")
-    for heading in FIGURE_HEADINGS:
-        training.add_column(heading, justify="right")
+    training = table(("training", ""), FIGURE_HEADINGS, "after training, on test pictures")
     for entry in comparison["systems"]:
         about = [entry["name"], _training(entry)]
         for direction in entry["size"]["directions"]:
@@ -144,7 +141,7 @@ def markdown(comparison: dict[str, Any]) -> str:
     return "\n\n".join(["\n".join(drawn), about, *_notes(comparison)]) + "\n"
 
 
-def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
+def picture(comparison: dict[str, Any], out: Path) -> Pixels:
     """Test pictures, what every system makes of them, and the truth, in its first direction.
 
     Systems whose pictures are the same stand between one row of inputs and one of truths.
@@ -155,9 +152,9 @@ def picture(comparison: dict[str, Any], out: Path) -> NDArray[np.uint8]:
         config = stated[entry["name"]]
         way = _first_way(config)
         shown = [config["data"], config["model"]["image_size"], config["batches"]["aspect"]]
-        groups.setdefault(to_json({"shown": [*shown, way.source, way.target]}), []).append(entry)
+        groups.setdefault(to_json([*shown, way.source, way.target]), []).append(entry)
     systems = [entry["system"] for entry in comparison["systems"]]
-    drawn: list[tuple[str, NDArray[np.uint8]]] = []
+    drawn: list[tuple[str, Pixels]] = []
     for entries in groups.values():
         config = stated[entries[0]["name"]]
         inputs, truths = _test_pictures(config, _first_way(config))
@@ -176,22 +173,20 @@ def _first_way(values: dict[str, Any]) -> Direction:
     return configs.system_class(values["system"]).directions_of(values["model"])[0]
 
 
-def _translated(run: Run, inputs: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def _translated(run: Run, inputs: Pixels | None) -> Pixels:
     """The pictures that a run's first network makes, with sampled values of its conditions."""
     count = COLUMNS if inputs is None else len(inputs)
     values = values_of(run.conditions(), count, target=run.directions[0].target)
     return run_over(in_order(run.network()), inputs, values=values)
 
 
-def _test_pictures(
-    values: dict[str, Any], way: Direction
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+def _test_pictures(values: dict[str, Any], way: Direction) -> tuple[Pixels | None, Pixels | None]:
     """The first test pixels (N, S, S, 3) of the source and, where they are known, their truths."""
     config = configs.load(values)
     data, aspect = building.build_data(config), values["batches"]["aspect"]
     side = values["model"]["image_size"]
 
-    def first(domain: str) -> NDArray[np.uint8]:
+    def first(domain: str) -> Pixels:
         return data.pixels("test", domain, side, aspect=aspect, limit=COLUMNS, seed=None)[0]
 
     known = "test" in data.paired and way.source in data.test and way.target in data.test

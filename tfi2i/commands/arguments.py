@@ -92,7 +92,8 @@ def add_values(verb: argparse.ArgumentParser, option: str, about: str) -> None:
         metavar="NAME=FILE",
         action="append",
         default=[],
-        help=f"a .npy file with {about}, such as style=style.npy; may be repeated",
+        help=f"a .npy file with {about}, such as style=style.npy, or a picture where it is one; may"
+        " be repeated",
     )
 
 
@@ -104,7 +105,8 @@ def add_conditions(verb: argparse.ArgumentParser) -> None:
         "--reference",
         metavar="PICTURE",
         type=Path,
-        help="a picture whose style the translations get; for runs of systems that read styles",
+        help="a picture whose style the results get, where the system reads styles; or the second"
+        " picture of a network that takes one",
     )
     verb.add_argument(
         "--seed", metavar="N", type=int, help="of inputs that are not given, such as a style [0]"

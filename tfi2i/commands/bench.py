@@ -1,8 +1,6 @@
 """The verb that measures exported files: bench."""
 
 import argparse
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tfi2i.commands.arguments import add_out, add_verb, whole_numbers
@@ -36,45 +34,31 @@ def add(verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Times files, prints the table and writes bench.json and a chart."""
     from rich.console import Console
+    from rich.progress import TimeRemainingColumn
     from tfi2i_export.tflite import bench
     from tfi2i_export.tflite import bench_report as comparison
 
     from tfi2i.runs.run import Run
+    from tfi2i.terminal import progress_bar
 
     files = bench.tflite_files(arguments.artefacts)
     run = Run(arguments.run) if arguments.run else bench.run_of(files[0])
     out = arguments.out or files[0].parent
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder.")
-    console = Console()
-    with _progress() as progress:
+    threads = whole_numbers("--threads", arguments.threads, "numbers with commas between, as 1,2,4")
+    # Drawn between measurements, by no thread of its own that would disturb them.
+    with progress_bar(TimeRemainingColumn(), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("measuring")
         results = bench.bench(
             files,
-            threads=whole_numbers(
-                "--threads", arguments.threads, "numbers with commas between, as 1,2,4"
-            ),
+            threads=threads,
             runs=arguments.runs,
             plain=run,
             size=arguments.size,
-            progress=progress,
+            progress=lambda done, of: bar.update(task, completed=done, total=of, refresh=True),
         )
-    console.print(comparison.table(results))
+    Console().print(comparison.table(results))
     *_, chart = comparison.write(results, out, runs=arguments.runs)
-    console.print(f"Look at {chart}", markup=False, highlight=False, soft_wrap=True)
+    print(f"Look at {chart}")
     return 0
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar that is drawn between measurements, by no thread of its own that would disturb them."""
-    from rich.progress import TimeRemainingColumn
-
-    from tfi2i.terminal import progress_bar
-
-    with progress_bar(TimeRemainingColumn(), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("measuring")
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, refresh=True)
-
-        yield tell

@@ -2,13 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tfi2i.commands.arguments import CONFIG_HELP, add_set, add_verb
 from tfi2i.errors import InputError
-
-if TYPE_CHECKING:
-    from tfi2i.config.config import Config
 
 
 def add(verbs) -> None:
@@ -31,26 +27,19 @@ def add(verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the report on the pictures; returns 1 if there are problems."""
     from tfi2i.config import building
-    from tfi2i.data.check import check
-
-    report = check(building.build_data(_data_config(arguments.source, arguments.overrides)))
-    print(report.text())
-    return 1 if report.problems else 0
-
-
-def _data_config(source: str | None, overrides: list[str]) -> "Config":
-    """Loads a configuration from a file, a folder of trainA and trainB, or settings alone."""
     from tfi2i.config import config as configs
+    from tfi2i.data.check import check
     from tfi2i.models import ALL
 
-    if source is not None and not Path(source).is_dir():
-        return configs.load(source, overrides)
-    values: dict[str, Any] = {"system": next(iter(ALL))}  # any: only the data is looked at
-    if source is not None:
-        values["data"] = {"source": "folders", "root": source}
-    elif not overrides:
-        raise InputError(
-            "check-data needs a configuration, a folder with trainA and trainB in it,"
-            " or --set data.source=... and the settings of that source."
-        )
-    return configs.load(values, overrides)
+    source = arguments.source
+    if source is None or Path(source).is_dir():
+        if source is None and not arguments.overrides:
+            raise InputError(
+                "check-data needs a configuration, a folder with trainA and trainB in it,"
+                " or --set data.source=... and the settings of that source."
+            )
+        data = {"data": {"source": "folders", "root": source}} if source is not None else {}
+        source = {"system": next(iter(ALL)), **data}  # any: only the data is looked at
+    report = check(building.build_data(configs.load(source, arguments.overrides)))
+    print(report.text())
+    return 1 if report.problems else 0

@@ -24,27 +24,15 @@ def add(verbs) -> None:
         "  tfi2i compare nice_gan/horse2zebra my.yaml --no-training\n"
         "  tfi2i compare nice_gan/folders my.yaml --set data.a=photos --set data.b=paintings",
     )
-    verb.add_argument(
-        "configs",
-        metavar="CONFIG",
-        nargs="*",
-        help="YAML files or names of shipped configurations [all shipped ones for scenes]",
-    )
-    verb.add_argument(
-        "--minutes", metavar="M", type=float, default=6.0, help="of training for each system [6]"
-    )
+    configs = "YAML files or names of shipped configurations [all shipped ones for scenes]"
+    verb.add_argument("configs", metavar="CONFIG", nargs="*", help=configs)
+    minutes = "of training for each system [6]"
+    verb.add_argument("--minutes", metavar="M", type=float, default=6.0, help=minutes)
     add_out(verb, "folder to write to, runs included [comparison]", default=Path("comparison"))
-    verb.add_argument(
-        "--reference",
-        metavar="CONFIG",
-        help="the one whose training step is 1 [nice_gan/scenes if compared, else the first]",
-    )
-    verb.add_argument(
-        "--no-training",
-        dest="training",
-        action="store_false",
-        help="only what can be said without: size, multiplications, memory and time of a step",
-    )
+    reference = "the one whose training step is 1 [nice_gan/scenes if compared, else the first]"
+    verb.add_argument("--reference", metavar="CONFIG", help=reference)
+    without = "only what can be said without: size, multiplications, memory and time of a step"
+    verb.add_argument("--no-training", dest="training", action="store_false", help=without)
     add_smoke(verb)
     add_seed(verb)
     add_set(verb)
@@ -78,5 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
     look = f"Look at {arguments.out / 'comparison.md'}"
     if arguments.training:
         look += f" and {arguments.out / 'comparison.png'}"
-    console.print(look, markup=False, highlight=False, soft_wrap=True)
+    print(look)
     return 0

@@ -23,6 +23,10 @@ NAMES = {
     "colour_statistics": "colour transfer, by image",
     "colour_statistics_global": "colour transfer, one for all",
     "mean_image": "the mean image",
+    "translation": "NICEGAN",
+    "int8": "the same as int8 .tflite",
+    "of_best_trivial": "its share of the best trivial answer",
+    "floor": "other real pictures",
 }
 
 
@@ -53,16 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i.evaluate.evaluation import evaluate
 
     console = Console(stderr=True)
-    made, system, data, summary = _trained(arguments, console)
-    pixels = {key: data.pixels("test", key, system.image_size)[0] for key in "ab"}
-    fakes, errors = _compared(system, data, pixels)
-    summary |= {"pairs": len(pixels["a"]), "l1": errors, "int8": {}}
+    demo_run, system, data, summary = _trained(arguments, console)
     console.print("Measuring on held-out pictures.")
-    evaluation = evaluate(made, data, seed=arguments.seed)
+    evaluation = evaluate(demo_run, data, seed=arguments.seed)
+    errors, files, picture = _compared(demo_run, system, data)
+    summary |= {"pairs": len(data.test["a"]), "l1": errors, "int8": files}
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
-    small = _exported(made, system, data, pixels, summary)
-    _write(arguments.out, made, summary, _picture(system, pixels, fakes, small))
-    _show(console, arguments.out, made, summary)
+    _write(arguments.out, demo_run, summary, picture)
+    _show(console, arguments.out, demo_run, summary)
     return 0
 
 
@@ -84,15 +86,15 @@ def _trained(
         config = config.smoke()
     system, data = building.build_system(config), building.build_data(config)
     record = environment.describe() | {"data": data.description()}
-    made = Run.create(arguments.out, config.system, "demo", config.resolved().as_dict(), record)
+    demo_run = Run.create(arguments.out, config.system, "demo", config.resolved().as_dict(), record)
     console.print(
         f"Training {config.system} on {config.data_name} for {system.total_steps} steps of "
         f"{config.batches['batch_size']} images, {precision}, on {os.cpu_count()} CPU cores. "
-        f"Watch {made.sample_path(0).parent}/*.png; it takes some minutes."
+        f"Watch {demo_run.sample_path(0).parent}/*.png; it takes some minutes."
     )
     started = time.perf_counter()
-    with made.lock(), made.logged():
-        fit(system, data, made, config.batches, **config.fit)
+    with demo_run.lock(), demo_run.logged():
+        fit(system, data, demo_run, config.batches, **config.fit)
     summary = {
         "system": config.system,
         "seed": seed,
@@ -101,149 +103,99 @@ def _trained(
         "seconds": round(time.perf_counter() - started, 1),
         "cpus": os.cpu_count(),
     }
-    return made, system, data, summary
+    return demo_run, system, data, summary
 
 
 def _compared(
-    system: Any, data: "Dataset", pixels: dict[str, "Pixels"]
-) -> tuple[dict[str, "Pixels"], dict[str, dict[str, float]]]:
-    """Returns translations by direction, and their L1 beside that of trivial answers."""
-    import numpy as np
+    demo_run: "Run", system: Any, data: "Dataset"
+) -> tuple[dict[str, Any], dict[str, Any], "Pixels"]:
+    """Exports int8 files and compares them with the system, trivial answers and the truth.
+
+    Returns the L1 errors and the files, both by direction, and a sheet of the first pairs: input,
+    translation, int8 and truth.
+    """
+    from tfi2i_export.exporting import Choice, export
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
     from tfi2i.evaluate.paired import l1, trivial_answers
+    from tfi2i.pictures import sheets
     from tfi2i.pictures.pixels import run_over
 
-    train = {
-        key: np.stack(
-            [domain.read(i, system.image_size) for i in range(min(TRAINING_IMAGES, len(domain)))]
-        )
-        for key, domain in data.train.items()
-    }
-    fakes, errors = {}, {}
+    test, train = (
+        {key: data.pixels(split, key, system.image_size, limit=limit, seed=None)[0] for key in "ab"}
+        for split, limit in (("test", None), ("train", TRAINING_IMAGES))
+    )
+    errors, files, rows = {}, {}, []
     for way in system.directions:
-        direction, source, target = way.name, way.source, way.target
-        fakes[direction] = run_over(system.predictor(direction), pixels[source], batch=25)
-        trivial = trivial_answers(pixels[source], pixels[target], train[source], train[target])
-        error = l1(fakes[direction], pixels[target])
-        share = error / min(trivial.values())
-        errors[direction] = trivial | {"translation": error, "of_best_trivial": share}
-    return fakes, errors
+        inputs, truths = test[way.source], test[way.target]
+        fakes = run_over(system.predictor(way.name), inputs, batch=25)
+        # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly,
+        # and the picture and the table show the difference.
+        path = export(demo_run, data, Choice(direction=way.name), accept=True)
+        small = TFLiteTranslator(path)(inputs)
+        trivial = trivial_answers(inputs, truths, train[way.source], train[way.target])
+        error = l1(fakes, truths)
+        errors[way.name] = trivial | {
+            "translation": error,
+            "int8": l1(small, truths),
+            "of_best_trivial": error / min(trivial.values()),
+        }
+        files[way.name] = {"file": str(path), "kilobytes": path.stat().st_size // 1000}
+        rows += [
+            (f"input {way.source}", inputs[:COLUMNS]),
+            ("translation", fakes[:COLUMNS]),
+            ("int8 .tflite", small[:COLUMNS]),
+            (f"truth {way.target}", truths[:COLUMNS]),
+        ]
+    return errors, files, sheets.grid(rows, sheets.scale_for(system.image_size))
 
 
 def _kid(evaluation: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Returns an evaluation's KIDs by direction: the translator's, and those to compare with."""
     return {
-        direction: {
-            "identity": found["trivial"]["identity"]["kid"],
-            "colour_statistics": found["trivial"]["colour_statistics"]["kid"],
-            "translation": found["checkpoints"]["last"]["kid"],
-            "floor": found["floor"]["kid"],
-        }
+        direction: {name: answer["kid"] for name, answer in found["trivial"].items()}
+        | {"translation": found["checkpoints"]["last"]["kid"], "floor": found["floor"]["kid"]}
         for direction, found in evaluation["directions"].items()
     }
 
 
-def _exported(
-    made: "Run",
-    system: Any,
-    data: "Dataset",
-    pixels: dict[str, "Pixels"],
-    summary: dict[str, Any],
-) -> dict[str, "Pixels"]:
-    """Returns the int8 files' translations by direction, and adds files and L1 to the summary."""
-    from tfi2i_export.exporting import Choice, export
-    from tfi2i_export.tflite.interpreter import TFLiteTranslator
-
-    from tfi2i.evaluate.paired import l1
-
-    small = {}
-    for way in system.directions:
-        direction, source, target = way.name, way.source, way.target
-        # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly,
-        # and the picture and the table show the difference.
-        path = export(made, data, Choice(direction=direction), accept=True)
-        small[direction] = TFLiteTranslator(path)(pixels[source])
-        summary["l1"][direction]["int8"] = l1(small[direction], pixels[target])
-        summary["int8"][direction] = {"file": str(path), "kilobytes": path.stat().st_size // 1000}
-    return small
-
-
-def _picture(
-    system: Any,
-    pixels: dict[str, "Pixels"],
-    fakes: dict[str, "Pixels"],
-    small: dict[str, "Pixels"],
-) -> "Pixels":
-    """Draws rows input, translation, int8 and truth for both directions of the first pairs."""
-    from tfi2i.pictures import sheets
-
-    rows = []
-    for way in system.directions:
-        rows += [
-            (f"input {way.source}", pixels[way.source][:COLUMNS]),
-            ("translation", fakes[way.name][:COLUMNS]),
-            ("int8 .tflite", small[way.name][:COLUMNS]),
-            (f"truth {way.target}", pixels[way.target][:COLUMNS]),
-        ]
-    return sheets.grid(rows, sheets.scale_for(rows[0][1].shape[1]))
-
-
-def _write(out: Path, made: "Run", summary: dict[str, Any], picture: "Pixels") -> None:
+def _write(out: Path, demo_run: "Run", summary: dict[str, Any], picture: "Pixels") -> None:
     from PIL import Image
 
     from tfi2i.files import replacing, to_json, write_text
 
-    write_text(made.evaluation_dir / "demo.json", to_json(summary, indent=2) + "\n")
-    for path in (made.evaluation_dir / "demo.png", out / "demo.png"):
+    write_text(demo_run.evaluation_dir / "demo.json", to_json(summary, indent=2) + "\n")
+    for path in (demo_run.evaluation_dir / "demo.png", out / "demo.png"):
         with replacing(path) as temporary:
             Image.fromarray(picture).save(temporary)
 
 
-def _show(console: "Console", out: Path, made: "Run", summary: dict[str, Any]) -> None:
+def _show(console: "Console", out: Path, demo_run: "Run", summary: dict[str, Any]) -> None:
     from rich.table import Table
 
-    minutes, seconds = divmod(round(summary["seconds"]), 60)
-    table = Table(title=f"L1 error on {summary['pairs']} held-out pairs, 0 to 1")
-    table.add_column("answer")
-    directions = list(summary["l1"])
-    for direction in directions:
-        table.add_column(direction, justify="right")
-    for key, name in NAMES.items():
-        table.add_row(name, *(f"{summary['l1'][d][key]:.3f}" for d in directions))
-    table.add_section()
-    table.add_row(
-        f"[bold]{summary['system']}",
-        *(f"[bold]{summary['l1'][d]['translation']:.3f}" for d in directions),
-    )
-    table.add_row(
-        "the same as int8 .tflite", *(f"{summary['l1'][d]['int8']:.3f}" for d in directions)
-    )
-    table.add_row(
-        "its share of the best trivial answer",
-        *(f"{summary['l1'][d]['of_best_trivial']:.2f}" for d in directions),
-    )
-    console.print(table)
-    table = Table(title="KID x 1000 (distance of the sets of pictures)")
-    table.add_column("answer")
-    for direction in directions:
-        table.add_column(direction, justify="right")
-    names = {
-        "identity": NAMES["identity"],
-        "colour_statistics": NAMES["colour_statistics"],
-        "translation": f"[bold]{summary['system']}",
-        "floor": "other real pictures",
-    }
-    for key, name in names.items():
-        table.add_row(name, *(f"{1000 * summary['kid'][d][key]:.1f}" for d in directions))
-    console.print(table)
+    for title, figure, factor, digits in (
+        (f"L1 error on {summary['pairs']} held-out pairs, 0 to 1", "l1", 1, 3),
+        ("KID x 1000 (distance of the sets of pictures)", "kid", 1000, 1),
+    ):
+        table = Table("answer", title=title)
+        directions = summary[figure].values()
+        for direction in summary[figure]:
+            table.add_column(direction, justify="right")
+        for key in next(iter(directions)):
+            places = 2 if key == "of_best_trivial" else digits
+            cells = (f"{factor * figures[key]:.{places}f}" for figures in directions)
+            style = "bold" if key == "translation" else None
+            table.add_row(NAMES[key], *cells, style=style, end_section=key == "mean_image")
+        console.print(table)
     for note in summary["notes"]:
         console.print(f"Note: {note}", markup=False, highlight=False)
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
     console.print(
         f"{summary['steps']} steps in {minutes} min {seconds:02d} s, seed {summary['seed']}, "
         f"{summary['precision']}, {summary['cpus']} CPU cores.\n"
-        f"Look at {out / 'demo.png'} and {made.evaluation_dir / 'report.html'}; the run is "
-        f"{made.path}.\n"
+        f"Look at {out / 'demo.png'} and {demo_run.evaluation_dir / 'report.html'}; the run is "
+        f"{demo_run.path}.\n"
         f"For the phone: {', '.join(one['file'] for one in summary['int8'].values())}, "
         f"{' and '.join(str(one['kilobytes']) for one in summary['int8'].values())} kB.\n"
-        f"Use it: tfi2i translate {made.path} PICTURES --out FOLDER"
+        f"Use it: tfi2i translate {demo_run.path} PICTURES --out FOLDER"
     )

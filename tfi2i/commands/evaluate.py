@@ -29,35 +29,24 @@ def add(verbs) -> None:
         "  tfi2i evaluate runs/00003-nicegan-horse2zebra --protocol nice-gan",
     )
     verb.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    verb.add_argument(
-        "--backbone",
-        choices=("efficientnet-lite0", "inception-2015"),
-        help="the network that sees the pictures: efficientnet-lite0 comes along; inception-2015 is"
-        " that of published FIDs and is downloaded once [efficientnet-lite0]",
+    backbone = (
+        "the network that sees the pictures: efficientnet-lite0 comes along; inception-2015 is"
+        " that of published FIDs and is downloaded once [efficientnet-lite0]"
     )
-    verb.add_argument(
-        "--weights",
-        metavar="FILE",
-        type=Path,
-        help="the backbone's weights, if they cannot be downloaded from here",
+    backbones = ("efficientnet-lite0", "inception-2015")
+    verb.add_argument("--backbone", choices=backbones, help=backbone)
+    weights = "the backbone's weights, if they cannot be downloaded from here"
+    verb.add_argument("--weights", metavar="FILE", type=Path, help=weights)
+    protocol = (
+        "nice-gan: as the NICE-GAN authors' script resizes and averages, with inception-2015,"
+        " to compare with published tables [default]"
     )
-    verb.add_argument(
-        "--protocol",
-        choices=("default", "nice-gan"),
-        default="default",
-        help="nice-gan: as the NICE-GAN authors' script resizes and averages, with inception-2015,"
-        " to compare with published tables [default]",
-    )
-    verb.add_argument(
-        "--images", metavar="N", type=int, help="at most so many test pictures a domain [all]"
-    )
-    verb.add_argument(
-        "--train-images",
-        metavar="N",
-        type=int,
-        default=2000,
-        help="at most so many training pictures a domain, for the floor and to find copies [2000]",
-    )
+    protocols = ("default", "nice-gan")
+    verb.add_argument("--protocol", choices=protocols, default="default", help=protocol)
+    images = "at most so many test pictures a domain [all]"
+    verb.add_argument("--images", metavar="N", type=int, help=images)
+    train = "at most so many training pictures a domain, for the floor and to find copies [2000]"
+    verb.add_argument("--train-images", metavar="N", type=int, default=2000, help=train)
     add_seed(verb)
     add_set(verb)
 
@@ -92,8 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             for sentence in figures["notes"]:
                 console.print(f"{direction}, {which}: {sentence}", markup=False, highlight=False)
     protocol = evaluation["protocol"]
-    path = report_path(run, protocol["name"], protocol["backbone"])
-    console.print(f"Look at {path}", markup=False, highlight=False, soft_wrap=True)
+    print(f"Look at {report_path(run, protocol['name'], protocol['backbone'])}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The verb that makes artefacts for devices and servers: export."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from tfi2i.commands.arguments import (
@@ -125,31 +126,11 @@ def run(arguments: argparse.Namespace) -> int:
     if sizes is not None:
         wanted = "sides in pixels with commas between, such as 256,512"
         sizes = whole_numbers("--sizes", sizes, wanted)
-    choice = Choice(
-        format=arguments.format,
-        direction=arguments.direction,
-        checkpoint=arguments.checkpoint,
-        io=arguments.io,
-        sizes=sizes,
-        dynamic=arguments.dynamic,
-        pad=arguments.pad,
-        target_db=arguments.target_db,
-        images=arguments.images,
-        seed=arguments.seed,
-        signatures=arguments.signatures,
-        bake=files_by_name(arguments.bake, "--bake"),
-        label=arguments.label,
-    )
-    path = export(
-        run,
-        data,
-        choice,
-        aspect=aspect,
-        to=arguments.to,
-        force=arguments.force,
-        accept=arguments.accept,
-        overwrite=arguments.overwrite,
-    )
+    fields = {field.name for field in dataclasses.fields(Choice)} - {"bake", "sizes"}
+    given = {name: value for name, value in vars(arguments).items() if name in fields}
+    choice = Choice(**given, sizes=sizes, bake=files_by_name(arguments.bake, "--bake"))
+    allowed = {name: getattr(arguments, name) for name in ("to", "force", "accept", "overwrite")}
+    path = export(run, data, choice, aspect=aspect, **allowed)
     print(f"{path}, with {path.with_suffix('.json').name} beside it.")
     return 0
 

@@ -58,15 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = {key: value for key, value in system.get_config().items() if key in known}
     config = configs.load({"system": arguments.system, "model": settings}).resolved()
     system.compile(**config.compile)  # so that training can go on from these weights
-    target = arguments.run
-    run = Run.create(
-        arguments.runs if target is None else target.parent,
-        arguments.system,
-        _imported_name(arguments.weights),
-        config.as_dict(),
-        environment.describe() | {"imported": str(arguments.weights.resolve())},
-        folder=None if target is None else target.name,
-    )
+    record = environment.describe() | {"imported": str(arguments.weights.resolve())}
+    name, settings, target = _imported_name(arguments.weights), config.as_dict(), arguments.run
+    parent, folder = (target.parent, target.name) if target else (arguments.runs, None)
+    run = Run.create(parent, arguments.system, name, settings, record, folder=folder)
     run.save_checkpoint(system)
     run.save_translators(system)
     print(f"{run.path} holds a checkpoint and the translators.")

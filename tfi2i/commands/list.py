@@ -3,14 +3,10 @@
 import argparse
 import shutil
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfi2i.commands.arguments import SYSTEM_HELP, add_verb
-
-if TYPE_CHECKING:
-    from tfi2i.config.signatures import Setting
 
 
 def add(verbs) -> None:
@@ -52,35 +48,30 @@ def _print_system(cls: Any) -> None:
 
     print(f"{cls.__name__}: {_first_line(cls)}")
     sections = configs.schema(cls.__name__, None)
-    sections.pop("data")
-    _print_section("model", "what changes the weights", sections.pop("model"))
-    _print_section("compile", "what changes only the training", sections.pop("compile"))
+    _print_section("model", "what changes the weights", sections["model"])
+    _print_section("compile", "what changes only the training", sections["compile"])
     for source in SOURCES:
         table = configs.schema(cls.__name__, source)["data"]
         table.pop("source")
         _print_section("data", f"with `source: {source}`", table)
-    for name, table in sections.items():
-        about = {"batches": "how pictures become batches", "fit": "the course of a training"}[name]
-        _print_section(name, about, table)
+    _print_section("batches", "how pictures become batches", sections["batches"])
+    _print_section("fit", "the course of a training", sections["fit"])
     print("\nConfigurations:")
     for name, path in configs.shipped().items():
         if configs.load(path).system == cls.__name__:
             print(f"  {name}: {_header(path)}")
 
 
-def _print_section(name: str, about: str, table: Mapping[str, "Setting"]) -> None:
+def _print_section(name: str, about: str, table: dict[str, Any]) -> None:
     from tfi2i.config.signatures import shown, wanted
 
     print(f"\n{name}: ({about})")
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = min(shutil.get_terminal_size().columns, 100) - 6
     for setting in table.values():
         default = "required" if setting.required else shown(setting.default)
         print(f"  {setting.name}: {default}  ({wanted(setting.annotation)})")
-        if setting.doc:
-            indent = " " * 6
-            print(
-                textwrap.fill(setting.doc, width, initial_indent=indent, subsequent_indent=indent)
-            )
+        for line in textwrap.wrap(setting.doc, width):
+            print(f"      {line}")
 
 
 def _first_line(cls: Any) -> str:

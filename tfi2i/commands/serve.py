@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i_export.serving import server as model_server
 
     models = _models(arguments.models, arguments.direction)
-    takes_files = {name: _takes_files(path) for name, path in models.items()}
+    inputs = {name: _inputs(path) for name, path in models.items()}
     server = model_server.find()
     if server is None:
         raise InputError(model_server.why_none())
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         rest_port=arguments.port,
         batching=arguments.batching,
     ) as running:
-        print(_how_to_ask(server, running, takes_files), flush=True)
+        print(_how_to_ask(server, running, inputs), flush=True)
         code = running.process.wait()
         for line in running.last_lines():
             log.error("%s", line)
@@ -85,63 +85,57 @@ def _models(path: Path, direction: str | None) -> dict[str, Path]:
     is_run = (path / "config.yaml").is_file()
     if direction is not None and not is_run:
         raise InputError(f"--direction {direction}: {path} is no run; leave --direction out.")
-    if not is_run and path.is_dir() and versions(path):
+    if not is_run and versions(path):
         return {path.resolve().name: path}
-    parent = Run(path).exports_dir if is_run else path
-    if not parent.is_dir() and not is_run:
+    if not path.is_dir():
         raise InputError(f"{path}: is not a folder; give a run or a SavedModel's folder.")
+    parent = Run(path).exports_dir if is_run else path
     if (parent / "saved_model.pb").is_file():
         raise InputError(
             f"{path}: is one version of a SavedModel; give {path.resolve().parent}, whose"
             " numbered folders are its versions."
         )
-    found = sorted(parent.iterdir()) if parent.is_dir() else []
-    models = {folder.name: folder for folder in found if folder.is_dir() and versions(folder)}
-    # `Choice.name_of` begins with the direction.
-    start = f"{direction}-" if direction else ""
-    wanted = {name: base for name, base in models.items() if name.startswith(start)}
-    if not wanted and is_run:
-        Run(path).check_direction(direction)
-        more = f" --direction {shlex.quote(direction)}" if direction else ""
-        raise InputError(
-            f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
-            f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."
-        )
-    if not wanted:
+    start = f"{direction}-" if direction else ""  # `Choice.name_of` begins with the direction
+    found = sorted(parent.glob("*"))
+    models = {one.name: one for one in found if one.name.startswith(start) and versions(one)}
+    if models:
+        return models
+    if not is_run:
         raise InputError(
             f"{path}: holds no SavedModel, which is a folder with numbered folders for its"
             " versions; `tfi2i export RUN --format saved_model` makes one."
         )
-    return wanted
+    Run(path).check_direction(direction)
+    more = f" --direction {shlex.quote(direction)}" if direction else ""
+    raise InputError(
+        f"{path}: has no SavedModel{f' for {direction}' if direction else ''};"
+        f" `tfi2i export {shlex.quote(str(path))} --format saved_model{more}` makes one."
+    )
 
 
-def _takes_files(base_path: Path) -> bool:
-    """Returns whether the version to be served takes picture files, not float tensors alone."""
+def _inputs(base_path: Path) -> set[str]:
+    """Returns what the version to be served takes by `serving_default`."""
     from tfi2i_export.saved_model.files import signatures, versions
 
     signature = signatures(versions(base_path)[-1]).get("serving_default")
-    return signature is not None and set(signature.inputs) == {"image_bytes"}
+    return set() if signature is None else set(signature.inputs)
 
 
-def _how_to_ask(server: "Server", running: "Running", takes_files: dict[str, bool]) -> str:
+def _how_to_ask(server: "Server", running: "Running", inputs: dict[str, set[str]]) -> str:
     """Returns the text that is printed once the server answers."""
-    if server.on_loopback_only:
-        where = "on this machine alone (127.0.0.1)"
-    else:
-        where = "on all network interfaces of this machine"
+    here, everywhere = "this machine alone (127.0.0.1)", "all network interfaces of this machine"
     lines = [
-        f"Serving {where}, without authentication: REST on port {running.rest_port}, gRPC on port"
-        f" {running.grpc_port}. Ctrl-C stops it."
+        f"Serving on {here if server.on_loopback_only else everywhere}, without authentication:"
+        f" REST on port {running.rest_port}, gRPC on port {running.grpc_port}. Ctrl-C stops it."
     ]
-    for name, files in takes_files.items():
+    for name, taken in inputs.items():
         rest = running.rest_url(name)
         lines += ["", name]
-        lines += [
-            f"  tfi2i translate --server {url} PICTURES --out translated"
-            for url in (rest, running.grpc_url(name))
-        ]
-        if files:
-            lines.append(CURL.format(url=rest))
-        else:
-            lines.append(f"  curl {rest}/metadata")
+        ask = "  tfi2i translate --server {} PICTURES --out translated"
+        if taken and not {"image", "image_bytes"} & taken:
+            ask = "  tfi2i sample --server {} --sidecar FILE --out samples"
+        lines += [ask.format(url) for url in (rest, running.grpc_url(name))]
+        lines.append(
+            CURL.format(url=rest) if taken == {"image_bytes"} else f"  curl {rest}/metadata"
+        )
     return "\n".join(lines)

@@ -25,33 +25,22 @@ def add(verbs) -> None:
         "  tfi2i study runs/00003-nicegan-horse2zebra runs/00004-nicegan-horse2zebra --out study\n"
         "  tfi2i study ours=runs/00003-nicegan-horse2zebra theirs=their_pictures/ --out study",
     )
-    verb.add_argument(
-        "methods",
-        metavar="[NAME=]RUN",
-        nargs="+",
-        help="a run directory, or a folder of translations with the names of the test pictures;"
-        " the first run's test pictures are shown",
+    methods = (
+        "a run directory, or a folder of translations with the names of the test pictures;"
+        " the first run's test pictures are shown"
     )
+    verb.add_argument("methods", metavar="[NAME=]RUN", nargs="+", help=methods)
     add_out(verb, "a new folder", required=True)
     add_direction(verb)
-    verb.add_argument(
-        "--images", metavar="N", type=int, default=40, help="how many questions at most [40]"
-    )
-    verb.add_argument(
-        "--question",
-        default="Which translation is the best?",
-        help="what participants are asked [Which translation is the best?]",
-    )
-    verb.add_argument(
-        "--title", default="Which picture do you prefer?", help="of the page, seen by participants"
-    )
+    images = "how many questions at most [40]"
+    verb.add_argument("--images", metavar="N", type=int, default=40, help=images)
+    question = "Which translation is the best?"
+    asked = f"what participants are asked [{question}]"
+    verb.add_argument("--question", default=question, help=asked)
+    title = "of the page, seen by participants"
+    verb.add_argument("--title", default="Which picture do you prefer?", help=title)
     add_seed(verb)
     add_set(verb)
-    _add_results(verbs)
-
-
-def _add_results(verbs) -> None:
-    """Adds `tfi2i study-results`."""
     verb = add_verb(
         verbs,
         _run_results,
@@ -60,9 +49,8 @@ def _add_results(verbs) -> None:
         "Prints the share of votes of each method with its 95 % confidence interval.",
         "  tfi2i study-results votes-*.json",
     )
-    verb.add_argument(
-        "votes", metavar="VOTES.json", type=Path, nargs="+", help="what participants sent back"
-    )
+    votes = "what participants sent back"
+    verb.add_argument("votes", metavar="VOTES.json", type=Path, nargs="+", help=votes)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,22 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     data, aspect = pictures_of(runs[0], arguments.overrides)
     side = configs.load(runs[0].config_path).resolved().model["image_size"]
+    seed, texts = arguments.seed, {"question": arguments.question, "title": arguments.title}
     inputs, names = data.pixels(
-        "test", way.source, side, aspect=aspect, limit=arguments.images, seed=arguments.seed
+        "test", way.source, side, aspect=aspect, limit=arguments.images, seed=seed
     )
-    methods = [
-        (name, _translated(path, way, inputs, names, aspect, arguments.seed))
-        for name, path in named
-    ]
-    made = make_study(
-        methods,
-        inputs,
-        names,
-        arguments.out,
-        question=arguments.question,
-        title=arguments.title,
-        seed=arguments.seed,
-    )
+    methods = [(name, _translated(path, way, inputs, names, aspect, seed)) for name, path in named]
+    made = make_study(methods, inputs, names, arguments.out, seed=seed, **texts)
     print(
         f"Open {made} in a browser, or give others the folder {made.parent}; each participant "
         "sends back a file.\nCount them: tfi2i study-results VOTES.json..."

@@ -84,9 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     # What batches refuse, and pictures that cannot be read, show before there is a run.
     data.batches(system, **config.batches)
     record = environment.describe() | {"data": data.description()}
-    run = Run.create(
-        arguments.runs, config.system, config.data_name, config.resolved().as_dict(), record
-    )
+    settings = config.resolved().as_dict()
+    run = Run.create(arguments.runs, config.system, config.data_name, settings, record)
     with run.lock(), run.logged():
         return _fit(config, system, data, run)
 
@@ -108,47 +107,42 @@ def _fit(config: "Config", system: Any, data: Any, run: "Run") -> int:
 
 
 def _resume(path: Path, overrides: list[str]) -> int:
+    from tfi2i.config import building
     from tfi2i.config import config as configs
     from tfi2i.runs.run import Run
 
     run = Run(path)
     begun = configs.load(run.config_path)
+    # An imported run has no data yet; any other goes on with what it was begun with.
+    free = ("fit",) if begun.data else ("fit", "data", "batches")
     for override in overrides:
         name = override.partition("=")[0].strip()
-        # An imported run has no data yet; any other goes on with what it was begun with.
-        if name != "compile.total_steps" and name.partition(".")[0] not in (
-            ("fit",) if begun.data else ("fit", "data", "batches")
-        ):
+        if name != "compile.total_steps" and name.partition(".")[0] not in free:
             raise InputError(
                 f"--set {override}: a run goes on with the settings it was begun with, but for"
                 " compile.total_steps and the section fit; begin a new run for the rest."
             )
     config = configs.load(run.config_path, overrides)
     with run.lock(), run.logged():
-        return _go_on(run, begun, config)
-
-
-def _go_on(run: "Run", begun: "Config", config: "Config") -> int:
-    from tfi2i.config import building
-
-    # A run that was killed before its first checkpoint begins again, with the same first weights.
-    began = run.checkpoint_path().is_file()
-    system = run.load_system() if began else building.build_system(config)
-    total = config.resolved().compile["total_steps"]
-    if system.step >= total:
-        raise InputError(
-            f"{run.path}: has made all its {total:,} steps;"
-            f" to go on, add --set compile.total_steps={2 * total}."
-        )
-    if total != system.total_steps:
-        building.recompile(system, config)
-    data = building.build_data(config)
-    recorded = run.environment.get("data")
-    if recorded and recorded != data.description():
-        log.warning("The pictures are not those that the run began with; it goes on with these.")
-    if config != begun:
-        run.replace_config(config.resolved().as_dict())
-    return _fit(config, system, data, run)
+        # A run that was killed before its first checkpoint begins again, with the same weights.
+        saved = run.checkpoint_path().is_file()
+        system = run.load_system() if saved else building.build_system(config)
+        total = config.resolved().compile["total_steps"]
+        if system.step >= total:
+            raise InputError(
+                f"{run.path}: has made all its {total:,} steps;"
+                f" to go on, add --set compile.total_steps={2 * total}."
+            )
+        if total != system.total_steps:
+            building.recompile(system, config)
+        data = building.build_data(config)
+        if run.environment.get("data") not in (None, {}, data.description()):
+            log.warning(
+                "The pictures are not those that the run began with; it goes on with these."
+            )
+        if config != begun:
+            run.replace_config(config.resolved().as_dict())
+        return _fit(config, system, data, run)
 
 
 def _print_plan(config: "Config", system: Any, runs: Path) -> None:

@@ -2,17 +2,15 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb
+from tfi2i.commands.networks import of_server, opened
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
-    from tfi2i.conditions import Condition
     from tfi2i.pictures.folders import Translate
-    from tfi2i.runs.run import Run
 
 
 def add(verbs) -> None:
@@ -55,7 +53,10 @@ def add(verbs) -> None:
         default=[],
         help="picture files, or folders of them",
     )
-    _add_server(verb, (model, images))
+    add_server(verb, (model, images))
+    verb.add_argument(
+        "--workers", metavar="N", type=int, help="pictures at the same time, with --server [4]"
+    )
     add_out(verb, "folder for the results", required=True)
     add_direction(verb, "of the run's, such as a2b or b2a; only for a run [its first]")
     verb.add_argument(
@@ -86,17 +87,14 @@ class _Server(argparse.Action):
             path.required = False
 
 
-def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]) -> None:
+def add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]) -> None:
     """Adds `--server` and its options; `paths` are the arguments for a model and pictures."""
     verb.add_argument(
         "--server",
         metavar="URL",
         action=_Server,
         paths=paths,
-        help="of a model that TF Serving serves, see above; instead of RUN_OR_TRANSLATOR",
-    )
-    verb.add_argument(
-        "--workers", metavar="N", type=int, help="pictures at the same time, with --server [4]"
+        help=f"of a model that TF Serving serves, see above; instead of {paths[0].metavar}",
     )
     verb.add_argument(
         "--deadline",
@@ -109,8 +107,20 @@ def _add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...
         metavar="FILE",
         type=Path,
         help="with --server, of the SavedModel that is served: says what its inputs besides the"
-        " picture are, so that --label and --seed can be used",
+        " picture are, so that --label, --seed and --reference can be used",
     )
+
+
+def refuse_server_options(arguments: argparse.Namespace, *more: str) -> None:
+    """Refuses without `--server` what goes with it."""
+    for option in (*more, "deadline", "sidecar"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option} goes with --server URL; leave it out without a server.")
+
+
+def deadline(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The client's argument of that name, if one was asked for."""
+    return {} if arguments.deadline is None else {"deadline_seconds": arguments.deadline}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -119,9 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.server is not None:
         return _by_server(arguments)
-    for option in ("workers", "deadline", "sidecar"):
-        if getattr(arguments, option) is not None:
-            raise InputError(f"--{option} goes with --server URL; leave it out without a server.")
+    refuse_server_options(arguments, "workers")
     if arguments.tile is not None and arguments.tile < 1:
         raise InputError(f"--tile {arguments.tile}: a tile's side is a number of pixels above 0.")
     summary = translate_files(
@@ -141,10 +149,6 @@ def _by_server(arguments: argparse.Namespace) -> int:
 
     from tfi2i.pictures.folders import translate_files
 
-    if arguments.reference is not None:
-        raise InputError(
-            "--reference is not sent to servers; leave it out, or translate with the run."
-        )
     for option in ("direction", "tile"):
         if getattr(arguments, option) is not None:
             raise InputError(
@@ -158,9 +162,8 @@ def _by_server(arguments: argparse.Namespace) -> int:
             raise InputError(
                 f"{path} is a model, and the server has its own; name pictures alone with --server."
             )
-    given = {} if arguments.deadline is None else {"deadline_seconds": arguments.deadline}
-    values = _server_values(arguments)
-    with ServerTranslator(arguments.server, values=values, **given) as translator:
+    values = of_server(arguments).values(arguments)
+    with ServerTranslator(arguments.server, values=values, **deadline(arguments)) as translator:
         summary = translate_files(
             translator,
             paths,
@@ -172,122 +175,17 @@ def _by_server(arguments: argparse.Namespace) -> int:
     return 1 if summary.failed else 0
 
 
-def _server_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Returns values by name of what a served model takes besides pictures, as far as is known."""
-    from tfi2i_export import sidecar
-    from tfi2i_export.inputs import chosen, open_conditions, read_given, told_conditions
-
-    given = read_given(arguments.input, "--input")
-    if arguments.sidecar is None:
-        for option in ("label", "seed"):
-            if getattr(arguments, option) is not None:
-                raise InputError(
-                    f"--{option} {getattr(arguments, option)}: a server does not tell what its"
-                    " inputs mean; add --sidecar FILE, the .json file that was exported with the"
-                    " model."
-                )
-        return given
-    inputs = sidecar.read(arguments.sidecar).signatures[0].inputs
-    shapes = {one.name: (1, *one.shape[1:]) for one in inputs if one.kind is not None}
-    conditions = open_conditions(told_conditions(inputs), shapes, str(arguments.sidecar))
-    return chosen(conditions, seed=arguments.seed, given=given, labels=arguments.label)
-
-
 def _picture_translator(arguments: argparse.Namespace) -> "Translate":
     """Pixels (H, W, 3) -> the same, by a run, a .keras or .tflite file, or a SavedModel."""
     from tfi2i_export import artefacts
-    from tfi2i_export.inputs import chosen, open_conditions, read_given, shapes_of
+    from tfi2i_export.inputs import NOTHING_TO_TRANSLATE, takes_picture
 
     from tfi2i.pictures.tiles import PictureTranslator
-    from tfi2i.runs.keras_files import load_translator, read_conditions
-    from tfi2i.runs.run import Run
 
-    path, tile, direction = arguments.model, arguments.tile, arguments.direction
-    given = read_given(arguments.input, "--input")
-    sampling = {"seed": arguments.seed, "labels": arguments.label}
-    is_artefact = artefacts.is_artefact(path)
-    if is_artefact or path.is_file():
-        _require_run(path, direction, arguments.reference)
-    if is_artefact:
-        values = chosen(artefacts.conditions_of(path), given=given, **sampling)
-        return artefacts.picture_translator(path, values=values, tile=tile)
-    run = None if path.is_file() else Run(path)
-    if run is None:
-        network, known = load_translator(path), read_conditions(path)
-    else:
-        network, known = run.network(direction), run.conditions(direction)
-    if known and len(known) == len(network.inputs):
-        raise InputError(f"{path}: makes pictures of none, so there is nothing to translate.")
-    conditions = open_conditions(known, shapes_of(network), str(path))
-    if run is not None and arguments.reference is not None:
-        given |= _encoded(run, arguments, conditions, given)
-    values = chosen(conditions, given=given, **sampling)
-    return PictureTranslator(network, values=values, tile=tile)
-
-
-def _require_run(path: Path, direction: str | None, reference: Path | None) -> None:
-    """Refuses for a file what only a run can do."""
-    if direction is not None:
-        raise InputError(
-            f"--direction {direction}: {path} has one direction only; leave --direction out."
-        )
-    if reference is not None:
-        raise InputError(
-            f"--reference {reference}: {path} cannot read a picture's style; translate with the"
-            " run it is from."
-        )
-
-
-def _encoded(
-    run: "Run",
-    arguments: argparse.Namespace,
-    conditions: "Sequence[Condition]",
-    given: dict[str, Any],
-) -> dict[str, Any]:
-    """Returns by name the value that a run's system reads from a reference picture."""
-    import numpy as np
-
-    from tfi2i.data.resize import scaled_to_square
-    from tfi2i.pictures.files import read_picture
-    from tfi2i.pictures.pixels import to_image
-
-    reference = arguments.reference
-    pixels = read_picture(reference).pixels
-    target = _target(run, arguments, conditions, given)
-    system = run.load_system()
-    encoders = {
-        one.name: encoder
-        for one in system.conditions_of(arguments.direction)
-        if (encoder := one.encoder(target)) is not None
-    }
-    if not encoders:
-        raise InputError(
-            f"--reference {reference}: {run.path} has nothing that reads a picture's style; leave"
-            " --reference out."
-        )
-    name, encoder = next(iter(encoders.items()))
-    if name in given:
-        raise InputError(f"{name!r} is given twice, by --input and by --reference; leave one out.")
-    side = encoder.inputs[0].shape[1] or system.image_size
-    aspect = (run.config.get("batches") or {}).get("aspect", "squash")  # as in training
-    image = to_image(scaled_to_square(pixels, side, aspect))[None]
-    return {name: np.asarray(encoder(image, training=False))[0]}
-
-
-def _target(
-    run: "Run",
-    arguments: argparse.Namespace,
-    conditions: "Sequence[Condition]",
-    given: dict[str, Any],
-) -> str | None:
-    """Returns the domain of the translations, which a label chooses where the direction is open."""
-    from tfi2i.conditions import values_of
-
-    way = run.check_direction(arguments.direction)
-    label = next((one for one in conditions if one.kind == "label" and one.names), None)
-    if way.target is not None or label is None or not label.exclusive:
-        return way.target
-    given = {name: value for name, value in given.items() if name == label.name}
-    seed, labels = arguments.seed or 0, arguments.label
-    row = values_of([label], 1, seed=seed, given=given, labels=labels)[label.name][0]
-    return label.names[int(row.argmax())]
+    known = opened(arguments)
+    if known.network is not None and not takes_picture(known.network):
+        raise InputError(f"{known.where} {NOTHING_TO_TRANSLATE}")
+    values = known.values(arguments)
+    if known.network is None:
+        return artefacts.picture_translator(known.where, values=values, tile=arguments.tile)
+    return PictureTranslator(known.network, values=values, tile=arguments.tile)

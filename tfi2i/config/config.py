@@ -17,10 +17,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tfi2i import yaml_text
 from tfi2i.config.signatures import (
+    REQUIRED,
     Setting,
     Unfit,
     closest,
@@ -41,13 +42,8 @@ WIRED_BATCHES = ("image_size", "seed", "start_step")
 # A run of `--smoke` ends within a minute on two cores; the model's part is the system's `smoke`.
 SMOKE_STEPS = 4
 SMOKE_DATA = {"train_size": 8, "test_size": 4}
-SMOKE_FIT = {
-    "report_steps": 2,
-    "sample_steps": 2,
-    "checkpoint_steps": 2,
-    "sample_images": 2,
-    "evaluate_images": 2,
-}
+SMOKE_FIT = dict.fromkeys(("report_steps", "sample_steps", "checkpoint_steps"), 2)
+SMOKE_FIT |= {"sample_images": 2, "evaluate_images": 2}
 
 Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -67,18 +63,15 @@ class Config:
     @property
     def data_name(self) -> str:
         """A short name of the data, for the run's: `horse2zebra`, `scenes`, `cats2dogs-swapped`."""
-        return self._source_name + ("-swapped" if self.data.get("swap") else "")
-
-    @property
-    def _source_name(self) -> str:
-        name, name_b = self.data.get("name"), self.data.get("name_b")
-        if root := self.data.get("root"):
-            return Path(root).resolve().name
-        if (a := self.data.get("a")) and (b := self.data.get("b")):
-            return f"{Path(a).name}2{Path(b).name}"
-        if name:
-            return str(name).rpartition("/")[2] + (f"2{name_b}" if name_b else "")
-        return str(self.data.get("source", "data"))
+        root, a, b, name, name_b = map(self.data.get, ("root", "a", "b", "name", "name_b"))
+        text = str(name or self.data.get("source", "data")).rpartition("/")[2]
+        if name and name_b:
+            text += f"2{name_b}"
+        if a and b:
+            text = f"{Path(a).name}2{Path(b).name}"
+        if root:
+            text = Path(root).resolve().name
+        return text + ("-swapped" if self.data.get("swap") else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by section, without empty sections."""
@@ -89,11 +82,8 @@ class Config:
         """Fills every default in: complete, whatever later versions default to."""
         parts: dict[str, Any] = {}
         for name, table in schema(self.system, self.data.get("source")).items():
-            stated = getattr(self, name)
-            defaults = {s.name: s.default for s in table.values() if not s.required}
-            parts[name] = {
-                key: (defaults | stated)[key] for key in table if key in defaults | stated
-            }
+            values = {key: setting.default for key, setting in table.items()} | getattr(self, name)
+            parts[name] = {key: value for key, value in values.items() if value is not REQUIRED}
         if not self.data:
             parts["data"] = {}
         return dataclasses.replace(self, **parts)
@@ -104,27 +94,24 @@ class Config:
         Args:
             overrides: `section.key=value` each, which win over what is made small.
         """
-        cls = system_class(self.system)
-        table = schema(self.system, self.data.get("source"))
-        full = self.resolved()
-        total = max(1, full.compile["total_steps"])
+        data = schema(self.system, self.data.get("source"))["data"]
+        full = self.resolved().compile
         # A schedule keeps its shape: a decay that began half-way begins half-way.
         steps = {
-            key: max(1, value * SMOKE_STEPS // total)
-            for key, value in full.compile.items()
+            key: max(1, value * SMOKE_STEPS // max(1, full["total_steps"]))
+            for key, value in full.items()
             if isinstance(value, int) and key.endswith(("_steps", "_start")) and value > 0
         }
         batches = {key: value for key, value in self.batches.items() if key != "load_size"}
         if "batch_size" in batches:
             batches["batch_size"] = min(batches["batch_size"], 2)
-        data = {key: value for key, value in SMOKE_DATA.items() if key in table["data"]}
         small = dataclasses.replace(
             self,
-            model=self.model | cls.smoke,
+            model=self.model | system_class(self.system).smoke,
             compile=self.compile | steps,
-            data=self.data | data if self.data else {},
+            data=self.data and self.data | {k: v for k, v in SMOKE_DATA.items() if k in data},
             batches=batches,
-            fit=self.fit | {key: value for key, value in SMOKE_FIT.items() if key in table["fit"]},
+            fit=self.fit | SMOKE_FIT,
         )
         return dataclasses.replace(load(small.as_dict(), overrides), origin=self.origin)
 
@@ -150,19 +137,14 @@ def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
 
     cls = system_class(system)
     model = settings(cls)
-    model.setdefault(
-        "dtype",
-        Setting(
-            "dtype", Dtype | None, None, "Precision of the layers; null is Keras' own, float32."
-        ),
-    )
-    origin = Setting("source", Literal[tuple(SOURCES)], None, "Where the pictures come from.")
-    data = {"source": dataclasses.replace(origin, default=source)}
+    precision = "Precision of the layers; null is Keras' own, float32."
+    model.setdefault("dtype", Setting("dtype", Dtype | None, None, precision))
+    origin = "Where the pictures come from."
+    data = {"source": Setting("source", Literal[tuple(SOURCES)], source, origin)}
     if source is not None:
         data |= settings(SOURCES[source], positional=True)
-        data["swap"] = Setting(
-            "swap", bool, False, "Whether a and b are exchanged, for systems that only go one way."
-        )
+        swap = "Whether a and b are exchanged, for systems that only go one way."
+        data["swap"] = Setting("swap", bool, False, swap)
     return {
         "model": model,
         "compile": settings(cls.compile),
@@ -172,11 +154,7 @@ def schema(system: str, source: str | None) -> dict[str, dict[str, Setting]]:
     }
 
 
-# reading
-
-
-@dataclass(frozen=True)
-class _Stated:
+class _Stated(NamedTuple):
     """A value as it came: `text` only for one from the command line."""
 
     value: Any
@@ -200,24 +178,21 @@ def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
     else:
         document = yaml_text.read(find(source))
     stated = _stated(document)
-    for override in overrides:
-        keys, value = _override(override)
-        stated[keys] = value
+    stated.update(map(_override, overrides))
     system = _system(stated, document.origin)
     tables = schema(system, _data_source(stated))
     parts: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for (section, *key), one in stated.items():
         if key:
             parts[section][key[0]] = _checked(section, key[0], one, tables)
-    config = Config(system, **parts, origin=document.origin)
     for section, table in tables.items():
-        missing = [s for s in table.values() if s.required and s.name not in parts[section]]
-        if missing and (section != "data" or config.data):
-            raise InputError(
-                f"{document.origin}: `{section}.{missing[0].name}` is missing;"
-                f" it takes {wanted(missing[0].annotation)}."
-            )
-    return config
+        for name, setting in table.items():
+            if setting.required and name not in parts[section]:
+                raise InputError(
+                    f"{document.origin}: `{section}.{name}` is missing;"
+                    f" it takes {wanted(setting.annotation)}."
+                )
+    return Config(system, **parts, origin=document.origin)
 
 
 def dump(config: Config) -> str:
@@ -254,14 +229,13 @@ def _stated(document: yaml_text.Document) -> dict[tuple[str, ...], _Stated]:
 
 def _section_for(name: str, values: Mapping[str, Any]) -> str:
     """The way out for a word at the top level: it may be a setting that lost its section."""
-    system = values.get("system")
     from tfi2i.models import ALL
 
-    if isinstance(system, str) and system in ALL:
-        tables = schema(system, None)
-        homes = [section for section, table in tables.items() if name in table]
-        if homes:
-            return f"write it as `{name}` inside the section `{homes[0]}`."
+    system = values.get("system")
+    tables = schema(system, None) if isinstance(system, str) and system in ALL else {}
+    for section, table in tables.items():
+        if name in table:
+            return f"write it as `{name}` inside the section `{section}`."
     return closest(name, ("system", *SECTIONS))
 
 
@@ -288,36 +262,33 @@ def _system(stated: Mapping[tuple[str, ...], _Stated], origin: str) -> str:
     one = stated.get(("system",))
     if one is None:
         raise InputError(f"{origin}: `system` is missing; {closest('', ALL)}")
-    if one.value not in list(ALL):
-        raise InputError(
-            f"{one.where}: there is no system {shown(one.value)}; {closest(str(one.value), ALL)}"
-        )
-    return str(one.value)
+    return _known(one, "system", ALL)
 
 
 def _data_source(stated: Mapping[tuple[str, ...], _Stated]) -> str | None:
     from tfi2i.data import SOURCES
 
     one = stated.get(("data", "source"))
-    if one is None:
-        first = next((s for keys, s in stated.items() if keys[0] == "data"), None)
-        if first is not None:
+    if one is not None:
+        return _known(one, "data source", SOURCES)
+    for keys, first in stated.items():
+        if keys[0] == "data":
             raise InputError(f"{first.where}: `data.source` is missing; {closest('', SOURCES)}")
-        return None
-    if one.value not in list(SOURCES):
-        raise InputError(
-            f"{one.where}: there is no data source {shown(one.value)};"
-            f" {closest(str(one.value), SOURCES)}"
-        )
+    return None
+
+
+def _known(one: _Stated, what: str, names: Iterable[str]) -> str:
+    if one.value not in list(names):
+        way_out = closest(str(one.value), names)
+        raise InputError(f"{one.where}: there is no {what} {shown(one.value)}; {way_out}")
     return str(one.value)
 
 
 def _checked(section: str, key: str, one: _Stated, tables: Mapping[str, Mapping]) -> Any:
     setting = tables[section].get(key)
     if setting is None:
-        homes = [name for name, table in tables.items() if key in table]
-        if section == "batches" and key in WIRED_BATCHES:
-            homes = [name for name in ("model", "fit") if key in tables[name]]
+        wired = section == "batches" and key in WIRED_BATCHES
+        homes = [name for name in (("model", "fit") if wired else tables) if key in tables[name]]
         way_out = f"it belongs to `{homes[0]}`." if homes else closest(key, tables[section])
         raise InputError(f"{one.where}: unknown setting `{section}.{brief(key)}`; {way_out}")
     value = one.value
@@ -334,18 +305,13 @@ def _checked(section: str, key: str, one: _Stated, tables: Mapping[str, Mapping]
         ) from error
 
 
-# finding
-
-
 def shipped() -> dict[str, Path]:
     """The configurations that come with tfi2i, by name (`nice_gan/scenes`)."""
     package = Path(str(resources.files("tfi2i")))
     installed = package / "configs"
     root = installed if installed.is_dir() else package.parent / "configs"  # a checkout
-    return {
-        path.relative_to(root).with_suffix("").as_posix(): path
-        for path in sorted(root.glob("*/*.yaml"))
-    }
+    paths = sorted(root.glob("*/*.yaml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in paths}
 
 
 def find(source: str | Path) -> Path:
@@ -366,6 +332,3 @@ def find(source: str | Path) -> Path:
     raise InputError(
         f"{path}: there is no such file or shipped configuration; {closest(name, known)}"
     )
-
-
-# building

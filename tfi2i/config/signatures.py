@@ -5,8 +5,10 @@ an argument with a type, a default and a line in the docstring. Checking values 
 jsonargparse, which names no line of the file, suggests no name and takes a key twice.
 """
 
+import contextlib
 import difflib
 import inspect
+import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -53,7 +55,7 @@ def settings(
     docs = _argument_docs(function)
     kinds = {"KEYWORD_ONLY", "POSITIONAL_OR_KEYWORD"} if positional else {"KEYWORD_ONLY"}
     return {
-        p.name: Setting(p.name, _hint(body, p.annotation), p.default, docs.get(p.name, ""))
+        p.name: Setting(p.name, p.annotation, p.default, docs.get(p.name, ""))
         for p in inspect.signature(body).parameters.values()
         if p.kind.name in kinds and p.name not in {"self", *without}
     }
@@ -72,15 +74,6 @@ def _argument_docs(function: Callable) -> dict[str, str]:
     }
 
 
-def _hint(function: Callable, annotation: Any) -> Any:
-    """The type that an annotation, possibly a string, stands for."""
-    if annotation is inspect.Parameter.empty:
-        return Any
-    # Alone, because the return type may be a name that only type checkers import.
-    alone = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(alone, inspect.unwrap(function).__globals__)["it"]
-
-
 def closest(word: str, words: Iterable[str]) -> str:
     """End of a message about a word that is unknown: the closest known one, or all of them."""
     words = list(words)
@@ -92,6 +85,18 @@ def closest(word: str, words: Iterable[str]) -> str:
     return f"there are {', '.join(f'`{w}`' for w in words)}."
 
 
+_PLAIN: dict[Any, tuple[Any, Callable[[Any], Any] | None, str]] = {
+    int: (int, None, "a whole number"),
+    float: (int | float, float, "a number"),
+    bool: (bool, None, "true or false"),
+    str: (str, None, "text"),
+    Path: (str | Path, str, "a path"),
+    types.NoneType: (types.NoneType, None, "null"),
+}
+"""Types of single values: what they take, how it is converted, and how people call it."""
+_LISTS = (tuple, list, Sequence)
+
+
 def fitted(annotation: Any, value: Any) -> Any:
     """The value as the annotation wants it: ints become floats, lists tuples, and no more.
 
@@ -100,69 +105,38 @@ def fitted(annotation: Any, value: Any) -> Any:
     """
     try:
         return _fitted(annotation, value)
-    except Unfit:
+    except (Unfit, OverflowError):  # an int beyond the range of float
         raise Unfit(f"takes {wanted(annotation)}") from None
 
 
 def _fitted(annotation: Any, value: Any) -> Any:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if annotation in (Any, REQUIRED):
         return value
-    if annotation in (None, type(None)):
-        return _accept(value is None, None)
     if origin in (typing.Union, types.UnionType):
-        return _first_fitting(arguments, value)
-    if origin is Literal:
-        # 1 == True in Python; in a configuration they are different values.
-        return _accept(any(value == a and type(value) is type(a) for a in arguments), value)
-    if annotation is float:
-        return _accept(isinstance(value, int | float) and not isinstance(value, bool), value, float)
-    if annotation is int:
-        return _accept(isinstance(value, int) and not isinstance(value, bool), value)
-    if annotation in (bool, str):
-        return _accept(isinstance(value, annotation), value)
-    if annotation is Path:
-        return _accept(isinstance(value, str | Path), value, str)
-    return _fitted_group(annotation, origin or annotation, arguments, value)
-
-
-def _fitted_group(annotation: Any, origin: Any, arguments: tuple, value: Any) -> Any:
-    """Values of a list, tuple or mapping type."""
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise Unfit
-        item = arguments[1] if arguments else Any
-        return {key: _fitted(item, one) for key, one in value.items()}
-    if not isinstance(value, list | tuple):
-        raise Unfit
-    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-        if len(arguments) != len(value):
-            raise Unfit
-        return tuple(_fitted(item, one) for item, one in zip(arguments, value, strict=True))
-    if origin in (tuple, list) or (inspect.isclass(origin) and issubclass(origin, Sequence)):
-        item = arguments[0] if arguments else Any
-        items = [_fitted(item, one) for one in value]
-        return tuple(items) if origin is tuple else items
-    raise TypeError(f"{annotation} is not a type that configurations support.")
-
-
-def _first_fitting(choices: tuple, value: Any) -> Any:
-    exact = [choice for choice in choices if choice is type(value)]
-    for choice in (*exact, *choices):  # 1 for `float | int` stays an int
-        try:
-            return _fitted(choice, value)
-        except Unfit:
-            continue
+        # 1 for `float | int` stays an int.
+        for choice in sorted(arguments, key=lambda choice: choice is not type(value)):
+            with contextlib.suppress(Unfit, OverflowError):
+                return _fitted(choice, value)
+    # 1 == True in Python; in a configuration they are different values.
+    elif origin is Literal:
+        if any(value == one and type(value) is type(one) for one in arguments):
+            return value
+    elif annotation in _PLAIN:
+        taken, convert, _ = _PLAIN[annotation]
+        if isinstance(value, taken) and isinstance(value, bool) == (annotation is bool):
+            return convert(value) if convert else value
+    elif origin is dict:
+        if isinstance(value, dict):
+            item = arguments[1] if arguments else Any
+            return {key: _fitted(item, one) for key, one in value.items()}
+    elif origin in _LISTS and isinstance(value, list | tuple):
+        if origin is not tuple or arguments[-1:] in ((), (...,)):
+            arguments = (arguments[0] if arguments else Any,) * len(value)
+        if len(arguments) == len(value):
+            items = map(_fitted, arguments, value)
+            return tuple(items) if origin is tuple else list(items)
     raise Unfit
-
-
-def _accept(fits: bool, value: Any, convert: Callable[[Any], Any] = lambda v: v) -> Any:
-    if not fits:
-        raise Unfit
-    try:
-        return convert(value)
-    except OverflowError as error:  # an int beyond the range of float
-        raise Unfit from error
 
 
 def takes_text(annotation: Any) -> bool:
@@ -173,48 +147,33 @@ def takes_text(annotation: Any) -> bool:
 
 def wanted(annotation: Any) -> str:
     """Values that an annotation takes, in words: `a whole number`, `text or null`."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    plain = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-        Path: "a path",
-        type(None): "null",
-        None: "null",
-    }
-    if annotation in plain:
-        return plain[annotation]
+    origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if annotation in _PLAIN:
+        return _PLAIN[annotation][2]
     if origin in (typing.Union, types.UnionType):
-        words = list(dict.fromkeys(wanted(a) for a in arguments))
+        words = list(dict.fromkeys(map(wanted, arguments)))
         if "text" in words and "a path" in words:
             words.remove("text")
         return " or ".join(words)
     if origin is Literal:
-        return f"one of {', '.join(_shown(a) for a in arguments)}"
-    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-        return f"a list of {len(arguments)} values ({', '.join(wanted(a) for a in arguments)})"
+        return f"one of {', '.join(map(shown, arguments))}"
     if origin is dict:
         return "a mapping"
-    if origin in (tuple, list, Sequence) or annotation in (list, tuple):
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)} values ({', '.join(map(wanted, arguments))})"
+    if origin in _LISTS:
         return f"a list of values that are each {wanted(arguments[0])}" if arguments else "a list"
     return "any value"
 
 
 def shown(value: Any) -> str:
     """A value as YAML writes it, cut if it is long."""
-    return brief(_shown(value))
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_shown(v) for v in value)}]"
+        return brief(f"[{', '.join(map(shown, value))}]")
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{k}: {_shown(v)}' for k, v in value.items())}}}"
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return repr(value) if isinstance(value, str) else str(value)
+        return brief(f"{{{', '.join(f'{key}: {shown(one)}' for key, one in value.items())}}}")
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return brief(repr(value) if isinstance(value, str | float) else str(value))

@@ -6,7 +6,6 @@ Nothing here imports TensorFlow before it is needed.
 from collections.abc import Callable
 
 from tfi2i.data.batches import Batch
-from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain
 from tfi2i.data.sources.folders import folders
@@ -14,22 +13,8 @@ from tfi2i.data.sources.scenes import scenes
 from tfi2i.data.sources.single_image import single_image
 from tfi2i.data.sources.tfds import tfds
 
-__all__ = [
-    "SOURCES",
-    "Batch",
-    "Dataset",
-    "Domain",
-    "folders",
-    "scenes",
-    "single_image",
-    "tfds",
-    "timed",
-]
+__all__ = ["SOURCES", "Batch", "Dataset", "Domain", "folders", "scenes", "single_image", "tfds"]
 
-SOURCES: dict[str, Callable[..., Dataset]] = {
-    "scenes": scenes,
-    "folders": folders,
-    "tfds": tfds,
-    "single_image": single_image,
-}
+SOURCES: dict[str, Callable[..., Dataset]]
+SOURCES = {source.__name__: source for source in (scenes, folders, tfds, single_image)}
 """What `source` in the section `data` of a config can be."""

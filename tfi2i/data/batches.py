@@ -21,6 +21,7 @@ ASPECTS = ("squash", "crop")
 Layout = Literal["unpaired", "paired", "labelled", "single"]
 Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
+Place = tuple[range | Indices, int]
 
 _ORDER, _AUGMENTATION, _TARGETS, _REFERENCES = range(4)  # random streams: never renumber
 
@@ -69,78 +70,62 @@ class Batch:
     def keys(self) -> tuple[str, ...]:
         """All keys, in the order of a tuple; the label of a single image may be missing."""
         if self.layout == "labelled":
-            return ("image", "label", "target_label", *self.reference_keys)
+            references = ["reference", *(f"reference{i + 2}" for i in range(self.references - 1))]
+            return ("image", "label", "target_label", *references[: self.references])
         return ("image", "label") if self.layout == "single" else ("a", "b")
 
     @property
     def images(self) -> tuple[str, ...]:
         """The keys of the images."""
-        if self.layout in ("unpaired", "paired"):
-            return ("a", "b")
-        return ("image", *self.reference_keys)
-
-    @property
-    def reference_keys(self) -> tuple[str, ...]:
-        """The keys of the reference images: reference, reference2 ..."""
-        numbers = ["", *range(2, self.references + 1)]
-        return tuple(f"reference{number}" for number in numbers[: self.references])
+        return tuple(key for key in self.keys if "label" not in key)
 
 
+@dataclass
 class Pool:
     """Pictures that are shuffled together.
 
-    Args:
+    Attributes:
         sides: Domains by the key of a batch; of several, the rows belong together.
         labels: (pictures, K), if there are any.
     """
 
-    def __init__(self, sides: dict[str, Domain], labels: Array | None = None) -> None:
-        self.sides = sides
-        self.labels = labels
+    sides: dict[str, Domain]
+    labels: Array | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.sides.values())))
 
-    def with_label_of(self, index: int) -> Indices:
-        """Indices of all pictures with the label of one."""
-        groups, group_of = self._groups
-        return groups[group_of[index]]
-
     @cached_property
-    def _groups(self) -> tuple[list[Indices], Indices]:
-        """Indices of the pictures of each label, and the group of each picture."""
+    def alike(self) -> list[Indices]:
+        """For each picture the indices of all pictures with its label."""
         assert self.labels is not None
-        _, group_of, counts = np.unique(
-            self.labels, axis=0, return_inverse=True, return_counts=True
-        )
-        group_of = group_of.reshape(-1)
-        return np.split(np.argsort(group_of, kind="stable"), np.cumsum(counts)[:-1]), group_of
+        _, labels, counts = np.unique(self.labels, axis=0, return_inverse=True, return_counts=True)
+        labels = labels.reshape(-1)
+        groups = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+        return [groups[label] for label in labels]
 
 
+@dataclass
 class Loader:
     """Computes the batches of any step, from several threads at once."""
 
-    def __init__(
-        self,
-        layout: Batch,
-        pools: Sequence[Pool],
-        image_size: int,
-        batch_size: int,
-        seed: int,
-        load_size: int,
-        aspect: str,
-        flip: bool,
-        cache_bytes: int,
-    ) -> None:
-        self._layout, self._pools = layout, pools
-        self._image_size, self._batch_size = image_size, batch_size
-        self._seed, self._load_size, self._aspect, self._flip = seed, load_size, aspect, flip
-        self._cache = _Cache(cache_bytes)
+    layout: Batch
+    pools: Sequence[Pool]
+    image_size: int
+    batch_size: int
+    seed: int
+    load_size: int
+    aspect: str
+    flip: bool
+    cache_bytes: int
+
+    def __post_init__(self) -> None:
+        self._cache = _Cache(self.cache_bytes)
         self._order = lru_cache(maxsize=8)(self._shuffled)  # threads may be in different epochs
 
     def step(self, step: int) -> dict[str, Array]:
         """Arrays of a step by key, (N, ...) or, of several updates, (updates, N, ...)."""
-        updates = self._layout.updates
+        updates = self.layout.updates
         batches = [self._batch(step * updates + update) for update in range(updates)]
         if updates == 1:
             return batches[0]
@@ -148,12 +133,11 @@ class Loader:
 
     def _batch(self, number: int) -> dict[str, Array]:
         arrays: dict[str, Array] = {}
-        for which, pool in enumerate(self._pools):
-            chances = self._random(_AUGMENTATION, which, number).random((self._batch_size, 3))
-            places = []
-            for row in range(self._batch_size):
-                epoch, place = divmod(number * self._batch_size + row, len(pool))
-                places.append((range(len(pool)), int(self._order(which, epoch)[place])))
+        for which, pool in enumerate(self.pools):
+            chances = self._random(_AUGMENTATION, which, number).random((self.batch_size, 3))
+            rows = range(number * self.batch_size, (number + 1) * self.batch_size)
+            drawn = (divmod(row, len(pool)) for row in rows)
+            places = [(range(len(pool)), int(self._order(which, e)[place])) for e, place in drawn]
             images, taken = self._images(which, places, chances)
             arrays |= images
             if pool.labels is not None:
@@ -162,28 +146,23 @@ class Loader:
 
     def _labelled(self, which: int, taken: Indices, number: int) -> dict[str, Array]:
         """Labels of the pictures that were taken, and what belongs to their targets."""
-        pool, batch_size = self._pools[which], self._batch_size
+        pool, batch_size = self.pools[which], self.batch_size
         assert pool.labels is not None
         arrays = {"label": pool.labels[taken]}
-        if self._layout.layout == "single":
+        if self.layout.layout == "single":
             return arrays
         targets = taken[self._random(_TARGETS, which, number).permutation(batch_size)]
         arrays["target_label"] = pool.labels[targets]
-        for reference, key in enumerate(self._layout.reference_keys):
+        for reference in range(self.layout.references):
             chances = self._random(_REFERENCES, reference, number).random((batch_size, 4))
-            groups = [pool.with_label_of(index) for index in targets]
-            places = [
-                (group, int(chance * len(group)))
-                for group, chance in zip(groups, chances[:, 3], strict=True)
-            ]
+            groups = zip((pool.alike[index] for index in targets), chances[:, 3], strict=True)
+            places = [(group, int(chance * len(group))) for group, chance in groups]
+            key = f"reference{reference + 1}" if reference else "reference"
             arrays[key] = self._images(which, places, chances[:, :3])[0]["image"]
         return arrays
 
     def _images(
-        self,
-        which: int,
-        places: Sequence[tuple[range | Indices, int]],
-        chances: NDArray[np.float64],
+        self, which: int, places: Sequence[Place], chances: NDArray[np.float64]
     ) -> tuple[dict[str, Array], Indices]:
         """Images by key, and the indices of the rows that they are.
 
@@ -192,45 +171,44 @@ class Loader:
             places: Candidates of each row, and the place of the first one among them.
             chances: (N, 3) numbers in [0, 1) for mirroring, top and left.
         """
-        size = self._image_size
+        size = self.image_size
         shape = (len(places), size, size, 3)
-        rows = {key: np.empty(shape, np.uint8) for key in self._pools[which].sides}
+        rows = {key: np.empty(shape, np.uint8) for key in self.pools[which].sides}
         taken = np.empty(len(places), np.intp)
-        for row, ((candidates, place), chance) in enumerate(zip(places, chances, strict=True)):
-            taken[row], sides = self._readable(which, candidates, place)
+        for row, (place, chance) in enumerate(zip(places, chances, strict=True)):
+            taken[row], sides = self._readable(which, place)
             mirrored, down, right = chance
             for key, loaded in sides.items():
                 top = int(down * (loaded.shape[0] - size + 1))
                 left = int(right * (loaded.shape[1] - size + 1))
                 crop = loaded[top : top + size, left : left + size]
-                rows[key][row] = crop[:, ::-1] if self._flip and mirrored < 0.5 else crop
+                rows[key][row] = crop[:, ::-1] if self.flip and mirrored < 0.5 else crop
         return {key: to_image(pixels) for key, pixels in rows.items()}, taken
 
-    def _readable(
-        self, which: int, candidates: range | Indices, place: int
-    ) -> tuple[int, dict[str, Pixels]]:
+    def _readable(self, which: int, at: Place) -> tuple[int, dict[str, Pixels]]:
         """Index and scaled pixels of the first candidate, from a place on, that can be read."""
-        domains = self._pools[which].sides
+        domains, (candidates, place) = self.pools[which].sides, at
         for offset in range(len(candidates)):
             index = int(candidates[(place + offset) % len(candidates)])
-            sides = {
-                key: self._cache.get((which, key, index), partial(self._scaled, domain, index))
-                for key, domain in domains.items()
-            }
-            readable = {key: pixels for key, pixels in sides.items() if pixels is not None}
-            if len(readable) == len(sides):
-                return index, readable
+            sides = {}
+            for key, domain in domains.items():
+                make = partial(self._scaled, domain, index)
+                pixels = self._cache.get((which, key, index), make)
+                if pixels is not None:
+                    sides[key] = pixels
+            if len(sides) == len(domains):
+                return index, sides
         raise max(domains.values(), key=lambda domain: len(domain.unreadable)).unusable()
 
     def _scaled(self, domain: Domain, index: int) -> Pixels | None:
-        pixels = domain.read_or_none(index, self._load_size)
-        return None if pixels is None else scaled_for_crop(pixels, self._load_size, self._aspect)
+        pixels = domain.read_or_none(index, self.load_size)
+        return None if pixels is None else scaled_for_crop(pixels, self.load_size, self.aspect)
 
     def _shuffled(self, which: int, epoch: int) -> NDArray[np.int64]:
-        return self._random(_ORDER, which, epoch).permutation(len(self._pools[which]))
+        return self._random(_ORDER, which, epoch).permutation(len(self.pools[which]))
 
     def _random(self, stream: int, which: int, count: int) -> np.random.Generator:
-        sequence = np.random.SeedSequence((self._seed, stream, which, count))
+        sequence = np.random.SeedSequence((self.seed, stream, which, count))
         return np.random.Generator(np.random.Philox(sequence))
 
 
@@ -298,27 +276,3 @@ def check_aspect(aspect: str) -> None:
     """Raises `InputError` for an aspect that is unknown."""
     if aspect not in ASPECTS:
         raise InputError(f"aspect is {aspect!r}; choose {' or '.join(map(repr, ASPECTS))}.")
-
-
-def check_batches(
-    image_size: int,
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    load_size: int,
-    aspect: str,
-    cache_mb: int,
-) -> None:
-    """Raises `InputError` for a number that cannot work, by its name."""
-    check_aspect(aspect)
-    for name, value, least in (
-        ("image_size", image_size, 1),
-        ("batch_size", batch_size, 1),
-        ("load_size", load_size, image_size),
-        ("seed", seed, 0),
-        ("start_step", start_step, 0),
-        ("cache_mb", cache_mb, 0),
-    ):
-        if value < least:
-            why = ", the image_size" if name == "load_size" else ""
-            raise InputError(f"{name} of the batches is {value}; choose {least}{why} or more.")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, PictureDomain, Pixels
+from tfi2i.data.domains import Domain, Pixels
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
 
@@ -60,25 +60,22 @@ class Report:
 
     def text(self) -> str:
         """A table of the sets, then problems and notes: one screen."""
+        rows: list[tuple[str, ...]]
         rows = [("", "pictures", "unreadable", "smallest", "median", "largest", "modes")]
-        rows += [
-            (s.title, str(s.count), str(len(s.unreadable)), *_sizes(s), _modes(s))
-            for s in self.sets
-        ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for found in self.sets:
+            modes = ", ".join(f"{mode} {count}" for mode, count in found.modes.most_common(4))
+            counts = str(found.count), str(len(found.unreadable))
+            rows.append((found.title, *counts, *_sizes(found), modes or "-"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"Data: {printable(self.name)}"]
-        lines += [
-            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
-        ]
+        lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         for title, sentences in (("Problems", self.problems), ("Notes", self.notes)):
             if sentences:
                 lines.append(f"{title} ({len(sentences)}):")
                 lines += [f"  {sentence}" for sentence in sentences[:SHOWN]]
             if len(sentences) > SHOWN:
                 lines.append(f"  ... and {len(sentences) - SHOWN} more")
-        if not self.problems:
-            lines.append("No problems found.")
-        return "\n".join(lines)
+        return "\n".join(lines if self.problems else [*lines, "No problems found."])
 
 
 def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> Report:
@@ -91,27 +88,23 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
         data: Dataset of any source.
         progress: Function that is called with (pictures done, pictures in all) after each.
     """
-    domains = [
+    sides = [
         (f"{split} {printable(key)}", domain)
-        for split, chosen in (("train", data.train), ("test", data.test))
-        for key, domain in chosen.items()
+        for split, domains in (("train", data.train), ("test", data.test))
+        for key, domain in domains.items()
     ]
-    total = sum(len(domain) for _, domain in domains)
+    report = Report(data.name, [SetReport(title, one.where, len(one)) for title, one in sides], [])
     places: dict[bytes, list[Place]] = {}
-    sets = []
-    done = 0
-    for title, domain in domains:
-        found = SetReport(title, domain.where, len(domain))
+    total, done = sum(found.count for found in report.sets), 0
+    for (title, domain), found in zip(sides, report.sets, strict=True):
         for index, name in enumerate(domain.names):
-            pixels = _read(domain, index, found)
-            if pixels is not None:
-                places.setdefault(_hash(pixels), []).append((title, name))
+            if (pixels := _read(domain, index, found)) is not None:
+                identity = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
+                places.setdefault(identity, []).append((title, name))
             done += 1
             if progress:
                 progress(done, total)
-        sets.append(found)
-    duplicates = [group for group in places.values() if len(group) > 1]
-    report = Report(data.name, sets, duplicates)
+    report.duplicates += [group for group in places.values() if len(group) > 1]
     _judge(report, data)
     return report
 
@@ -119,38 +112,27 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
 def _read(domain: Domain, index: int, found: SetReport) -> Pixels | None:
     """The pixels of a picture after its facts went into the report; None if it is unreadable."""
     try:
-        if isinstance(domain, PictureDomain):
-            picture = domain.picture(index)
-            pixels, mode = picture.pixels, picture.mode
-        else:
-            pixels, mode = domain.read(index), "RGB"
+        picture = domain.picture(index)
     except InputError as error:
         found.unreadable.append((domain.names[index], str(error)))
         return None
-    found.heights.append(pixels.shape[0])
-    found.widths.append(pixels.shape[1])
-    found.modes[mode] += 1
-    return pixels
-
-
-def _hash(pixels: Pixels) -> bytes:
-    digest = hashlib.sha256(str(pixels.shape).encode())
-    digest.update(pixels.tobytes())
-    return digest.digest()
+    found.heights.append(picture.pixels.shape[0])
+    found.widths.append(picture.pixels.shape[1])
+    found.modes[picture.mode] += 1
+    return picture.pixels
 
 
 def _judge(report: Report, data: Dataset) -> None:
     """Fills problems and notes; what makes training or testing useless first."""
-    for found in report.sets:
-        if len(found.unreadable) == found.count:
-            report.problems.append(
-                f"{found.title}: no picture of {printable(found.where)} can be read."
-            )
+    report.problems += [
+        f"{found.title}: no picture of {printable(found.where)} can be read."
+        for found in report.sets
+        if len(found.unreadable) == found.count
+    ]
     for group in report.duplicates:
-        titles = [title for title, _ in group]
         shown = ", ".join(f"{printable(name)} ({title})" for title, name in group[:3])
         shown += f" and {len(group) - 3} more" if len(group) > 3 else ""
-        splits, domains = ({title.partition(" ")[part] for title in titles} for part in (0, 2))
+        splits, domains = map(set, zip(*(title.split(" ", 1) for title, _ in group), strict=True))
         if len(splits) > 1:
             report.problems.append(f"The same picture to train and to test on: {shown}.")
         elif len(domains) > 1:
@@ -159,22 +141,18 @@ def _judge(report: Report, data: Dataset) -> None:
             several.append(f"The same picture in {which} domains: {shown}.")
         else:
             report.notes.append(f"The same picture more than once: {shown}.")
-    for found in report.sets:
-        report.problems += [
-            f"{found.title}: unreadable, training skips it: {printable(reason)}"
-            for _, reason in found.unreadable
-        ]
+    report.problems += [
+        f"{found.title}: unreadable, training skips it: {printable(reason)}"
+        for found in report.sets
+        for _, reason in found.unreadable
+    ]
 
 
-def _sizes(found: SetReport) -> tuple[str, str, str]:
+def _sizes(found: SetReport) -> list[str]:
+    """Smallest, median and largest width x height."""
     if not found.widths:
-        return "-", "-", "-"
+        return ["-"] * 3
     both = (found.widths, found.heights)
-    low, middle, high = (
+    return [
         "x".join(str(int(of(values))) for values in both) for of in (min, statistics.median, max)
-    )
-    return low, middle, high
-
-
-def _modes(found: SetReport) -> str:
-    return ", ".join(f"{mode} {count}" for mode, count in found.modes.most_common(4)) or "-"
+    ]

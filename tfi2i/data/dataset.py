@@ -14,17 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.conditions import ANY, Condition
-from tfi2i.data.batches import (
-    CALLS,
-    PREFETCHED_BYTES,
-    Array,
-    Batch,
-    Loader,
-    Pool,
-    check_aspect,
-    check_batches,
-)
-from tfi2i.data.domains import Domain, Joined, Pixels
+from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
+from tfi2i.data.domains import Domain, Joined, Pixels, require_at_least
 from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
@@ -95,18 +86,17 @@ class Dataset:
 
     def choose(self, a: str, b: str) -> "Dataset":
         """The data of two of its domains, which become a and b."""
-
-        def chosen(by_domain: Mapping[str, Any]) -> dict[str, Any]:
-            return {"a": by_domain[a], "b": by_domain[b]}
-
         if len({a, b} & {*self.train}) < 2:
             raise InputError(
                 f"{self.name} has {_listed(self.train)}; choose two of them, not {_listed((a, b))}."
             )
-        changes: dict[str, Any] = {s: chosen(domains) for s, domains in self.splits().items()}
-        if self.attributes is not None:
-            changes["attributes"] = {s: chosen(rows) for s, rows in self.attributes.items()}
-        return replace(self, name=f"{self.name}-{a}-{b}", **changes)
+
+        def chosen(by_split: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+            return {split: {"a": one[a], "b": one[b]} for split, one in by_split.items()}
+
+        rows = self.attributes and chosen(self.attributes)
+        name = f"{self.name}-{a}-{b}"
+        return replace(self, name=name, attributes=rows, **chosen(self.splits()))
 
     def swapped(self) -> "Dataset":
         """Exchanges the two domains.
@@ -163,23 +153,31 @@ class Dataset:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
             image_size = int(spec.image_size)
         load_size = image_size + 30 if load_size is None else load_size
-        check_batches(image_size, batch_size, seed, start_step, load_size, aspect, cache_mb)
+        check_aspect(aspect)
+        sizes = {"image_size": (image_size, 1), "batch_size": (batch_size, 1)}
+        numbers = {"seed": (seed, 0), "start_step": (start_step, 0), "cache_mb": (cache_mb, 0)}
+        require_at_least("the batches", **sizes, **numbers)
+        if load_size < image_size:
+            raise InputError(
+                f"load_size of the batches is {load_size}; choose {image_size}, the image_size or "
+                "more."
+            )
         self.failure = None
         self._check_labels(getattr(spec, "conditions", ()))
         pools = self._pools(layout, batch_size)
         for domain in self.train.values():
             if all(domain.read_or_none(i, load_size) is None for i in range(len(domain))):
                 raise domain.unusable()
-        numbers = (image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20)
-        return self._prefetched(Loader(layout, pools, *numbers), start_step)
+        settings = (image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20)
+        return self._prefetched(Loader(layout, pools, *settings), start_step)
 
     def _check_labels(self, conditions: Iterable[Condition]) -> None:
         """Raises `InputError` for labels with other names, or in another order, than the data's."""
-        for names in (one.names for one in conditions if one.kind == "label" and one.names):
-            if names != self.label_names:
+        for one in conditions:
+            if one.kind == "label" and one.names and one.names != self.label_names:
                 raise InputError(
-                    f"the labels of the system are {_listed(names)}, but those of {self.name} are "
-                    f"{_listed(self.label_names)}; name the same ones in the same order."
+                    f"the labels of the system are {_listed(one.names)}, but those of {self.name} "
+                    f"are {_listed(self.label_names)}; name the same ones in the same order."
                 )
 
     def _pools(self, layout: Batch, batch_size: int) -> list[Pool]:
@@ -187,13 +185,13 @@ class Dataset:
         domains = self.train
         if layout.layout in ("unpaired", "paired"):
             if len(domains) != 2:
-                more = len(domains) > 2
-                way_out = "choose two by its method `choose`" if more else "take other data"
+                enough = len(domains) > 2
+                way_out = "choose two by its method `choose`" if enough else "take other data"
                 raise InputError(
                     f"{self.name} has the domains {_listed(domains)}, but {layout.layout} batches "
                     f"take two; {way_out}."
                 )
-            sides = dict(zip(layout.images, domains.values(), strict=True))
+            sides = dict(zip("ab", domains.values(), strict=True))
             if layout.layout == "unpaired":
                 return [Pool({key: domain}) for key, domain in sides.items()]
             if "train" not in self.paired:
@@ -225,10 +223,9 @@ class Dataset:
         if self.attributes is not None:
             rows = [self.attributes[split][name] for name in domains]
             return np.concatenate(rows).astype(np.float32)
-        if len(domains) < 2:
-            return None
         counts = [len(domain) for domain in domains.values()]
-        return np.repeat(np.eye(len(counts), dtype=np.float32), counts, axis=0)
+        every = np.repeat(np.eye(len(counts), dtype=np.float32), counts, axis=0)
+        return every if len(counts) > 1 else None
 
     def _prefetched(self, loader: Loader, start_step: int) -> "tf.data.Dataset":
         import tensorflow as tf
@@ -316,23 +313,14 @@ class Dataset:
             yield np.stack([pixels for pixels, _ in rows]), [name for _, name in rows]
 
     def pixels(
-        self,
-        split: str,
-        domain: str,
-        image_size: int,
-        *,
-        aspect: str = "squash",
-        limit: int | None = None,
-        seed: int | None = 0,
+        self, split: str, domain: str, image_size: int, **how: Any
     ) -> tuple[Pixels, list[str]]:
         """Pixels (N, S, S, 3) and names of `pictures` with the same arguments, all at once.
 
         Raises:
             InputError: No picture can be read.
         """
-        batches = list(
-            self.pictures(split, domain, image_size, aspect=aspect, limit=limit, seed=seed)
-        )
+        batches = list(self.pictures(split, domain, image_size, **how))
         if not batches:
             kind = "test picture" if split == "test" else "picture"
             where = self.domain(split, domain).where
@@ -343,12 +331,9 @@ class Dataset:
         """Name, counts and digests, for the record of a run."""
         sets: dict[str, Any] = {"name": self.name, "paired": "test" in self.paired}
         for split, domains in (("train", self.train), ("test", self.test)):
-            for key, domain in domains.items():
-                sets[f"{split}_{key}"] = {
-                    "where": domain.where,
-                    "count": len(domain),
-                    "digest": domain.digest(),
-                }
+            for key, one in domains.items():
+                facts = {"where": one.where, "count": len(one), "digest": one.digest()}
+                sets[f"{split}_{key}"] = facts
         return sets
 
 

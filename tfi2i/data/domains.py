@@ -1,12 +1,13 @@
 """The pictures of one domain with random access, whatever they come from."""
 
 import hashlib
+import heapq
 import logging
+import operator
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from tfi2i.pictures.files import Picture, read_picture
 from tfi2i.terminal import printable
 
 Pixels = NDArray[np.uint8]
+Draw = Callable[[int, int], Pixels]
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 50
 
@@ -56,6 +58,10 @@ class Domain(ABC):
     def digest(self) -> str:
         """A hexadecimal digest that changes when the set of pictures does."""
 
+    def picture(self, index: int) -> Picture:
+        """The picture with what its file says of it, where it has one; raises as `read`."""
+        return Picture(self.read(index), None, "RGB", "unknown")
+
     def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
         """Pixels of a picture; None, and one line in the log, if it cannot be read."""
         if index in self.unreadable:
@@ -86,7 +92,7 @@ class PictureDomain(Domain):
         self.pictures = list(pictures)
 
     def picture(self, index: int) -> Picture:
-        """The decoded picture, which also knows its mode and format; raises as `read`."""
+        """As `Domain.picture`."""
         source = self.pictures[index]
         if isinstance(source, bytes):
             return read_picture(source, printable(f"{self.where} {self.names[index]}"))
@@ -96,15 +102,39 @@ class PictureDomain(Domain):
         """As `Domain.read`."""
         return self.picture(index).pixels
 
+    def part(self, indices: Sequence[int]) -> "PictureDomain":
+        """The pictures of these indices, in their order."""
+        pictures = [self.pictures[index] for index in indices]
+        return PictureDomain([self.names[index] for index in indices], pictures, self.where)
+
+    def with_test_share(self, place: str, kind: str) -> tuple["PictureDomain", "PictureDomain"]:
+        """Two domains, to train on and the share held out; of two pictures or more.
+
+        Args:
+            place: Name of the whole for the log.
+            kind: Noun for what is missing, "folder" or "split".
+        """
+        kept = held_out(self.names)
+        log.info(
+            f"{place}: no test {kind}, so {len(kept)} of its {len(self)} pictures are held out of "
+            "training, chosen by name"
+        )
+        return self.part(sorted({*range(len(self))} - {*kept})), self.part(kept)
+
     def digest(self) -> str:
         """SHA-256 over names and files' sizes (cheap, so an edited pixel may not show) or bytes."""
         total = hashlib.sha256()
-        for name, source in sorted(zip(self.names, self.pictures, strict=True), key=_first):
+        pairs = zip(self.names, self.pictures, strict=True)
+        for name, source in sorted(pairs, key=operator.itemgetter(0)):
             total.update(name.encode("utf-8", "surrogateescape") + b"\0")
             if isinstance(source, bytes):
                 total.update(hashlib.sha256(source).digest())
-            else:
-                total.update(str(_size(source)).encode() + b"\0")
+                continue
+            try:
+                size = source.stat().st_size
+            except OSError:
+                size = -1
+            total.update(f"{size}\0".encode())
         return total.hexdigest()
 
 
@@ -118,16 +148,9 @@ class DrawnDomain(Domain):
         sides: Smallest and largest side that can be drawn.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        draw: Callable[[int, int], Pixels],
-        where: str,
-        sides: tuple[int, int],
-    ) -> None:
+    def __init__(self, names: Sequence[str], draw: Draw, where: str, sides: tuple[int, int]):
         super().__init__(names, where)
-        self._draw = draw
-        self._sides = sides
+        self._draw, self._sides = draw, sides
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`; without `side`, 256."""
@@ -170,6 +193,13 @@ class Joined(Domain):
         return hashlib.sha256("\0".join(d.digest() for d in self._domains).encode()).hexdigest()
 
 
+def require_at_least(what: str, **numbers: tuple[int, int]) -> None:
+    """Raises `InputError` for the first of the numbers (value, least), by name, that is less."""
+    for name, (value, least) in numbers.items():
+        if value < least:
+            raise InputError(f"{name} of {what} is {value}; choose {least} or more.")
+
+
 def held_out(names: Sequence[str]) -> list[int]:
     """The indices to keep for testing where a source has no test pictures, in order.
 
@@ -180,15 +210,4 @@ def held_out(names: Sequence[str]) -> list[int]:
         return []
     count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
     hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
-    return sorted(sorted(range(len(names)), key=lambda index: hashes[index])[:count])
-
-
-def _first(pair: tuple[str, Any]) -> str:
-    return pair[0]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+    return sorted(heapq.nsmallest(count, range(len(names)), key=hashes.__getitem__))

@@ -12,17 +12,12 @@ def scaled_for_crop(pixels: Pixels, load_size: int, aspect: str) -> Pixels:
     """Pixels (H, W, 3) scaled to (L, L, 3), or with "crop" to a short side of L."""
     if aspect == "squash":
         return _resized(pixels, (load_size, load_size))
-    height, width = pixels.shape[:2]
-    short = min(height, width)
+    short = min(pixels.shape[:2])
     # Without this limit a picture of 1 x 100000 pixels would be scaled up to gigabytes.
-    pixels = _centre(
-        pixels, min(height, LARGEST_ASPECT * short), min(width, LARGEST_ASPECT * short)
-    )
-    height, width = pixels.shape[:2]
+    height, width = (min(side, LARGEST_ASPECT * short) for side in pixels.shape[:2])
     scale = load_size / short
-    return _resized(
-        pixels, (max(load_size, round(width * scale)), max(load_size, round(height * scale)))
-    )
+    size = max(load_size, round(width * scale)), max(load_size, round(height * scale))
+    return _resized(_centre(pixels, height, width), size)
 
 
 def scaled_to_square(pixels: Pixels, image_size: int, aspect: str) -> Pixels:

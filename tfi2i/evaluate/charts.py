@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,10 +94,8 @@ def loss_chart(name: str, steps: Sequence[int], losses: Sequence[float | None]) 
 
     with matplotlib.rc_context(_IN_A_PAGE):
         figure, axes = _panel(width=2.3, height=1.4)
-        values = np.array([np.nan if loss is None else loss for loss in losses], float)
-        axes.plot(*_thinned(np.asarray(steps, float), values), color=BLUE, lw=1.3)
-        axes.locator_params(axis="x", nbins=3)
-        axes.locator_params(axis="y", nbins=3)
+        axes.plot(_thinned(steps), _thinned(losses), color=BLUE, lw=1.3)
+        axes.locator_params(nbins=3)
         return _svg(figure, name)
 
 
@@ -108,24 +105,17 @@ def _panel(width: float, height: float) -> "tuple[Figure, Axes]":
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(axis="y", alpha=0.18, lw=0.6)
-    axes.xaxis.set_major_formatter(lambda step, _: _short(step))
+    axes.xaxis.set_major_formatter(
+        lambda step, _: f"{step / 1000:g}k" if abs(step) >= 10_000 else f"{step:g}"
+    )
     return figure, axes
 
 
-def _short(step: float) -> str:
-    return f"{step / 1000:g}k" if abs(step) >= 10_000 else f"{step:g}"
-
-
-def _thinned(
-    steps: NDArray[np.floating], values: NDArray[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """At most MOST_POINTS means of as many neighbours each; a gap among them stays one."""
-    block = -(-len(steps) // MOST_POINTS)
-    if block <= 1:
-        return steps, values
-    starts = np.arange(0, len(steps), block)
-    sizes = np.diff(np.append(starts, len(steps)))
-    return np.add.reduceat(steps, starts) / sizes, np.add.reduceat(values, starts) / sizes
+def _thinned(numbers: Sequence[float | None]) -> list[np.floating]:
+    """At most MOST_POINTS means of as many neighbours each; None among them leaves a gap."""
+    values = np.array(numbers, float)
+    block = -(-len(values) // MOST_POINTS) or 1
+    return [values[i : i + block].mean() for i in range(0, len(values), block)]
 
 
 def _svg(figure: "Figure", name: str) -> str:

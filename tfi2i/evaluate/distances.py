@@ -5,6 +5,8 @@ them for KID. KID is unbiased at any number of pictures; FID falls as the number
 of equal numbers compare. Letters: N pictures, D features, R resamples.
 """
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,13 +33,12 @@ class Moments:
         self.count = 0
         self._mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
-        self._root: Floats | None = None
 
     def add(self, features: ArrayLike) -> None:
         """Takes in features (N, D), N >= 1.
 
         Raises:
-            InputError: another shape, or numbers that are not finite.
+            InputError: as `as_features`.
         """
         batch = as_features(features, dimensions=self.dimensions)
         new_count = self.count + len(batch)
@@ -47,7 +48,7 @@ class Moments:
         self._scatter += np.outer(shift, shift) * (self.count * len(batch) / new_count)
         self._mean += shift * (len(batch) / new_count)
         self.count = new_count
-        self._root = None
+        self.__dict__.pop("root", None)  # that of fewer pictures
 
     @property
     def mean(self) -> Floats:
@@ -61,12 +62,14 @@ class Moments:
         _at_least(2, "the number of pictures", self.count)
         return self._scatter / (self.count - 1)
 
-    @property
+    @functools.cached_property
     def root(self) -> Floats:
         """B (D, rank) with B B^T = covariance; kept, as one set is compared with several."""
-        if self._root is None:
-            self._root = _square_root(self.covariance)
-        return self._root
+        values, vectors = np.linalg.eigh(self.covariance)
+        # Fewer pictures than features leave variances of 0, which come out as rounding: its roots
+        # would cost seven digits, and the matrix that follows is smaller without them.
+        kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+        return vectors[:, kept] * np.sqrt(values[kept])
 
 
 class Sample:
@@ -87,7 +90,7 @@ class Sample:
         """Takes in features (N, D), N >= 1.
 
         Raises:
-            InputError: another shape, or numbers that are not finite.
+            InputError: as `as_features`.
         """
         for row in as_features(features, dimensions=self.dimensions):
             filling = self.count < self.limit
@@ -100,13 +103,12 @@ class Sample:
     @property
     def rows(self) -> NDArray[np.float32]:
         """The kept features (n, D), in order of arrival."""
-        kept = min(self.count, self.limit)
-        return self._rows[np.argsort(self._indices[:kept])]
+        return self._rows[np.argsort(self._indices[: self.count])]
 
     @property
     def indices(self) -> NDArray[np.int64]:
         """Which of all rows added are kept (n,), counted from 0, rising."""
-        return np.sort(self._indices[: min(self.count, self.limit)])
+        return np.sort(self._indices[: self.count])
 
 
 class Interval(NamedTuple):
@@ -129,8 +131,7 @@ def fid(x: Moments, y: Moments) -> float:
 
     Source: Heusel et al. 2017, equation 6.
     """
-    if x.dimensions != y.dimensions:
-        raise InputError(_of_two_lengths(x.dimensions, y.dimensions))
+    _require_equal(x.dimensions, y.dimensions)
     # The fewer pictures come first: their B has fewer columns, and no eigenvalue below is then 0.
     first, second = sorted((y, x), key=lambda moments: moments.count)
     squares = np.linalg.eigvalsh(first.root.T @ second.covariance @ first.root)
@@ -246,13 +247,15 @@ def as_two_sets(x: ArrayLike, y: ArrayLike, *, fewest: int = 2) -> tuple[Floats,
         InputError: as `as_features`, or different numbers of features.
     """
     first, second = as_features(x, fewest=fewest), as_features(y, fewest=fewest)
-    if first.shape[1] != second.shape[1]:
-        raise InputError(_of_two_lengths(first.shape[1], second.shape[1]))
+    _require_equal(first.shape[1], second.shape[1])
     return first, second
 
 
-def _of_two_lengths(first: int, second: int) -> str:
-    return f"One set has {first} features a picture, the other {second}; take both of one network."
+def _require_equal(first: int, second: int) -> None:
+    if first != second:
+        raise InputError(
+            f"One set has {first} features a picture, the other {second}; take both of one network."
+        )
 
 
 def _at_least(fewest: int, name: str, value: int) -> int:
@@ -261,17 +264,8 @@ def _at_least(fewest: int, name: str, value: int) -> int:
     return value
 
 
-def _square_root(covariance: Floats) -> Floats:
-    """B (D, rank) with B B^T = covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    # Fewer pictures than features leave variances of 0, which come out as rounding: its roots would
-    # cost seven digits, and the matrix that follows is smaller without them.
-    kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
-    return vectors[:, kept] * np.sqrt(values[kept])
-
-
 def _multiplicities(count: int, resamples: int, random: np.random.Generator) -> Floats:
-    """Counts how often each picture (rows) stands in the set itself (column 0) and in resamples."""
+    """Counts of each picture (rows) in the set itself (column 0) and in resamples."""
     weights = np.ones((count, 1 + resamples))
     for i in range(resamples):
         weights[:, 1 + i] = np.bincount(random.integers(count, size=count), minlength=count)
@@ -280,37 +274,30 @@ def _multiplicities(count: int, resamples: int, random: np.random.Generator) -> 
 
 def _mmd(x: Floats, y: Floats, x_weights: Floats, y_weights: Floats) -> Floats:
     """The unbiased squared MMD (R,) of sets that hold their rows as often as a column says."""
-    between = np.zeros(x_weights.shape[1])
-    for i in _blocks(x):
-        for j in _blocks(y):
-            between += _weighted(_kernel(x[i], y[j]), x_weights[i], y_weights[j])
-    between /= x_weights.sum(0) * y_weights.sum(0)
+    between = _kernel_sum(x, y, x_weights, y_weights) / (x_weights.sum(0) * y_weights.sum(0))
     return _within(x, x_weights) + _within(y, y_weights) - 2 * between
 
 
 def _within(x: Floats, weights: Floats) -> Floats:
     """The mean kernel (R,) of pairs of different rows."""
-    total = np.zeros(weights.shape[1])
-    for i in _blocks(x):
-        for j in _blocks(x):
-            if i.start < j.start:
-                total += 2 * _weighted(_kernel(x[i], x[j]), weights[i], weights[j])
-            elif i == j:
-                kernel = _kernel(x[i], x[i])
-                np.fill_diagonal(kernel, 0)
-                total += _weighted(kernel, weights[i], weights[i])
-    return total / (np.square(weights.sum(0)) - np.square(weights).sum(0))
+    pairs = np.square(weights.sum(0)) - np.square(weights).sum(0)
+    return _kernel_sum(x, x, weights, weights, different=True) / pairs
 
 
-def _weighted(kernel: Floats, rows: Floats, columns: Floats) -> Floats:
-    return np.einsum("nr,nr->r", rows, kernel @ columns)
-
-
-def _kernel(x: Floats, y: Floats) -> Floats:
-    product = x @ y.T
-    product /= x.shape[1]
-    product += 1
-    return product * product * product
+def _kernel_sum(
+    x: Floats, y: Floats, x_weights: Floats, y_weights: Floats, different: bool = False
+) -> Floats:
+    """Sums (R,) of the kernel over all pairs, or over those of different rows of one set."""
+    total = np.zeros(x_weights.shape[1])
+    for i, j in itertools.product(_blocks(x), _blocks(y)):
+        kernel = x[i] @ y[j].T
+        kernel /= x.shape[1]
+        kernel += 1
+        kernel = kernel * kernel * kernel
+        if different and i == j:
+            np.fill_diagonal(kernel, 0)
+        total += np.einsum("nr,nr->r", x_weights[i], kernel @ y_weights[j])
+    return total
 
 
 def _blocks(x: Floats) -> Iterator[slice]:

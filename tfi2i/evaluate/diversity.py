@@ -19,7 +19,7 @@ COPY_DISTANCE = 0.01  # mean |output - input| in 0..1, below which an output is 
 def nearest(x: ArrayLike, y: ArrayLike, *, exclude_self: bool = False) -> Floats:
     """The cosine distance (N,) of each row of x (N, D) to its nearest row of y (M, D).
 
-    With `exclude_self`, x and y are the same rows, and each looks for its nearest among the others.
+    With `exclude_self`, y has a row for each of x, and each looks for its nearest among the others.
 
     Raises:
         InputError: shapes that do not fit, numbers that are not finite, or a row of zeros.
@@ -27,14 +27,13 @@ def nearest(x: ArrayLike, y: ArrayLike, *, exclude_self: bool = False) -> Floats
     first, second = map(unit_rows, as_two_sets(x, y, fewest=2 if exclude_self else 1))
     if exclude_self and len(first) != len(second):
         raise InputError(
-            f"exclude_self takes the same rows twice, and they are {len(first)} and {len(second)}."
+            f"exclude_self takes as many rows of each, and they are {len(first)} and {len(second)}."
         )
     found = np.empty(len(first))
     for start in range(0, len(first), BLOCK):
         similarity = first[start : start + BLOCK] @ second.T
         if exclude_self:
-            own = np.arange(len(similarity))
-            similarity[own, start + own] = -np.inf
+            np.fill_diagonal(similarity[:, start:], -np.inf)
         found[start : start + BLOCK] = 1 - similarity.max(1)
     return np.clip(found, 0, 2)  # rounding goes 1e-16 beyond
 
@@ -66,68 +65,58 @@ def mean_l1(pixels: ArrayLike) -> float:
 
 
 def copying_note(l1_to_input: float) -> str | None:
-    """Sentence about translations as close to their inputs as this; None if not copies.
-
-    Args:
-        l1_to_input: Mean |output - input| as a share of the range, 0..1.
-    """
-    if l1_to_input < COPY_DISTANCE:
-        return (
-            f"the translations are copies of their inputs (distance {l1_to_input:.3f} of the "
-            "range): the translator changes nothing, and a low KID only says that the domains are "
-            "alike; lower the weights of the losses that hold on to the input, such as the cycle's"
-        )
-    return None
+    """Sentence about translations with a mean |output - input| of so small a share of the range."""
+    if l1_to_input >= COPY_DISTANCE:
+        return None
+    return (
+        f"the translations are copies of their inputs (distance {l1_to_input:.3f} of the "
+        "range): the translator changes nothing, and a low KID only says that the domains are "
+        "alike; lower the weights of the losses that hold on to the input, such as the cycle's"
+    )
 
 
 def memorising_note(fake: float, real: float) -> str | None:
-    """Sentence about translations that are nearer to the training pictures than real ones are.
+    """Sentence about translations that repeat training pictures of the target.
 
     Args:
-        fake: Median distance of translations to the nearest training picture of the target.
-        real: Figure of real test pictures of the target.
+        fake: Median distance of translations to the nearest training picture.
+        real: Figure of real test pictures.
     """
-    if fake < real / 2:
-        return (
-            f"the translations are much nearer to training pictures ({fake:.3f}) than real test "
-            f"pictures are ({real:.3f}): the translator repeats what it was trained on, and its "
-            "KID looks better than it is; train with more pictures or go back to an earlier "
-            "checkpoint"
-        )
-    return None
+    if fake >= real / 2:
+        return None
+    return (
+        f"the translations are much nearer to training pictures ({fake:.3f}) than real test "
+        f"pictures are ({real:.3f}): the translator repeats what it was trained on, and its KID "
+        "looks better than it is; train with more pictures or go back to an earlier checkpoint"
+    )
 
 
 def diversity_note(fake: float, real: float) -> str | None:
-    """Sentence about translations that spread less than real pictures; None if they do not.
-
-    Args:
-        fake: Spread of the translations.
-        real: Spread of real test pictures of the target.
-    """
-    if fake < real / 2:
-        return (
-            f"the translations are much more alike (spread {fake:.3f}) than real pictures are "
-            f"({real:.3f}): the generator has collapsed to a few answers; go back to an earlier "
-            "checkpoint or lower compile.learning_rate"
-        )
-    return None
+    """Sentence about translations of a `spread` far below that of real pictures."""
+    if fake >= real / 2:
+        return None
+    return (
+        f"the translations are much more alike (spread {fake:.3f}) than real pictures are "
+        f"({real:.3f}): the generator has collapsed to a few answers; go back to an earlier "
+        "checkpoint or lower compile.learning_rate"
+    )
 
 
 def ignored_note(condition: str, fake: float, real: float) -> str | None:
-    """The sentence about outputs that hardly depend on a condition; None if they do depend.
+    """Sentence about a condition on which outputs hardly depend.
 
     Args:
         condition: Name of the condition.
         fake: Mean distance between outputs of one picture under several of its values.
         real: Mean distance between real pictures of the target.
     """
-    if fake < IGNORED_SHARE * real:
-        return (
-            f"the {condition} is ignored: outputs of one picture under several values differ by "
-            f"{fake:.3f}, and real pictures by {real:.3f}; raise the weight of the loss that ties "
-            f"outputs to the {condition}"
-        )
-    return None
+    if fake >= IGNORED_SHARE * real:
+        return None
+    return (
+        f"the {condition} is ignored: outputs of one picture under several values differ by "
+        f"{fake:.3f}, and real pictures by {real:.3f}; raise the weight of the loss that ties "
+        f"outputs to the {condition}"
+    )
 
 
 def unit_rows(features: Floats) -> Floats:

@@ -7,26 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from tfi2i.conditions import Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones, variety
+from tfi2i.evaluate import backbones, report, variety
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.measure import Answer, Measure, warnings
-from tfi2i.evaluate.report import (
-    TRIVIAL,
-    Pictures,
-    Row,
-    direction_words,
-    ends,
-    made_words,
-    write_report,
-)
 from tfi2i.files import to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
@@ -36,7 +26,6 @@ from tfi2i.terminal import progress_bar
 
 log = logging.getLogger("tfi2i")
 
-SCHEMA = 1
 KID_WORDS = {
     "default": "unbiased, cubic kernel, all pairs; 95 % bootstrap interval",
     "nice-gan": "unbiased, cubic kernel, mean of 50 random subsets of at most 1,000",
@@ -98,49 +87,12 @@ def evaluate(
         seed=seed,
         protocol=protocol,
     )
-    best = _best(run, system.step)
     with progress_bar(show=show) as progress:
-        directions, galleries = _measured(measure, {"last": system} | best, progress)
-    protocol_used = {
-        "name": protocol,
-        "backbone": features.name,
-        "dimensions": features.dimensions,
-        "resizing": features.resizing,
-        "image_size": system.image_size,
-        "kid": KID_WORDS[protocol],
-        "seed": seed,
-    }
-    evaluation = _about(run, system, data) | {
-        "command": command or f"tfi2i evaluate {run.path}",
-        "date": now.isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started, 1),
-        "protocol": protocol_used,
-        "warnings": [
-            sentence
-            for way in system.directions
-            for sentence in warnings(way, directions[way.name])
-        ],
-        "directions": directions,
-    }
-    pictures = {way.name: _pictures(system, way, galleries, measure) for way in system.directions}
-    write_report(report_path(run, protocol, name), evaluation, run.read_metrics(), pictures)
-    write_text(json_path(run, protocol, name), to_json(evaluation, indent=2) + "\n")
-    return evaluation
-
-
-def json_path(run: Run, protocol: str, backbone: str) -> Path:
-    """Where the figures go: each backbone and protocol has files of its own, never mixed."""
-    return run.evaluation_dir / f"evaluation{_suffix(protocol, backbone)}.json"
-
-
-def report_path(run: Run, protocol: str, backbone: str) -> Path:
-    """Where the report goes."""
-    return run.evaluation_dir / f"report{_suffix(protocol, backbone)}.html"
-
-
-def _about(run: Run, system: Any, data: Dataset) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
+        systems = {"last": system} | _best(run, system.step)
+        directions, galleries = _measured(measure, systems, progress)
+    ways = system.directions
+    evaluation = {
+        "schema": report.SCHEMA,
         "run": run.name,
         "path": str(run.path),
         "system": type(system).__name__,
@@ -148,21 +100,45 @@ def _about(run: Run, system: Any, data: Dataset) -> dict[str, Any]:
         "paired": "test" in data.paired,
         "environment": environment.describe(),
         "config": run.config,
+        "command": command or f"tfi2i evaluate {run.path}",
+        "date": now.isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - started, 1),
+        "protocol": _protocol(measure),
+        "warnings": [text for way in ways for text in warnings(way, directions[way.name])],
+        "directions": directions,
     }
+    pictures = {way.name: _pictures(system, way, galleries[way.name], measure) for way in ways}
+    page = report_path(run, protocol, name)
+    report.write_report(page, evaluation, run.read_metrics(), pictures)
+    figures = page.with_name(page.name.replace("report", "evaluation", 1)).with_suffix(".json")
+    write_text(figures, to_json(evaluation, indent=2) + "\n")
+    return evaluation
 
 
-def _suffix(protocol: str, backbone: str) -> str:
-    if protocol != "default":
-        return f"-{protocol}"
-    return "" if backbone == backbones.NAMES[0] else f"-{backbone}"
+def report_path(run: Run, protocol: str, backbone: str) -> Path:
+    """Where the report goes: each backbone and protocol has files of its own, never mixed."""
+    usual = "" if backbone == backbones.NAMES[0] else f"-{backbone}"
+    suffix = usual if protocol == "default" else f"-{protocol}"
+    return run.evaluation_dir / f"report{suffix}.html"
+
+
+def _protocol(measure: Measure) -> dict[str, Any]:
+    backbone = measure.backbone
+    return {
+        "name": measure.protocol,
+        "backbone": backbone.name,
+        "dimensions": backbone.dimensions,
+        "resizing": backbone.resizing,
+        "image_size": measure.image_size,
+        "kid": KID_WORDS[measure.protocol],
+        "seed": measure.seed,
+    }
 
 
 def _best(run: Run, last_step: int) -> dict[str, Any]:
     """The best checkpoint by name, if there is one and it is not the last one."""
-    if not run.checkpoint_path("best").is_file():
-        return {}
-    system = run.load_system("best")
-    return {} if system.step == last_step else {"best": system}
+    system = run.load_system("best") if run.checkpoint_path("best").is_file() else None
+    return {} if system is None or system.step == last_step else {"best": system}
 
 
 def _measured(
@@ -216,32 +192,26 @@ def _figures(
     measure: Measure, system: Any, way: Direction, gallery: Gallery, which: str
 ) -> dict[str, Any]:
     """All figures of a checkpoint; of one with open conditions also the variety of its outputs."""
-    values = _values(measure, system, way)
-    answer = _answer(system, way, values)
-    figures = measure.translation(way, answer, _back(measure, system, way), gallery, which)
-    conditions = _varied(system, way)
-    if not conditions:
-        return figures
+    values, back = _values(measure, system, way), _back(measure, system, way)
+    figures = measure.translation(way, _answer(system, way, values), back, gallery, which)
     answers = {
         one.name: {
             name: _answer(system, way, beside)
             for name, beside in variety.values_beside(one, values, measure.seed, way.target).items()
         }
-        for one in conditions
+        for one in _varied(system, way)
     }
-    shown = gallery if which == "last" else None
-    figures |= variety.variety(measure, way, answers, shown)
-    figures["notes"] += variety.notes(figures["variety"])
+    if answers:
+        shown = gallery if which == "last" else None
+        found, notes = variety.variety(measure, way, answers, shown)
+        figures |= found | {"notes": figures["notes"] + notes}
     return figures
 
 
 def _back(measure: Measure, system: Any, way: Direction) -> Answer | None:
     """The translator of the way back, where both domains are named."""
     for back in system.directions:
-        if None not in (way.source, way.target) and (back.source, back.target) == (
-            way.target,
-            way.source,
-        ):
+        if way.source and way.target and (back.source, back.target) == (way.target, way.source):
             return _answer(system, back, _values(measure, system, back))
     return None
 
@@ -258,24 +228,17 @@ def _values(measure: Measure, system: Any, way: Direction) -> variety.Values:
 
 
 def _answer(system: Any, way: Direction, values: variety.Values) -> Answer:
-    batch = max(1, _PIXELS_AT_ONCE // system.image_size**2)
-    predictor = system.predictor(way.name)
-
-    def answer(pixels: NDArray[np.uint8] | None, rows: slice) -> NDArray[np.uint8]:
-        chosen = {name: value[rows] for name, value in values.items()}
-        return run_over(predictor, pixels, batch, chosen)
-
-    return answer
+    predictor, batch = system.predictor(way.name), max(1, _PIXELS_AT_ONCE // system.image_size**2)
+    return lambda pixels, rows: run_over(
+        predictor, pixels, batch, {name: value[rows] for name, value in values.items()}
+    )
 
 
-def _pictures(
-    system: Any, way: Direction, galleries: dict[str, Gallery], measure: Measure
-) -> Pictures:
-    def finished(rows: list[Row]) -> list[Row]:
-        inputs = [row.real for row in rows if row.real is not None]
-        if not inputs:
+def _pictures(system: Any, way: Direction, gallery: Gallery, measure: Measure) -> report.Pictures:
+    def finished(rows: list[report.Row]) -> list[report.Row]:
+        if not rows or way.source is None:
             return rows
-        real = np.stack(inputs)
+        real = np.stack([row.real for row in rows if row.real is not None])
         attention = system.attention(to_image(real), way.name)
         if attention is None:
             return rows
@@ -284,36 +247,35 @@ def _pictures(
 
     nearest = "distance of features to the nearest real picture"
     distance = "L1 to the truth" if measure.has_truth(way) else nearest
-    gallery = galleries[way.name]
-    return Pictures(
-        finished(gallery.first), finished(gallery.best), finished(gallery.worst), distance
-    )
+    first, best, worst = map(finished, (gallery.first, gallery.best, gallery.worst))
+    return report.Pictures(first, best, worst, distance)
 
 
 def summary_table(evaluation: dict[str, Any]) -> Table:
     """The figures of an evaluation as a table for the terminal."""
     protocol = evaluation["protocol"]
+    headings = ("KID x 1000", "95 %", "FID", *(("L1",) if evaluation["paired"] else ()))
     table = Table(
+        "",
+        *(Column(heading, justify="right") for heading in headings),
         title=f"{evaluation['run']} by {protocol['backbone']}; smaller is better",
         caption=f"pictures at {protocol['image_size']} pixels, then {protocol['resizing']}; KID "
         f"{protocol['kid']}",
     )
-    table.add_column("")
-    for heading in ("KID x 1000", "95 %", "FID", *(("L1",) if evaluation["paired"] else ())):
-        table.add_column(heading, justify="right")
     for direction, found in evaluation["directions"].items():
-        n, made = found["n"], "translated" if ends(direction, found)[0] else "sampled"
+        words, made = report.direction_words(direction, found), report.made_words(direction, found)
+        n, verb = found["n"], "sampled" if made == "samples" else "translated"
         table.add_section()
         table.add_row(
-            f"[bold]{escape(direction_words(direction, found))}[/]: {n['translated']} {made}, "
-            f"{n['real']} real, {n['train']} training"
+            f"[bold]{escape(words)}[/]: {n['translated']} {verb}, {n['real']} real, "
+            f"{n['train']} training"
         )
         rows = {"real training pictures (floor)": found["floor"]}
         rows |= {
-            f"[bold]{made_words(direction, found)}, {which}[/] (step {figures['step']})": figures
+            f"[bold]{made}, {which}[/] (step {figures['step']})": figures
             for which, figures in found["checkpoints"].items()
         }
-        rows |= {TRIVIAL[name]: figures for name, figures in found["trivial"].items()}
+        rows |= {report.TRIVIAL[name]: figures for name, figures in found["trivial"].items()}
         for name, figures in rows.items():
             table.add_row(f"  {name}", *_cells(figures, evaluation["paired"]))
     return table

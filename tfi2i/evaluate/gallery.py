@@ -1,7 +1,5 @@
 """The pictures of a direction that a report shows, with no more in memory."""
 
-import heapq
-
 from tfi2i.evaluate.report import Pixels, Row
 
 
@@ -12,32 +10,30 @@ class Gallery:
     """
 
     def __init__(self, first: int = 8, extremes: int = 6):
-        self._limit = extremes
-        self._first_count = first
+        self._count, self._extremes, self._closed = first, extremes, False
         self._first: dict[int, Row] = {}
-        self._best: list[tuple[float, int, Row]] = []
-        self._worst: list[tuple[float, int, Row]] = []
-        self._chosen: dict[int, Row] | None = None
+        self._best: dict[int, Row] = {}
+        self._worst: dict[int, Row] = {}
 
     def offer(self, index: int, row: Row) -> None:
         """Takes a picture in, if it is among the first, best or worst so far, and its fakes."""
-        if self._chosen is not None:
-            if index in self._chosen:
-                self._chosen[index].fakes.update(row.fakes)
+        if self._closed:
+            for group in (self._first, self._best, self._worst):
+                if index in group:
+                    group[index].fakes.update(row.fakes)
             return
-        if index < self._first_count:
+        if index < self._count:
             self._first[index] = row
-        for heap, sign in ((self._best, -1), (self._worst, 1)):
-            entry = (sign * row.distance, index, row)
-            if len(heap) < self._limit:
-                heapq.heappush(heap, entry)
-            else:
-                heapq.heappushpop(heap, entry)
+        self._best = self._ordered(self._best | {index: row})
+        self._worst = self._ordered(self._worst | {index: row}, reverse=True)
+
+    def _ordered(self, rows: dict[int, Row], reverse: bool = False) -> dict[int, Row]:
+        ordered = sorted(rows.items(), key=lambda item: item[1].distance, reverse=reverse)
+        return dict(ordered[: self._extremes])
 
     def close(self) -> None:
         """Ends the choice; what is offered from now on only adds fakes."""
-        extremes = {index: row for _, index, row in (*self._best, *self._worst)}
-        self._chosen = self._first | extremes
+        self._closed = True
 
     def vary(self, index: int, others: dict[str, Pixels]) -> None:
         """Adds the outputs under other values, by their names, if it is one of the first."""
@@ -46,14 +42,14 @@ class Gallery:
 
     @property
     def first(self) -> list[Row]:
-        return [self._first[index] for index in sorted(self._first)]
+        return list(self._first.values())
 
     @property
     def best(self) -> list[Row]:
         """Smallest distance first."""
-        return [row for _, _, row in sorted(self._best, key=lambda entry: -entry[0])]
+        return list(self._best.values())
 
     @property
     def worst(self) -> list[Row]:
         """Largest distance first."""
-        return [row for _, _, row in sorted(self._worst, key=lambda entry: -entry[0])]
+        return list(self._worst.values())

@@ -7,8 +7,9 @@ errors.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,9 @@ from tfi2i.evaluate import diversity, paired
 from tfi2i.evaluate.backbones import Backbone
 from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
-from tfi2i.evaluate.report import Row
+from tfi2i.evaluate.report import Pixels, Row
 
-Pixels = NDArray[np.uint8]
-Answer = Callable[[Pixels | None, slice], Pixels]
+Answer = Callable[[Any, slice], Pixels]  # of pixels, or of None where there is no source
 
 BATCH = 32
 FID_PICTURES = 2000  # below so many, FID says more about their number than about the translations
@@ -36,12 +36,17 @@ RIGHT_CONTENT = (
 
 
 class PictureSet:
-    """Features of pictures that come a few at a time: their moments, and a sample of them."""
+    """Features of pictures that come a few at a time: their moments, a sample of them, and errors.
+
+    `colours` are the moments of single pixels, where somebody adds them.
+    """
 
     def __init__(self, backbone: Backbone):
         self._backbone = backbone
         self.moments = Moments(backbone.dimensions)
         self.sample = Sample(backbone.dimensions)
+        self.colours = Moments(3)
+        self._errors: dict[str, list[NDArray[np.floating]]] = defaultdict(list)
 
     def add(self, pixels: Pixels) -> NDArray[np.float32]:
         """Takes pixels (N, S, S, 3) in and returns their features (N, D)."""
@@ -50,29 +55,20 @@ class PictureSet:
         self.sample.add(features)
         return features
 
-
-@dataclass
-class _Pass:
-    """Sums gathered while an answer goes over the test pictures."""
-
-    pictures: PictureSet
-    errors: dict[str, list[NDArray[np.floating]]] = field(default_factory=dict)
-
-    def note(self, name: str, values: NDArray[np.floating]) -> None:
-        self.errors.setdefault(name, []).append(values)
+    def note(self, name: str, errors: NDArray[np.floating]) -> None:
+        """Takes in errors (N,) of some of the pictures."""
+        self._errors[name].append(errors)
 
     def mean(self, name: str) -> float | None:
-        if name not in self.errors:
-            return None
-        return float(np.concatenate(self.errors[name]).mean())
+        """The mean of the errors of a name, if there are any."""
+        return float(np.concatenate(self._errors[name]).mean()) if name in self._errors else None
 
 
+@dataclass
 class Measure:
     """Measures answers on the test pictures of one data set by one backbone.
 
-    `advance` is called with numbers of pictures done; a progress bar may take its place.
-
-    Args:
+    Attributes:
         data: Dataset of any source; of paired data the errors against the truth are measured too.
         backbone: Network that sees the pictures for KID, FID and neighbours.
         image_size: Side at which pictures are translated and compared.
@@ -81,31 +77,24 @@ class Measure:
         train_images: Largest number of training pictures, for the floor and the neighbours.
         seed: Seed of samples and resamples.
         protocol: "default", or "nice-gan" for that code's KID of random subsets.
+        advance: Function called with numbers of pictures done; a progress bar may take its place.
     """
 
-    def __init__(
-        self,
-        data: Dataset,
-        backbone: Backbone,
-        *,
-        image_size: int,
-        aspect: str = "squash",
-        images: int | None = None,
-        train_images: int = 2000,
-        seed: int = 0,
-        protocol: str = "default",
-    ):
-        self.data = data
-        self.image_size = image_size
-        self.backbone = backbone
-        self._aspect = aspect
-        self._limits = {"test": images, "train": train_images}
-        self.seed = seed
-        self._protocol = protocol
-        self.advance: Callable[[int], object] = lambda count: None
-        self._real: dict[tuple[str, str], PictureSet] = {}
-        self._translated: dict[str, int] = {}
-        self._colours: dict[str, Moments] = {}
+    data: Dataset
+    backbone: Backbone
+    _: KW_ONLY
+    image_size: int
+    aspect: str = "squash"
+    images: int | None = None
+    train_images: int = 2000
+    seed: int = 0
+    protocol: str = "default"
+    advance: Callable[[int], object] = lambda count: None
+    _real: dict[tuple[str, str], PictureSet] = field(default_factory=dict, init=False)
+    _translated: dict[str, int] = field(default_factory=dict, init=False)
+
+    def _limit(self, split: str) -> int | None:
+        return self.images if split == "test" else self.train_images
 
     def pictures(
         self, split: str, domain: str | None, limit: int | None = None
@@ -115,21 +104,20 @@ class Measure:
             split,
             domain or ANY,
             self.image_size,
-            aspect=self._aspect,
-            limit=self._limits[split] if limit is None else limit,
+            aspect=self.aspect,
+            limit=limit or self._limit(split),
             seed=self.seed,
             batch=BATCH,
         )
 
     def planned(self, split: str, domain: str | None) -> int:
         """Number of pictures that there will be, if all can be read."""
-        limit, there = self._limits[split], len(self.data.domain(split, domain or ANY))
-        return there if limit is None else min(limit, there)
+        there = len(self.data.domain(split, domain or ANY))
+        return min(self._limit(split) or there, there)
 
     def has_truth(self, way: Direction) -> bool:
         """Whether the true translation of each test picture is known."""
-        domains = self.data.test
-        return "test" in self.data.paired and way.source in domains and way.target in domains
+        return "test" in self.data.paired and self.has_trivial(way)
 
     def has_trivial(self, way: Direction) -> bool:
         """Whether answers that learn nothing say something.
@@ -147,26 +135,23 @@ class Measure:
         """
         domain = domain or ANY
         if (split, domain) not in self._real:
-            made = PictureSet(self.backbone)
-            colours = Moments(3)
+            found = PictureSet(self.backbone)
             for pixels, _ in self.pictures(split, domain):
-                made.add(pixels)
-                colours.add(pixels.reshape(-1, 3))
+                found.add(pixels)
+                found.colours.add(pixels.reshape(-1, 3))
                 self.advance(len(pixels))
-            if made.moments.count < 2:
+            if found.moments.count < 2:
                 where = self.data.domain(split, domain).where
                 raise InputError(
-                    f"{where} holds {made.moments.count} pictures that can be read; distributions "
+                    f"{where} holds {found.moments.count} pictures that can be read; distributions "
                     "are compared from 2 on, and well from some hundreds on."
                 )
-            self._real[split, domain] = made
-            if split == "train":
-                self._colours[domain] = colours
+            self._real[split, domain] = found
         return self._real[split, domain]
 
     def score(self, x: PictureSet, y: PictureSet) -> dict[str, float | None]:
         """KID with its 95 % interval (None for few pictures), and FID, of two sets of pictures."""
-        if self._protocol == "nice-gan":
+        if self.protocol == "nice-gan":
             mean, deviation = kid_subsets(x.sample.rows, y.sample.rows, seed=self.seed)
             kid = {"kid": mean, "kid_std": deviation, "kid_low": None, "kid_high": None}
         else:
@@ -191,25 +176,17 @@ class Measure:
         """Scores of answers that learn nothing: the input itself, and a transfer of colours."""
         if not self.has_trivial(way):
             return {}
-        assert way.target is not None
-        self.real("train", way.target)
-        colours = self._colours[way.target]
-        deviation = np.sqrt(np.diag(colours.covariance))
-
-        def recolour(pixels: Pixels | None, rows: slice) -> Pixels:
-            assert pixels is not None
-            return paired.recoloured(pixels, colours.mean, deviation)
-
-        def identity(pixels: Pixels | None, rows: slice) -> Pixels:
-            assert pixels is not None
-            return pixels
-
-        answers: dict[str, Answer] = {"identity": identity, "colour_statistics": recolour}
+        colours = self.real("train", way.target).colours
+        mean, deviation = colours.mean, np.sqrt(np.diag(colours.covariance))
+        answers: dict[str, Answer] = {
+            "identity": lambda pixels, rows: pixels,
+            "colour_statistics": lambda pixels, rows: paired.recoloured(pixels, mean, deviation),
+        }
         return {name: self.score_of(way, answer) for name, answer in answers.items()}
 
     def score_of(self, way: Direction, answer: Answer) -> dict[str, Any]:
         """KID, FID and paired errors of an answer."""
-        return self._scored(way, self._answered(way, answer, None, None, ""))
+        return self._scored(way, self._answered(way, answer))
 
     def translation(
         self, way: Direction, answer: Answer, back: Answer | None, gallery: Gallery, which: str
@@ -224,7 +201,7 @@ class Measure:
             which: Name of the checkpoint there.
         """
         found = self._answered(way, answer, back, gallery, which)
-        fake, real = found.pictures.sample.rows, self.real("test", way.target).sample.rows
+        fake, real = found.sample.rows, self.real("test", way.target).sample.rows
         train = self.real("train", way.target).sample.rows
         copying = found.mean("input")
         memorising = {
@@ -242,23 +219,20 @@ class Measure:
             "copying": None if copying is None else {"l1": copying},
             "memorising": memorising,
             "diversity": spreads,
-            "notes": [note for note in notes if note],
+            "notes": list(filter(None, notes)),
         }
 
-    def _scored(self, way: Direction, found: _Pass) -> dict[str, Any]:
+    def _scored(self, way: Direction, found: PictureSet) -> dict[str, Any]:
         target = self.real("test", way.target)
-        score: dict[str, Any] = self.score(found.pictures, target)
-        if not self.has_truth(way):
-            return score | {"paired": None}
-        fake, truth = found.pictures.sample.rows, target.sample.rows
-        errors = {
-            "l1": found.mean("l1"),
-            "psnr_db": found.mean("psnr_db"),
-            "ssim": found.mean("ssim"),
-            "retrieval_top1": paired.retrieval_top1(fake, truth),
-            "retrieval_chance": 1 / len(truth),
-        }
-        return score | {"paired": errors}
+        score: dict[str, Any] = self.score(found, target) | {"paired": None}
+        if self.has_truth(way):
+            truth = target.sample.rows
+            score["paired"] = {
+                **{name: found.mean(name) for name in ("l1", "psnr_db", "ssim")},
+                "retrieval_top1": paired.retrieval_top1(found.sample.rows, truth),
+                "retrieval_chance": 1 / len(truth),
+            }
+        return score
 
     def inputs(self, way: Direction) -> Iterator[tuple[Pixels | None, list[str]]]:
         """The pictures that go in and their names, a few at a time; only names without a source."""
@@ -273,47 +247,41 @@ class Measure:
         self,
         way: Direction,
         answer: Answer,
-        back: Answer | None,
-        gallery: Gallery | None,
-        which: str,
-    ) -> _Pass:
-        """One pass over the test pictures of the source."""
-        real = self.real("test", way.target)
-        found, index = _Pass(PictureSet(self.backbone)), 0
+        back: Answer | None = None,
+        gallery: Gallery | None = None,
+        which: str = "",
+    ) -> PictureSet:
+        """One pass over the test pictures of the source, which gathers features and errors."""
+        real = self.real("test", way.target).sample.rows
+        found, index = PictureSet(self.backbone), 0
         truths = self.pictures("test", way.target) if self.has_truth(way) else None
         for pixels, names in self.inputs(way):
             rows = slice(index, index + len(names))
             fakes = answer(pixels, rows)
-            features = found.pictures.add(fakes)
+            features = found.add(fakes)
             if pixels is not None:
                 found.note("input", l1_each(fakes, pixels))
-            truth = next(truths)[0] if truths else None
-            if truth is not None:
-                distances = self._note_truth(found, fakes, truth)
-            elif gallery is not None:
-                distances = diversity.nearest(features, real.sample.rows)
             recos = back(fakes, rows) if back else None
             if recos is not None and pixels is not None:
                 found.note("cycle", l1_each(recos, pixels))
+            truth = next(truths)[0] if truths else None
+            if truth is not None:
+                distances: NDArray[np.floating] = l1_each(fakes, truth)
+                found.note("l1", distances)
+                found.note("psnr_db", paired.psnr(fakes, truth))
+                if self.image_size >= paired.WINDOW:
+                    found.note("ssim", paired.ssim(fakes, truth))
+            elif gallery is not None:
+                distances = diversity.nearest(features, real)
             if gallery is not None:
                 for i, name in enumerate(names):
-                    shown, cycle, own = (
-                        None if one is None else one[i] for one in (pixels, recos, truth)
-                    )
+                    shown, cycle, own = (x if x is None else x[i] for x in (pixels, recos, truth))
                     row = Row(name, float(distances[i]), shown, {which: fakes[i]}, cycle, None, own)
                     gallery.offer(index + i, row)
             index += len(names)
             self.advance(len(names))
         self._translated[way.name] = index
         return found
-
-    def _note_truth(self, found: _Pass, fakes: Pixels, truth: Pixels) -> NDArray[np.floating]:
-        errors = l1_each(fakes, truth)
-        found.note("l1", errors)
-        found.note("psnr_db", paired.psnr(fakes, truth))
-        if self.image_size >= paired.WINDOW:
-            found.note("ssim", paired.ssim(fakes, truth))
-        return errors
 
 
 def l1_each(x: Pixels, y: Pixels) -> NDArray[np.floating]:
@@ -325,30 +293,29 @@ def warnings(way: Direction, found: dict[str, Any]) -> list[str]:
     """Sentences that a reader of a direction's figures has to know first."""
     n, trivial = found["n"], found["trivial"]
     fewest = min(n["translated"], n["real"])
-    said = []
+    sentences = []
     if fewest < FID_PICTURES:
-        said.append(
+        sentences.append(
             f"{way}: FID of {n['translated']} against {n['real']} pictures says little: "
             f"below {FID_PICTURES:,} it is biased upwards, and can only be compared with FIDs of "
             "the same numbers; look at KID, which has no such bias."
         )
     if fewest < FEW_PICTURES:
-        said.append(
+        sentences.append(
             f"{way}: {fewest} pictures are few, so the intervals of KID are wide; "
             "differences smaller than them mean nothing."
         )
-    checkpoints: dict[str, list[str]] = {}
-    for which, figures in found["checkpoints"].items():
-        if not trivial or figures["kid"] < trivial["identity"]["kid"]:
-            continue
-        right = figures["paired"] and figures["paired"]["l1"] < min(
-            answer["paired"]["l1"] for answer in trivial.values()
-        )
-        checkpoints.setdefault(RIGHT_CONTENT if right else "", []).append(which)
-    for ending, names in checkpoints.items():
-        said.append(
+    useless: dict[str, list[str]] = defaultdict(list)  # checkpoints by the end of their sentence
+    for which, figures in found["checkpoints"].items() if trivial else ():
+        if figures["kid"] >= trivial["identity"]["kid"]:
+            right = figures["paired"] and figures["paired"]["l1"] < min(
+                answer["paired"]["l1"] for answer in trivial.values()
+            )
+            useless[RIGHT_CONTENT if right else ""].append(which)
+    for ending, names in useless.items():
+        sentences.append(
             f"{way}, {' and '.join(names)}: by KID the translations are no closer to the "
             f"pictures of {way.target} than the pictures of {way.source} are before translation"
             f"{ending}."
         )
-    return said
+    return sentences

@@ -12,11 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import as_two_sets
-from tfi2i.evaluate.diversity import unit_rows
+from tfi2i.evaluate.diversity import nearest, unit_rows
 from tfi2i.pictures.pixels import require_pixels
 
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and deviation by channel
+
 WINDOW = 11  # pixels across the Gaussian window of SSIM
-BLOCK = 256  # rows whose similarities to all others are in memory at a time
 
 
 def l1(x: ArrayLike, y: ArrayLike) -> float:
@@ -72,22 +75,13 @@ def retrieval_top1(translations: ArrayLike, truths: ArrayLike) -> float:
         raise InputError(
             f"There are {len(first)} translations and {len(second)} truths; give pairs."
         )
-    hits = 0
-    for start in range(0, len(first), BLOCK):
-        similarity = first[start : start + BLOCK] @ second.T
-        rows = np.arange(len(similarity))
-        own = similarity[rows, start + rows]
-        similarity[rows, start + rows] = -np.inf
-        # Equal truths may differ in the last bits here: so small a lead is a tie.
-        hits += int((own > similarity.max(1) + 1e-12).sum())
-    return hits / len(first)
+    own = 1 - np.einsum("nd,nd->n", first, second)
+    # Equal truths may differ in the last bits here: so small a lead is a tie.
+    return float((own < nearest(first, second, exclude_self=True) - 1e-12).mean())
 
 
 def trivial_answers(
-    inputs: NDArray[np.uint8],
-    targets: NDArray[np.uint8],
-    train_inputs: NDArray[np.uint8],
-    train_targets: NDArray[np.uint8],
+    inputs: Pixels, targets: Pixels, train_inputs: Pixels, train_targets: Pixels
 ) -> dict[str, float]:
     """The L1 of four answers that learn nothing, for test pairs (N, H, W, 3) and unpaired training.
 
@@ -99,13 +93,10 @@ def trivial_answers(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, or shapes that do not fit.
     """
-    for name, given in (
-        ("inputs", inputs),
-        ("targets", targets),
-        ("train_inputs", train_inputs),
-        ("train_targets", train_targets),
-    ):
-        require_pixels(name, given)
+    require_pixels("inputs", inputs)
+    require_pixels("targets", targets)
+    require_pixels("train_inputs", train_inputs)
+    require_pixels("train_targets", train_targets)
     if train_targets.shape[1:] != targets.shape[1:]:
         raise InputError(
             f"train_targets are {train_targets.shape[1:]} and targets {targets.shape[1:]}; "
@@ -113,19 +104,16 @@ def trivial_answers(
         )
     pixels = np.asarray(inputs, np.float32)
     domain, to = (_channel_statistics(x, (0, 1, 2)) for x in (train_inputs, train_targets))
-    return {
-        "identity": l1(inputs, targets),
-        "colour_statistics": l1(
-            _transfer(pixels, _channel_statistics(inputs, (1, 2)), to), targets
-        ),
-        "colour_statistics_global": l1(_transfer(pixels, domain, to), targets),
-        "mean_image": l1(np.broadcast_to(train_targets.mean(0), targets.shape), targets),
+    answers = {
+        "identity": inputs,
+        "colour_statistics": _transfer(pixels, _channel_statistics(inputs, (1, 2)), to),
+        "colour_statistics_global": _transfer(pixels, domain, to),
+        "mean_image": np.broadcast_to(train_targets.mean(0), targets.shape),
     }
+    return {name: l1(answer, targets) for name, answer in answers.items()}
 
 
-def recoloured(
-    pixels: NDArray[np.uint8], mean: ArrayLike, deviation: ArrayLike
-) -> NDArray[np.uint8]:
+def recoloured(pixels: Pixels, mean: ArrayLike, deviation: ArrayLike) -> Pixels:
     """Pixels (N, H, W, 3), each picture brought to a mean and a deviation (3,) per channel, 0..255.
 
     With those of the target domain this is the answer "colour_statistics", as pixels.
@@ -142,54 +130,19 @@ def recoloured(
     return np.rint(_transfer(np.asarray(pixels, np.float32), own, to)).astype(np.uint8)
 
 
-def oracle_recolouring(
-    inputs: NDArray[np.uint8], targets: NDArray[np.uint8], *, levels: int = 16
-) -> float:
-    """The L1 of the best table colour -> colour for test pairs (N, H, W, 3), fitted to themselves.
-
-    No answer that looks at one pixel alone does better at this fineness: what remains of the error
-    takes recognising. It sees the truth, so it is a bound and not an answer. Input colours are
-    sorted into `levels` steps per channel.
-
-    Raises:
-        InputError: an array which is not (N, H, W, 3) uint8, different shapes, or bad levels.
-    """
-    require_pixels("inputs", inputs)
-    require_pixels("targets", targets)
-    _same_shape(inputs, targets)
-    if not 1 <= levels <= 256:
-        raise InputError(f"levels is {levels}; choose from 1 to 256.")
-    steps = inputs.reshape(-1, 3).astype(np.int64) * levels // 256
-    cell = (steps[:, 0] * levels + steps[:, 1]) * levels + steps[:, 2]
-    _, cell, sizes = np.unique(cell, return_inverse=True, return_counts=True)
-    middles = np.cumsum(sizes) - sizes + sizes // 2
-    error = 0.0
-    for truth in targets.reshape(-1, 3).T:
-        order = np.lexsort((truth, cell))  # by cell, then by value: a cell's middle is its median
-        table = truth[order][middles]
-        error += l1(table[cell], truth)
-    return error / 3
-
-
-def _transfer(
-    pixels: NDArray[np.float32],
-    own: tuple[NDArray[np.float64], NDArray[np.float64]],
-    to: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> NDArray[np.floating]:
+def _transfer(pixels: Floats, own: Statistics, to: Statistics) -> NDArray[np.floating]:
     (mean, deviation), (to_mean, to_deviation) = own, to
     # A channel without contrast has nothing to stretch.
     scale = to_deviation / np.where(deviation > 0, deviation, 1)
     return np.clip((pixels - mean) * scale + to_mean, 0, 255)
 
 
-def _channel_statistics(
-    pixels: NDArray[np.uint8], axes: tuple[int, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _channel_statistics(pixels: Pixels, axes: tuple[int, ...]) -> Statistics:
     values = np.asarray(pixels, np.float64)
     return values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
 
 
-def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     first, second = np.asarray(x, np.float32), np.asarray(y, np.float32)
     if first.shape != second.shape or not first.size:
         raise InputError(
@@ -198,7 +151,7 @@ def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArra
     return first, second
 
 
-def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     first, second = _same_shape(x, y)
     if first.ndim != 4 or first.shape[-1] != 3:
         raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import math
+import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,15 @@ from PIL import Image
 from tfi2i.conditions import ANY, BOTH_WAYS
 from tfi2i.errors import InputError
 from tfi2i.evaluate.charts import kid_chart, loss_chart
+from tfi2i.evaluate.pages import rendered
 from tfi2i.files import write_text
+from tfi2i.pictures.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
+Values = Mapping[str, Any]
+Reports = Sequence[Values]
 
 SCHEMA = 1
-TEMPLATES = Path(__file__).parent / "templates"
 LARGEST_PNG = 96  # sides up to this are embedded without loss, larger ones as WebP
 WEBP_QUALITY = 90
 CHECKPOINTS = {"last": "Last checkpoint", "best": "Best checkpoint"}
@@ -61,10 +65,7 @@ class Pictures(NamedTuple):
 
 
 def write_report(
-    path: Path,
-    evaluation: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    pictures: Mapping[str, Pictures],
+    path: Path, evaluation: Values, metrics: Reports, pictures: Mapping[str, Pictures]
 ) -> None:
     """Writes the page whole, or leaves the one that is there.
 
@@ -77,21 +78,13 @@ def write_report(
     Raises:
         InputError: an evaluation of another schema, or a picture that is not uint8 (S, S, 3).
     """
-    import jinja2
-
     if evaluation.get("schema") != SCHEMA:
         raise InputError(
             f"The evaluation has schema {evaluation.get('schema')!r} and the report reads {SCHEMA};"
             " evaluate the run again."
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = rendered(
+        "report.html",
         evaluation=evaluation,
         directions=[
             _direction(number, key, result, metrics, pictures.get(key))
@@ -102,16 +95,11 @@ def write_report(
         config=list(_flat(evaluation["config"])),
         environment=list(_flat(evaluation["environment"])),
     )
-    # A file name that is not UTF-8 arrives with halves of surrogate pairs, which no file can hold.
-    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_text(path, page)
 
 
 def _direction(
-    number: int,
-    key: str,
-    result: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    pictures: Pictures | None,
+    number: int, key: str, result: Values, metrics: Reports, pictures: Pictures | None
 ) -> dict[str, Any]:
     """Contents of the page for one direction."""
     words, (source, target) = direction_words(key, result), ends(key, result)
@@ -137,14 +125,14 @@ def _direction(
 # words
 
 
-def ends(direction: str, result: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def ends(direction: str, result: Values) -> tuple[str | None, str | None]:
     """Source and target of a direction; evaluations of before they said so have a2b and b2a."""
     if "source" in result:
         return result["source"], result["target"]
     return next((way.source, way.target) for way in BOTH_WAYS if way.name == direction)
 
 
-def direction_words(direction: str, result: Mapping[str, Any]) -> str:
+def direction_words(direction: str, result: Values) -> str:
     """A direction in words: "a to b"."""
     source, target = ends(direction, result)
     if source is None:
@@ -152,7 +140,7 @@ def direction_words(direction: str, result: Mapping[str, Any]) -> str:
     return f"{source} by label" if target is None else f"{source} to {target}"
 
 
-def made_words(direction: str, result: Mapping[str, Any]) -> str:
+def made_words(direction: str, result: Values) -> str:
     """The word for pictures that a direction makes."""
     return "samples" if ends(direction, result)[0] is None else "translations"
 
@@ -171,11 +159,11 @@ def _percent(share: float | None, form: str = ".1f") -> str:
     return f"{text} %" if text else ""
 
 
-def _kid(score: Mapping[str, Any]) -> str:
+def _kid(score: Values) -> str:
     return _number(score["kid"], "z.2f", 1000)
 
 
-def _verdict(result: Mapping[str, Any]) -> str:
+def _verdict(result: Values) -> str:
     """The last checkpoint against the floor and the trivial answers, in one sentence."""
     last, floor, trivial = result["checkpoints"]["last"], result["floor"], result["trivial"]
     parts = []
@@ -183,21 +171,16 @@ def _verdict(result: Mapping[str, Any]) -> str:
         others = [f"real pictures {_kid(floor)}"]
         others += [f"{TRIVIAL[key]} {_kid(score)}" for key, score in trivial.items()]
         parts.append(f"KID {_kid(last)} ({', '.join(others)}){_standing(last, floor, trivial)}")
-    paired = _paired(last)
-    answers = {key: _paired(score)["l1"] for key, score in trivial.items() if _paired(score)}
-    if paired:
-        text = f"L1 {_number(paired['l1'], '.3f')}"
+    if paired := _paired(last):
+        parts.append(f"L1 {_number(paired['l1'], '.3f')}")
+        answers = {key: _paired(score)["l1"] for key, score in trivial.items() if _paired(score)}
         if answers:
-            best = min(answers, key=answers.__getitem__)
-            text += f" against {_number(answers[best], '.3f')} of the best trivial answer"
-            text += f" ({TRIVIAL[best]})"
-        parts.append(text)
+            best, error = min(answers.items(), key=operator.itemgetter(1))
+            parts[-1] += f" against {error:.3f} of the best trivial answer ({TRIVIAL[best]})"
     return "; ".join(parts) or "not measured"
 
 
-def _standing(
-    last: Mapping[str, Any], floor: Mapping[str, Any], trivial: Mapping[str, Mapping[str, Any]]
-) -> str:
+def _standing(last: Values, floor: Values, trivial: Mapping[str, Values]) -> str:
     if floor["kid_high"] is not None and last["kid"] <= floor["kid_high"]:
         return ", not distinguishable from real pictures by this measure"
     kids = {key: score["kid"] for key, score in trivial.items() if score["kid"] is not None}
@@ -206,7 +189,7 @@ def _standing(
     return ""
 
 
-def _choice(checkpoints: Mapping[str, Any]) -> str:
+def _choice(checkpoints: Values) -> str:
     """Which of two checkpoints KID prefers, if there are two and it can tell."""
     last, best = checkpoints["last"], checkpoints.get("best")
     if best is None or not _kid(last) or not _kid(best):
@@ -224,7 +207,7 @@ def _choice(checkpoints: Mapping[str, Any]) -> str:
     return text + "the intervals overlap, so that the difference may be chance."
 
 
-def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+def _notes(evaluation: Values) -> Iterator[str]:
     yield from evaluation["warnings"]
     for direction, result in evaluation["directions"].items():
         for key, checkpoint in result["checkpoints"].items():
@@ -235,11 +218,11 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 # tables
 
 
-def _paired(score: Mapping[str, Any]) -> Mapping[str, Any]:
+def _paired(score: Values) -> Values:
     return score.get("paired") or {}
 
 
-def _checkpoint_names(checkpoints: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _checkpoint_names(checkpoints: Values) -> dict[str, tuple[str, str]]:
     """By key: name and step, in a fixed order."""
     return {
         key: (name, f"step {checkpoints[key]['step']}")
@@ -248,7 +231,7 @@ def _checkpoint_names(checkpoints: Mapping[str, Any]) -> dict[str, tuple[str, st
     }
 
 
-def _scores(result: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+def _scores(result: Values) -> tuple[list[str], list[dict[str, Any]]]:
     """The measures that anything has, and the rows of the table: name, detail and cells by measure.
 
     A cell is (figure, what stands small beside it).
@@ -267,7 +250,7 @@ def _scores(result: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]
     return [key for key in measures if any(row["cells"][key][0] for row in rows)], rows
 
 
-def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _cells(score: Values) -> dict[str, tuple[str, str]]:
     paired, several = _paired(score), score.get("several") or {}
     low, high = (_number(score[key], "z.2f", 1000) for key in ("kid_low", "kid_high"))
     deviation = _number(score.get("kid_std"), ".2f", 1000)  # of protocols without an interval
@@ -279,10 +262,7 @@ def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         "l1": (_number(paired.get("l1"), ".3f"), ""),
         "psnr": (_number(paired.get("psnr_db"), ".1f"), ""),
         "ssim": (_number(paired.get("ssim"), "z.3f"), ""),
-        "retrieval": (
-            _percent(paired.get("retrieval_top1")),
-            f"({chance})" if chance else "",
-        ),
+        "retrieval": (_percent(paired.get("retrieval_top1")), f"({chance})" if chance else ""),
         "several": (
             _number(several.get("l1_best"), ".3f"),
             f"mean {_number(several.get('l1_mean'), '.3f')}",
@@ -291,7 +271,7 @@ def _cells(score: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _checks(checkpoints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _checks(checkpoints: Values) -> Iterator[dict[str, Any]]:
     """Rows of the table of checks: the figure of every checkpoint, and that of real pictures."""
     for key, figure in CHECKS.items():
         found = {name: score.get(key) or {} for name, score in checkpoints.items()}
@@ -303,7 +283,7 @@ def _checks(checkpoints: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"key": "variety_l1", "of": condition} | _check(found, "l1", "l1_real")
 
 
-def _check(found: Mapping[str, Mapping[str, Any]], figure: str, real: str) -> dict[str, Any]:
+def _check(found: Mapping[str, Values], figure: str, real: str) -> dict[str, Any]:
     """The cells of a check by checkpoint, (figure, share of real pictures'), and the real one."""
     cells = {}
     for name, values in found.items():
@@ -313,7 +293,7 @@ def _check(found: Mapping[str, Mapping[str, Any]], figure: str, real: str) -> di
     return {"cells": cells, "real": _number(found["last"].get(real), ".3f")}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Values, prefix: str = "") -> Iterator[tuple[str, str]]:
     """(dotted name, value as JSON or plain text) of nested settings."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
@@ -326,15 +306,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 # curves
 
 
-def _kid_chart(
-    number: int, key: str, result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
-) -> dict[str, str] | None:
+def _kid_chart(number: int, key: str, result: Values, metrics: Reports) -> dict[str, str] | None:
     """KID while training, as SVG, with its lowest point in words; None if it was not measured."""
-    points = [
-        (report["step"], report[f"val_kid_{key}"])
-        for report in metrics
-        if report.get(f"val_kid_{key}") is not None
-    ]
+    term = f"val_kid_{key}"
+    points = [(report["step"], report[term]) for report in metrics if report.get(term) is not None]
     if not points:
         return None
     scores = {"real pictures": result["floor"]}
@@ -349,7 +324,7 @@ def _kid_chart(
     }
 
 
-def _losses(metrics: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _losses(metrics: Reports) -> Iterator[dict[str, Any]]:
     """The terms of the generator's and the discriminator's loss, each with its curve as SVG."""
     for title, prefix in (("Generator", "g"), ("Discriminator", "d")):
         terms = dict.fromkeys(
@@ -357,10 +332,9 @@ def _losses(metrics: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         )
         charts = []
         for number, term in enumerate(terms):
-            reports = [report for report in metrics if term in report]
-            steps = [report["step"] for report in reports]
-            losses = [report[term] for report in reports]
-            charts.append({"term": term, "svg": loss_chart(f"{prefix}{number}", steps, losses)})
+            points = [(report["step"], report[term]) for report in metrics if term in report]
+            svg = loss_chart(f"{prefix}{number}", *zip(*points, strict=True))
+            charts.append({"term": term, "svg": svg})
         if charts:
             yield {"title": title, "charts": charts}
 
@@ -369,21 +343,18 @@ def _losses(metrics: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _sections(words: str, pictures: Pictures) -> Iterator[dict[str, Any]]:
-    measured = f"by {pictures.distance}"
-    for title, rows in (
-        ("Side by side", pictures.grid),
-        (f"Best {measured}", pictures.best),
-        (f"Worst {measured}", pictures.worst),
-    ):
-        if rows:
-            shown = [
-                {
-                    "name": row.name,
-                    "distance": f"{pictures.distance} {_number(row.distance, '.3f')}",
-                    "pictures": list(_shown(words, row)),
-                }
-                for row in rows
-            ]
+    *groups, distance = pictures
+    titles = ("Side by side", f"Best by {distance}", f"Worst by {distance}")
+    for title, rows in zip(titles, groups, strict=True):
+        shown = [
+            {
+                "name": row.name,
+                "distance": f"{distance} {_number(row.distance, '.3f')}",
+                "pictures": list(_shown(words, row)),
+            }
+            for row in rows
+        ]
+        if shown:
             yield {"title": title, "rows": shown}
 
 
@@ -409,15 +380,9 @@ def _shown(words: str, row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _data_uri(pixels: Pixels, where: str) -> str:
-    given = np.asarray(pixels)
-    if given.ndim != 3 or given.shape[-1] != 3 or given.dtype != np.uint8 or not given.size:
-        raise InputError(f"{where} is {given.dtype} {given.shape}; give uint8 pixels (S, S, 3).")
+    require_pixels(where, np.asarray(pixels)[None])
+    small = max(pixels.shape) <= LARGEST_PNG
+    kind, settings = ("png", {"optimize": True}) if small else ("webp", {"quality": WEBP_QUALITY})
     file = io.BytesIO()
-    image = Image.fromarray(given)
-    if max(image.size) <= LARGEST_PNG:
-        image.save(file, "PNG", optimize=True)
-        kind = "png"
-    else:
-        image.save(file, "WEBP", quality=WEBP_QUALITY)
-        kind = "webp"
+    Image.fromarray(pixels).save(file, kind, **settings)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

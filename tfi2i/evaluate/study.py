@@ -9,8 +9,7 @@ import base64
 import hashlib
 import json
 import re
-import secrets
-import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,22 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.evaluate.pages import rendered
 from tfi2i.files import sync, write_text
 from tfi2i.pictures.files import write_picture
 from tfi2i.pictures.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
+Methods = Sequence[tuple[str, Pixels]]
 
-SCHEMA = 1
-"""The number of the votes files' format, written by templates/study.js."""
-MAX_METHODS = 9
-"""A choice is one digit key."""
-MAX_NAME = 200
-"""The longest name of a method or picture, in characters."""
-MAX_BYTES = 16 * 2**20
-"""The largest votes file that is read: thousands of questions take a megabyte or two."""
-
-_ID = re.compile("[0-9a-f]{16}")
+SCHEMA = 1  # of the votes files, which templates/study.js writes
+MAX_METHODS = 9  # a choice is one digit key
+MAX_NAME = 200  # characters of the name of a method or picture
+MAX_BYTES = 16 * 2**20  # of a votes file; thousands of questions take a megabyte or two
 
 
 class Votes(NamedTuple):
@@ -56,18 +51,10 @@ class Votes(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """Number of times that a method was chosen.
+    """Votes for a method: `wins` of `n`, and the Wilson score interval of their share.
 
-    Attributes:
-        name: Method's.
-        wins: Votes for it.
-        n: Number of votes.
-        share: Wins / n.
-        low: Lower end of the share's Wilson score interval.
-        high: Upper end of the interval.
-        level: Interval's confidence, 0..1.
-        p_value: P value of the exact two-sided binomial test against 1/2; None unless there are two
-            methods.
+    `level` is the interval's confidence, and `p_value` that of the exact two-sided binomial test
+    against 1/2, where there are two methods.
     """
 
     name: str
@@ -92,7 +79,7 @@ class _Ballot(NamedTuple):
 
 
 def make_study(
-    methods: Sequence[tuple[str, Pixels]],
+    methods: Methods,
     inputs: Pixels,
     names: Sequence[str],
     out: Path,
@@ -118,31 +105,32 @@ def make_study(
     Raises:
         InputError: pictures or names that do not fit each other, or a folder with files in it.
     """
-    _check_study(methods, inputs, names, {"question": question, "title": title})
+    words = {"question": question, "title": title}
+    _check_study(methods, inputs, names, **words)
     pictures = [inputs, *(pixels for _, pixels in methods)]
     # The numbers tell nothing, nor do the files' times: they are written in the numbers' order.
     numbers = np.random.default_rng(seed).permutation(len(pictures) * len(inputs))
     width = len(str(numbers.size))
     files = [f"pictures/{number + 1:0{width}}.png" for number in numbers]
-    page = _page(methods, inputs, names, files, question, title)
+    page = _page(methods, inputs, names, files, **words)
     out = Path(out).resolve()
-    temporary = out.with_name(f".{out.name}.tmp.{secrets.token_hex(4)}")
     try:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise InputError(f"{out} is there already and is no empty folder; name a new folder.")
-        (temporary / "pictures").mkdir(parents=True)
-        for place in np.argsort(numbers):
-            source, i = divmod(int(place), len(inputs))
-            write_picture(temporary / files[place], pictures[source][i])
-        write_text(temporary / "index.html", page)
-        if out.is_dir():
-            out.rmdir()
-        temporary.rename(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.tmp.", dir=out.parent) as temporary:
+            made = Path(temporary, "study")
+            (made / "pictures").mkdir(parents=True)
+            for place in np.argsort(numbers):
+                source, i = divmod(int(place), len(inputs))
+                write_picture(made / files[place], pictures[source][i])
+            write_text(made / "index.html", page)
+            if out.is_dir():
+                out.rmdir()
+            made.rename(out)
         sync(out.parent)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return out / "index.html"
 
 
@@ -173,7 +161,7 @@ def read_votes(paths: Sequence[Path]) -> Votes:
             )
         other = kept.setdefault(ballot.participant, ballot)
         if other is not ballot:
-            late, early = (ballot, other) if ballot.finished >= other.finished else (other, ballot)
+            early, late = sorted((other, ballot), key=lambda one: one.finished)
             kept[ballot.participant] = late
             notes.append(
                 f"{early.path} and {late.path} are of one participant ({ballot.participant}); "
@@ -204,12 +192,9 @@ def preferences(votes: Votes, *, level: float = 0.95) -> list[Preference]:
     found = []
     for name in sorted(votes.methods, key=wins.__getitem__, reverse=True):
         test = binomtest(wins[name], n)
-        low, high = test.proportion_ci(level, "wilson")
+        low, high = map(float, test.proportion_ci(level, "wilson"))
         p_value = float(test.pvalue) if len(votes.methods) == 2 else None
-        share = wins[name] / n
-        found.append(
-            Preference(name, wins[name], n, share, float(low), float(high), level, p_value)
-        )
+        found.append(Preference(name, wins[name], n, wins[name] / n, low, high, level, p_value))
     return found
 
 
@@ -219,13 +204,10 @@ def results_text(votes: Votes, preferences: Sequence[Preference]) -> str:
     for one in preferences:
         interval = f"{_percent(one.low)} to {_percent(one.high)}"
         rows.append((one.name, str(one.wins), _percent(one.share), interval))
-    columns = list(zip(*rows, strict=True))
-    for i, column in enumerate(columns):
-        width = max(map(len, column))
-        columns[i] = tuple(cell.rjust(width) if i else cell.ljust(width) for cell in column)
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     participants, questions = len(votes.chosen), len(next(iter(votes.chosen.values())))
     lines = [
-        *("  ".join(row) for row in zip(*columns, strict=True)),
+        *("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows),
         "",
         f"{_counted(participants, 'participant')}, {_counted(questions, 'question')} each: "
         f"{_counted(preferences[0].n, 'vote')}. {_verdict(preferences)}",
@@ -236,12 +218,7 @@ def results_text(votes: Votes, preferences: Sequence[Preference]) -> str:
     return "\n".join(lines)
 
 
-def _check_study(
-    methods: Sequence[tuple[str, Pixels]],
-    inputs: Pixels,
-    names: Sequence[str],
-    words: Mapping[str, str],
-) -> None:
+def _check_study(methods: Methods, inputs: Pixels, names: Sequence[str], **words: str) -> None:
     if not 2 <= len(methods) <= MAX_METHODS:
         raise InputError(
             f"A study compares 2 to {MAX_METHODS} methods, not {len(methods)}; name as many."
@@ -288,24 +265,17 @@ def _is_method_name(name: Any) -> bool:
 
 
 def _page(
-    methods: Sequence[tuple[str, Pixels]],
-    inputs: Pixels,
-    names: Sequence[str],
-    files: Sequence[str],
-    question: str,
-    title: str,
+    methods: Methods, inputs: Pixels, names: Sequence[str], files: Sequence[str], **words: str
 ) -> str:
     """The page; `files` are those of the inputs, then of each method."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    digest = hashlib.sha256(json.dumps([title, question, list(names)]).encode())
+    digest = hashlib.sha256(json.dumps([words["title"], words["question"], list(names)]).encode())
     for name, pixels in (("", inputs), *methods):
         digest.update(json.dumps([name, pixels.shape]).encode() + pixels.tobytes())
     pictures = np.array(files).reshape(-1, len(inputs)).T.tolist()
     study = {
         "schema": SCHEMA,
         "id": digest.hexdigest()[:16],
-        "title": title,
+        "title": words["title"],
         "height": inputs.shape[1],
         "width": inputs.shape[2],
         # This blinds participants who glance at the source, not experts who look for it.
@@ -315,14 +285,7 @@ def _page(
             for name, (first, *choices) in zip(names, pictures, strict=True)
         ],
     }
-    environment = Environment(
-        loader=PackageLoader("tfi2i.evaluate"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("study.html").render(
-        study=study, title=title, question=question
-    )
+    return rendered("study.html", study=study, **words)
 
 
 def _read_ballot(path: Path) -> _Ballot:
@@ -333,8 +296,7 @@ def _read_ballot(path: Path) -> _Ballot:
         raise InputError(
             f"{path} has the schema {values.get('schema')!r:.40}; this version reads {SCHEMA}."
         )
-    if damage := _damage(values):
-        raise InputError(f"{path} is damaged: {damage}; ask for the file again.")
+    _check_ballot(path, values)
     return _Ballot(
         path,
         values["study"],
@@ -345,56 +307,51 @@ def _read_ballot(path: Path) -> _Ballot:
     )
 
 
-def _damage(values: dict[str, Any]) -> str | None:
-    """Fault of a votes file's values; None if they can be counted."""
+def _check_ballot(path: Path, values: Any) -> None:
+    def need(holds: Any, fault: str) -> None:
+        if not holds:
+            raise InputError(f"{path} is damaged: {fault}; ask for the file again.")
+
     for key in ("study", "participant"):
-        if not isinstance(values.get(key), str) or not _ID.fullmatch(values[key]):
-            return f"{key} is no id"
-    if not _is_moment(values.get("finished")):
-        return "finished is no time with a time zone"
+        text = values.get(key)
+        need(isinstance(text, str) and re.fullmatch("[0-9a-f]{16}", text), f"{key} is no id")
+    try:
+        zone = datetime.fromisoformat(values.get("finished")).tzinfo
+    except (TypeError, ValueError):
+        zone = None
+    need(zone, "finished is no time with a time zone")
     methods, votes = values.get("methods"), values["votes"]
-    if not isinstance(methods, list) or not all(map(_is_method_name, methods)):
-        return "methods are no names"
-    if not 2 <= len(set(methods)) == len(methods) <= MAX_METHODS:
-        return f"methods are not 2 to {MAX_METHODS} different names"
-    if not isinstance(votes, list) or not votes or values.get("questions") != len(votes):
-        return "there are not as many votes as questions"
+    need(isinstance(methods, list) and all(map(_is_method_name, methods)), "methods are no names")
+    different = 2 <= len(set(methods)) == len(methods) <= MAX_METHODS
+    need(different, f"methods are not 2 to {MAX_METHODS} different names")
+    enough = isinstance(votes, list) and votes and values.get("questions") == len(votes)
+    need(enough, "there are not as many votes as questions")
     for i, vote in enumerate(votes, 1):
-        if not isinstance(vote, dict) or not _is_picture_name(vote.get("question")):
-            return f"vote {i} is on no picture"
+        placed = isinstance(vote, dict) and _is_picture_name(vote.get("question"))
+        need(placed, f"vote {i} is on no picture")
         shown = vote.get("shown")
-        if not isinstance(shown, list) or sorted(map(str, shown)) != sorted(methods):
-            return f"vote {i} did not show every method"
-        if vote.get("chosen") not in methods:
-            return f"vote {i} is for no method of the study"
-    if repeated := _repeated([vote["question"] for vote in votes]):
-        return f"two votes are on {repeated!r}"
-    return None
+        every = isinstance(shown, list) and sorted(map(str, shown)) == sorted(methods)
+        need(every, f"vote {i} did not show every method")
+        need(vote.get("chosen") in methods, f"vote {i} is for no method of the study")
+    repeated = _repeated([vote["question"] for vote in votes])
+    need(repeated is None, f"two votes are on {repeated!r}")
 
 
 def _read_json(path: Path) -> Any:
     try:
         if not path.is_file():
             raise InputError(f"There is no votes file {path}; check the path.")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MB; no votes file is.")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MB; no votes file is.")
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, too deep, too long a number
         raise InputError(f"{path} is no JSON; give files which the study's page saved.") from error
-
-
-def _is_moment(text: Any) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except (TypeError, ValueError):
-        return False
 
 
 def _verdict(preferences: Sequence[Preference]) -> str:

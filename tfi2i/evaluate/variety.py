@@ -3,13 +3,14 @@
 Letters: N pictures, V values, D features, S side.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.conditions import ANY, Condition, Direction
+from tfi2i.conditions import Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.evaluate import diversity
 from tfi2i.evaluate.gallery import Gallery
@@ -57,15 +58,13 @@ def values_beside(
     """
     old = values[condition.name]
     if condition.kind == "label" and condition.exclusive:
-        rows = np.eye(condition.shape[0], dtype=np.float32)[: values_of_one(condition)]
-        names = condition.names or tuple(map(str, range(len(rows))))
-        several = {
-            name: np.broadcast_to(row, old.shape) for name, row in zip(names, rows, strict=False)
-        }
+        rows = np.eye(condition.shape[0], dtype=np.float32)
+        names = (condition.names or tuple(map(str, range(len(rows)))))[:VALUES]
+        several = {name: np.broadcast_to(rows[i], old.shape) for i, name in enumerate(names)}
     else:
         several = {
-            f"{condition.name} {i + 1}": condition.sample(len(old), seed + 1 + i, target)
-            for i in range(VALUES)
+            f"{condition.name} {i}": condition.sample(len(old), seed + i, target)
+            for i in range(1, 1 + VALUES)
         }
     return {name: {**values, condition.name: one} for name, one in several.items()}
 
@@ -75,11 +74,12 @@ def variety(
     way: Direction,
     answers: Mapping[str, Mapping[str, Answer]],
     gallery: Gallery | None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     """Distances between outputs for one picture, by condition; of pairs also their errors.
 
     Returns `variety`, the distances by condition beside those of real pictures, and `several`, the
-    mean and the best L1 to the truth of all outputs of a picture, or None where it is not known.
+    mean and the best L1 to the truth of all outputs of a picture, or None where it is not known;
+    and sentences about the conditions that outputs hardly depend on.
 
     Args:
         measure: Pictures and backbone.
@@ -87,23 +87,31 @@ def variety(
         answers: Answers by the condition whose value alone differs, and by the value's name.
         gallery: Gallery that takes the outputs of its first pictures, if any does.
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[float]] = defaultdict(list)
     index = 0
     truths = measure.pictures("test", way.target) if measure.has_truth(way) else None
     for pixels, names in measure.inputs(way):
         count = min(len(names), PICTURES - index)
         rows = slice(index, index + count)
         inputs = None if pixels is None else pixels[:count]
-        truth = None if truths is None else next(truths)[0][:count]
         outputs = {
             condition: {name: answer(inputs, rows) for name, answer in several.items()}
             for condition, several in answers.items()
         }
-        _note(found, outputs, truth, measure)
         every = {name: fakes for several in outputs.values() for name, fakes in several.items()}
-        for i in range(count if gallery is not None else 0):
-            assert gallery is not None
-            gallery.vary(index + i, {name: fakes[i] for name, fakes in every.items()})
+        for condition, several in outputs.items():
+            for fakes in np.stack(list(several.values()), axis=1):  # (V, S, S, 3) each
+                spread = diversity.spread(measure.backbone.features(fakes))
+                found[f"features {condition}"].append(spread)
+                found[f"l1 {condition}"].append(diversity.mean_l1(fakes))
+        if truths is not None:
+            truth = next(truths)[0][:count]
+            each = np.stack([l1_each(f, truth) for one in outputs.values() for f in one.values()])
+            found["l1_mean"].extend(each.mean(0))
+            found["l1_best"].extend(each.min(0))
+        if gallery is not None:
+            for i in range(count):
+                gallery.vary(index + i, {name: fakes[i] for name, fakes in every.items()})
         index += count
         measure.advance(count * len(every))
         if index == PICTURES:
@@ -120,39 +128,14 @@ def variety(
         }
         for name, several in answers.items()
     }
-    return {"variety": distances, "several": errors or None}
-
-
-def _note(
-    found: dict[str, list[float]],
-    outputs: Mapping[str, Mapping[str, NDArray[np.uint8]]],
-    truth: NDArray[np.uint8] | None,
-    measure: Measure,
-) -> None:
-    """Takes in the outputs (N, S, S, 3) of some pictures by condition and value."""
-    for condition, several in outputs.items():
-        for fakes in np.stack(list(several.values()), axis=1):  # those (V, S, S, 3) of a picture
-            features = measure.backbone.features(fakes)
-            found.setdefault(f"features {condition}", []).append(diversity.spread(features))
-            found.setdefault(f"l1 {condition}", []).append(diversity.mean_l1(fakes))
-    if truth is not None:
-        errors = np.stack([l1_each(f, truth) for one in outputs.values() for f in one.values()])
-        found.setdefault("l1_mean", []).extend(errors.mean(0))
-        found.setdefault("l1_best", []).extend(errors.min(0))
+    notes = (diversity.ignored_note(key, d["fake"], d["real"]) for key, d in distances.items())
+    return {"variety": distances, "several": errors or None}, list(filter(None, notes))
 
 
 def _real(measure: Measure, domain: str | None) -> dict[str, float]:
     """Mean distances between real pictures, of features and of pixels."""
-    some = [pixels for pixels, _ in measure.pictures("test", domain or ANY, limit=PICTURES)]
+    some = [pixels for pixels, _ in measure.pictures("test", domain, limit=PICTURES)]
     return {
         "real": diversity.spread(measure.real("test", domain).sample.rows),
         "l1_real": diversity.mean_l1(np.concatenate(some)),
     }
-
-
-def notes(distances: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Sentences about the conditions that outputs hardly depend on."""
-    said = (
-        diversity.ignored_note(name, one["fake"], one["real"]) for name, one in distances.items()
-    )
-    return [note for note in said if note]

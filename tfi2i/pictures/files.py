@@ -6,22 +6,20 @@ formats below are tried, their size is bounded before they are decoded, and ever
 decoder is an `InputError` that names the file.
 """
 
+import contextlib
 import io
-import os
-import secrets
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from tfi2i.errors import InputError
+from tfi2i.files import replacing
+from tfi2i.pictures.pixels import Pixels, are_pixels
 
 MAX_PIXELS = 178_000_000
 """The largest picture that is decoded; Pillow itself refuses from 178,956,971 pixels on."""
@@ -36,17 +34,13 @@ PICTURE_SUFFIXES = frozenset(
 """The lower-case file name suffixes that count as pictures in a folder."""
 
 # Without subsampling: colour edges are what a translation is judged by.
-_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
-_TIFF: dict[str, Any] = {"format": "TIFF", "compression": "tiff_adobe_deflate"}
+_JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
 _WRITERS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".jfif": _JPEG,
+    **dict.fromkeys((".jpg", ".jpeg", ".jfif"), _JPEG),
+    **dict.fromkeys((".tif", ".tiff"), {"format": "TIFF", "compression": "tiff_adobe_deflate"}),
     ".webp": {"format": "WEBP", "lossless": True, "exact": True},
     ".bmp": {"format": "BMP"},
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
     ".ppm": {"format": "PPM"},
 }
 WRITABLE_SUFFIXES = frozenset(_WRITERS)
@@ -66,8 +60,8 @@ class Picture:
         format: Pillow's name of the file's format ("PNG", "JPEG" ...), whatever its suffix says.
     """
 
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
+    pixels: Pixels
+    alpha: Pixels | None
     mode: str
     format: str
 
@@ -79,10 +73,9 @@ class _PillowSilenced:
     in another order than they entered, the filters of the whole process stay changed.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
+    _lock = threading.Lock()
+    _inside = 0
+    _filters = warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
@@ -133,10 +126,6 @@ def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture
         raise InputError(
             f"{label} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{label!r} is not a valid path ({error}).") from error
 
 
 def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
@@ -149,7 +138,9 @@ def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
                 raise Image.DecompressionBombError
             mode, file_format = image.mode, image.format or "unknown"
             image.load()
-            _turn_upright(image)
+            # A broken orientation tag counts as none. Pillow has already turned a TIFF by now.
+            with contextlib.suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
             pixels, alpha = _srgb(image, label)
     except InputError:
         raise
@@ -172,16 +163,7 @@ def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
     return Picture(pixels, alpha, mode, file_format)
 
 
-def _turn_upright(image: Image.Image) -> None:
-    """Turns the image as its camera's orientation tag says; a broken tag counts as none."""
-    try:
-        # Pillow has already turned a TIFF by now, and removed the tag.
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # as many kinds as in _decoded; the pixels are good
-        return
-
-
-def _srgb(image: Image.Image, label: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _srgb(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
     """The (H, W, 3) pixels and (H, W) alpha of an image of any mode."""
     if image.mode == "F" or image.mode.startswith("I"):
         return _grey_from_wide(image, label)
@@ -203,54 +185,34 @@ def _srgb(image: Image.Image, label: str) -> tuple[NDArray[np.uint8], NDArray[np
         profile = None if image.mode == "LAB" else profile
         image = image.convert("RGB")
     if profile:
-        image = _through_profile(image, profile)
+        srgb = ImageCms.createProfile("sRGB")
+        # One that is broken, or for another kind of image (grey scans often carry an RGB one), says
+        # nothing about these values.
+        with contextlib.suppress(ImageCms.PyCMSError):
+            given = io.BytesIO(profile)
+            image = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB") or image
     return np.array(image.convert("RGB"), np.uint8), alpha
 
 
-def _grey_from_wide(
-    image: Image.Image, label: str
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _grey_from_wide(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
     """Pixels and alpha of a grey image of more than 8 bits; Pillow's own conversion clips."""
     values = np.asarray(image)
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            raise InputError(f"{label} holds NaN or infinite values; replace them first.")
-        low, high = float(values.min()), float(values.max())
-        if low < 0 or high > 255:
-            raise InputError(
-                f"{label} holds floating-point values from {low:g} to {high:g}; scale them to "
-                "0..1 or 0..255."
-            )
-        scaled = values * (255.0 if high <= 1 else 1.0)
-    else:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:
-            raise InputError(
-                f"{label} holds whole numbers from {low} to {high}; save it with 8 or 16 bits a "
-                "channel (0..65535)."
-            )
-        scaled = values / 257.0
+    if not np.isfinite(values).all():
+        raise InputError(f"{label} holds NaN or infinite values; replace them first.")
+    low, high, wide = values.min(), values.max(), values.dtype.kind != "f"
+    if low < 0 or high > (65535 if wide else 255):
+        raise InputError(
+            f"{label} holds whole numbers from {low} to {high}; save it with 8 or 16 bits a "
+            "channel (0..65535)."
+            if wide
+            else f"{label} holds floating-point values from {low:g} to {high:g}; scale them to "
+            "0..1 or 0..255."
+        )
+    scaled = values / 257.0 if wide else values * (255.0 if high <= 1 else 1.0)
     grey = np.rint(scaled).astype(np.uint8)
     clear = image.info.get("transparency")
-    alpha = None
-    if isinstance(clear, int):
-        alpha = np.where(values == clear, 0, 255).astype(np.uint8)
+    alpha = np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
     return np.repeat(grey[..., None], 3, axis=-1), alpha
-
-
-def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """The RGB image that an L, RGB or CMYK image with an ICC profile stands for.
-
-    A profile that is broken, or for another kind of image (grey scans often carry an RGB one), says
-    nothing about these values: the image then comes back as it is.
-    """
-    try:
-        converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError:
-        return image
-    return image if converted is None else converted
 
 
 def picture_paths(folder: Path | str) -> list[Path]:
@@ -270,14 +232,12 @@ def picture_paths(folder: Path | str) -> list[Path]:
     if what:
         raise InputError(f"The folder {folder} is {what}; name a folder of pictures.")
     found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int] | None] = set()
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         try:
-            status = here.stat()
-            entries = [] if (status.st_dev, status.st_ino) in seen else sorted(here.iterdir())
-            for entry in entries:
+            for entry in [] if file_key(here) in seen else sorted(here.iterdir()):
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():  # links last: a folder is listed under its own name if it can be
@@ -289,13 +249,20 @@ def picture_paths(folder: Path | str) -> list[Path]:
                 f"The folder {here} cannot be listed ({error.strerror or error}); check its "
                 "permissions."
             ) from error
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(file_key(here))
     return sorted(found)
 
 
-def write_picture(
-    path: Path | str, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None
-) -> None:
+def file_key(path: Path) -> tuple[int, int] | None:
+    """Equal for two paths of one file, through links and whatever the case; None without a file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:
     """Writes (H, W, 3) pixels in the format of the path's suffix, whole or not at all.
 
     PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
@@ -315,7 +282,7 @@ def write_picture(
             f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
             f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
         )
-    if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+    if not are_pixels(pixels, 3):
         raise InputError(
             f"{path}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}."
         )
@@ -333,23 +300,9 @@ def write_picture(
             )
     image = Image.fromarray(np.ascontiguousarray(pixels))
     try:
-        with _renamed_when_done(path) as file:
+        path.parent.stat()  # or `replacing` would make a folder that is not there
+        with replacing(path) as temporary, temporary.open("wb") as file:
             image.save(file, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be written ({reason}).") from error
-
-
-@contextmanager
-def _renamed_when_done(path: Path) -> Iterator[BinaryIO]:
-    """A new file in the path's folder that takes the path's name, unless writing it fails."""
-    temporary = path.parent / f".tfi2i-{secrets.token_hex(6)}.tmp"
-    try:
-        # Not tempfile: its files are readable by their owner only.
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

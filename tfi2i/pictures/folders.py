@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -23,15 +21,18 @@ from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
+    file_key,
     picture_paths,
     read_picture,
     write_picture,
 )
+from tfi2i.pictures.pixels import Pixels
 from tfi2i.terminal import progress_bar
 
-Translate = Callable[..., NDArray[np.uint8]]
+Translate = Callable[..., Pixels]
 """Pixels (H, W, 3) uint8 -> the same. If it has a parameter `progress`, it is given a function to
 call with (pieces done, pieces in all)."""
+Finish = Callable[..., Path | str]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class Summary:
     failed: tuple[tuple[Path, str], ...]
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     source: Path
     target: Path
 
@@ -88,7 +88,13 @@ def translate_files(
     if workers < 1:
         raise InputError(f"At least 1 worker is needed, received {workers}.")
     inputs, out = [Path(path) for path in inputs], Path(out)
-    jobs, targets = _prepared(inputs, out, _checked_suffix(suffix), overwrite)
+    dotted = suffix and f".{suffix.lower().removeprefix('.')}"
+    if dotted is not None and dotted not in WRITABLE_SUFFIXES:
+        raise InputError(
+            f"Pictures cannot be written as {suffix!r}; use one of "
+            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
+        )
+    jobs, targets = _prepared(inputs, out, dotted, overwrite)
     console = console or Console(stderr=True)
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
@@ -107,16 +113,14 @@ def translate_files(
             outcomes = _one_by_one(finish, jobs, bar)
         else:
             outcomes = _side_by_side(finish, jobs, bar, workers)
-    done = list(zip(jobs, outcomes, strict=True))
-    written = [outcome for _, outcome in done if isinstance(outcome, Path)]
-    failed = [(job.source, outcome) for job, outcome in done if isinstance(outcome, str)]
-    _report(console, written, failed, out)
-    return Summary(tuple(written), tuple(failed))
+    written = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
+    done = zip(jobs, outcomes, strict=True)
+    failed = tuple((job.source, reason) for job, reason in done if isinstance(reason, str))
+    _report(console, len(written), failed, out)
+    return Summary(written, failed)
 
 
-def _one_by_one(
-    finish: Callable[..., Path | str], jobs: list[_Job], bar: Progress
-) -> list[Path | str]:
+def _one_by_one(finish: Finish, jobs: list[_Job], bar: Progress) -> list[Path | str]:
     """Outcome of each job: the file that was written, or why there is none."""
     task = bar.add_task("", total=len(jobs))
     outcomes = []
@@ -131,7 +135,7 @@ def _one_by_one(
 
 
 def _side_by_side(
-    finish: Callable[[_Job], Path | str], jobs: list[_Job], bar: Progress, workers: int
+    finish: Finish, jobs: list[_Job], bar: Progress, workers: int
 ) -> list[Path | str]:
     """As `_one_by_one`, in several threads; the bar counts what is finished."""
     task = bar.add_task("", total=len(jobs))
@@ -145,18 +149,6 @@ def _side_by_side(
     finally:
         # Not `with`: whoever stops this would wait for all that is queued.
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _checked_suffix(suffix: str | None) -> str | None:
-    if suffix is None:
-        return None
-    dotted = f".{suffix.lower().removeprefix('.')}"
-    if dotted not in WRITABLE_SUFFIXES:
-        raise InputError(
-            f"Pictures cannot be written as {suffix!r}; use one of "
-            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
-        )
-    return dotted
 
 
 def _prepared(
@@ -188,25 +180,21 @@ def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job
         if path.is_dir():
             # An output folder inside of the input must not be translated again by the next run.
             inner = out.resolve()
-            nested = inner != path.resolve()
-            found = [
-                picture
-                for picture in picture_paths(path)
-                if not (nested and picture.resolve().is_relative_to(inner))
-            ]
+            base, found = path, picture_paths(path)
+            if inner != path.resolve():
+                found = [one for one in found if not one.resolve().is_relative_to(inner)]
             if not found:
                 raise InputError(
                     f"The folder {path} has no pictures in it; they end in "
                     f"{', '.join(sorted(PICTURE_SUFFIXES))}."
                 )
-            relative = [picture.relative_to(path) for picture in found]
         elif path.exists():
-            found, relative = [path], [Path(path.name)]
+            base, found = path.parent, [path]
         else:
             raise InputError(f"There is no picture or folder {path}; check the path.")
-        for source, name in zip(found, relative, strict=True):
-            target = out / renamed(name, suffix)
-            jobs.setdefault((_file_key(source) or source, target), _Job(source, target))
+        for source in found:
+            target = out / renamed(source.relative_to(base), suffix)
+            jobs.setdefault((file_key(source) or source, target), _Job(source, target))
     if not jobs:
         raise InputError("There is nothing to translate; name pictures or folders of pictures.")
     return list(jobs.values())
@@ -226,15 +214,6 @@ def name_key(target: Path) -> str:
     return unicodedata.normalize("NFC", str(target)).casefold()
 
 
-def _file_key(path: Path) -> tuple[int, int] | None:
-    """Equal for two paths of one file, through links and whatever the case; None without a file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
 class _Targets:
     """The names that outputs may have: no input's, no other output's, no existing file's.
 
@@ -244,12 +223,12 @@ class _Targets:
 
     def __init__(self, jobs: list[_Job], overwrite: bool):
         self._overwrite = overwrite
-        self._sources = {_file_key(job.source): job.source for job in jobs}
+        self._sources = {file_key(job.source): job.source for job in jobs}
         self._sources.pop(None, None)
         self._claimed: dict[str, Path] = {}
         self._lock = threading.Lock()
         for job in jobs:
-            self._claim_new(job)
+            self._claim(job)
         existing = [job.target for job in jobs if _is_taken(job.target)]
         if existing and not overwrite:
             more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
@@ -260,22 +239,22 @@ class _Targets:
 
     def claim(self, job: _Job) -> None:
         """Takes a name that turned out later; from any thread."""
-        with self._lock:
-            self._claim_new(job)
+        self._claim(job)
         if _is_taken(job.target) and not self._overwrite:
             raise InputError(
                 f"{job.source} is transparent and becomes {job.target}, which exists already; "
                 "overwrite with --overwrite."
             )
 
-    def _claim_new(self, job: _Job) -> None:
-        other = self._claimed.setdefault(name_key(job.target), job.source)
+    def _claim(self, job: _Job) -> None:
+        with self._lock:
+            other = self._claimed.setdefault(name_key(job.target), job.source)
         if other != job.source:
             raise InputError(
                 f"{other} and {job.source} would both become {job.target}; rename one, or "
                 "translate them into two folders."
             )
-        hit = self._sources.get(_file_key(job.target))
+        hit = self._sources.get(file_key(job.target))
         if hit is not None:
             raise InputError(
                 f"The output {job.target} is the input {hit}, which is never overwritten; choose "
@@ -303,7 +282,7 @@ def _translated(
         target = target.with_suffix(".png")
         targets.claim(_Job(job.source, target))
     pixels = translate(picture.pixels, **options)
-    if pixels.shape != picture.pixels.shape or pixels.dtype != np.uint8:
+    if (pixels.shape, pixels.dtype) != (picture.pixels.shape, picture.pixels.dtype):
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
             f"{picture.pixels.shape}; use a translator that keeps the size."
@@ -318,15 +297,10 @@ def _translated(
     return target
 
 
-def _report(
-    console: Console, written: list[Path], failed: list[tuple[Path, str]], out: Path
-) -> None:
-    """One line on what was done, and one for each picture that failed."""
-
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    for source, reason in failed:
-        line(reason if str(source) in reason else f"{source}: {reason}")
-    pictures = "1 picture" if len(written) == 1 else f"{len(written)} pictures"
-    line(f"Translated {pictures} into {out}" + (f", {len(failed)} failed" if failed else "") + ".")
+def _report(console: Console, written: int, failed: Iterable[tuple[Path, str]], out: Path) -> None:
+    """One line for each picture that failed, and one on what was done."""
+    lines = [reason if str(path) in reason else f"{path}: {reason}" for path, reason in failed]
+    end = f", {len(lines)} failed." if lines else "."
+    lines.append(f"Translated {written} picture{'s' * (written != 1)} into {out}{end}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

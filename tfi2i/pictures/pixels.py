@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 
+Pixels = NDArray[np.uint8]
 
-def require_pixels(name: str, pixels: NDArray[np.uint8]) -> None:
+
+def are_pixels(pixels: NDArray[Any], axes: int) -> bool:
+    """Whether this is uint8 with so many axes, the last for three channels, and not empty."""
+    fitting = pixels.dtype == np.uint8 and pixels.ndim == axes and pixels.shape[-1] == 3
+    return fitting and pixels.size > 0
+
+
+def require_pixels(name: str, pixels: Pixels) -> None:
     """Raises `InputError` unless these are uint8 pictures (N, H, W, 3), at least one."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
+    if not are_pixels(pixels, 4):
         raise InputError(
             f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
         )

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Pixels = NDArray[np.uint8]
+from tfi2i.pictures.pixels import Pixels
+
 BACKGROUND = (255, 255, 255)
 INK = (40, 40, 40)
 GAP = 4

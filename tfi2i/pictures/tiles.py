@@ -9,6 +9,7 @@ statistics to share, and the first pass is skipped.
 Shape letters: N images, H W space; a picture is uint8 pixels (H, W, 3).
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
-from tfi2i.pictures.pixels import in_order, to_image, to_pixels
+from tfi2i.pictures.pixels import Pixels, are_pixels, in_order, to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -34,7 +35,6 @@ MINIMUM = 32
 """Pictures are padded to at least this side, so that reflection padding finds something to reflect
 behind every stride and variances are over more than one value."""
 
-Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
 Size = tuple[int, int]
 """Height and width."""
@@ -97,7 +97,7 @@ class Tiling(ABC):
         Raises:
             InputError: These are no pixels, or the runtime fails on them.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+        if not are_pixels(pixels, 3):
             raise InputError(
                 f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
                 f"{pixels.shape}."
@@ -106,10 +106,11 @@ class Tiling(ABC):
         height, width, _ = pixels.shape
         size = self._whole_size(height, width)
         if size is None:
-            rows, columns = (
-                max(rounded_up(pixels.shape[axis], self._grid), self._tile[axis]) for axis in (0, 1)
+            size = (
+                max(rounded_up(height, self._grid), self._tile[0]),
+                max(rounded_up(width, self._grid), self._tile[1]),
             )
-            answer = self._tiled(padded(pixels, rows, columns), tell)[:height, :width]
+            answer = self._tiled(padded(pixels, *size), tell)[:height, :width]
         else:
             answer = self._finished(self._run(padded(pixels, *size))[:height, :width])
             tell(1, 1)
@@ -133,10 +134,8 @@ class Tiling(ABC):
             holding = [size for size in self._sizes if height <= size[0] and width <= size[1]]
             return min(holding, key=math.prod, default=None)
         size = padded_size(height, width, self._multiple)
-        if self._always:
-            fits = height <= self._tile[0] and width <= self._tile[1]
-        else:
-            fits = math.prod(size) <= PIXEL_BUDGET
+        in_a_tile = height <= self._tile[0] and width <= self._tile[1]
+        fits = in_a_tile if self._always else math.prod(size) <= PIXEL_BUDGET
         return size if fits else None
 
     def _tiled(self, pixels: Pixels, tell: Progress) -> Pixels:
@@ -229,23 +228,18 @@ class PictureTranslator(Tiling):
                 f"smaller than {min(self._tile)}."
             ) from error
 
-    def _run(self, pixels: Pixels) -> Values:
-        image = tf.constant(to_image(pixels)[None])
-        return _checked(self._whole(image, *self.values.values()), image.shape)[0]
+    def _run(self, pixels: Pixels, statistics: list[tf.Tensor] | None = None) -> Values:
+        given = [tf.constant(to_image(pixels)[None]), *self.values.values()]
+        whole = statistics is None
+        answer = self._whole(*given) if whole else self._replay(given, statistics)
+        return _checked(answer, given[0].shape)[0]
 
     def _finished(self, values: Values) -> Pixels:
         return to_pixels(values)
 
     def _tile_runner(self, pixels: Pixels) -> tuple[Callable[[Pixels], Values], int]:
         """Takes the statistics of the whole picture, which counts as a piece of work."""
-        statistics = self._statistics(pixels)
-
-        def run(tile: Pixels) -> Values:
-            image = tf.constant(to_image(tile)[None])
-            answer = self._replay([image, *self.values.values()], statistics)
-            return _checked(answer, image.shape)[0]
-
-        return run, 1
+        return functools.partial(self._run, statistics=self._statistics(pixels)), 1
 
     def _statistics(self, pixels: Pixels) -> list[tf.Tensor]:
         """Statistics of normalisations from tiles all over the picture, as the budget allows."""
@@ -259,31 +253,11 @@ class PictureTranslator(Tiling):
             shrink = math.sqrt(budget / math.prod(counts))
             rows = min(max(1, round(counts[0] * shrink)), budget)
             counts = [rows, min(counts[1], budget // rows)]
-        tops, lefts = (
-            spread(pixels.shape[axis], tile[axis], counts[axis], self._grid) for axis in (0, 1)
-        )
-        chosen = [
-            pixels[top : top + tile[0], left : left + tile[1]] for top in tops for left in lefts
-        ]
+        height, width = tile
+        tops, lefts = (spread(pixels.shape[i], tile[i], counts[i], self._grid) for i in (0, 1))
+        chosen = [pixels[top : top + height, x : x + width] for top in tops for x in lefts]
         values = [np.repeat(value, len(chosen), 0) for value in self.values.values()]
         return self._record(tf.constant(to_image(np.stack(chosen))), *values)
-
-
-def translate_pixels(
-    translator: keras.Model,
-    pixels: Pixels,
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    multiple: int | None = None,
-    progress: Progress | None = None,
-) -> Pixels:
-    """Translates one picture (H, W, 3) of any size; the arguments are `PictureTranslator`'s.
-
-    For many pictures make one `PictureTranslator` and call that.
-    """
-    translate = PictureTranslator(translator, tile=tile, overlap=overlap, multiple=multiple)
-    return translate(pixels, progress)
 
 
 def rounded_up(length: int, multiple: int) -> int:
@@ -331,9 +305,7 @@ def tile_starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int
     return spread(length, tile, math.ceil((length - overlap) / (tile - overlap)), grid)
 
 
-def tile_weights(
-    length: int, tile: int, starts: list[int], overlap: int
-) -> list[NDArray[np.float32]]:
+def tile_weights(length: int, tile: int, starts: list[int], overlap: int) -> list[Values]:
     """For each tile its weights along an axis, (tile,); at every pixel they sum to 1.
 
     From each tile to the next a raised-cosine step, half an overlap wide, in the middle of what
@@ -413,20 +385,18 @@ def _fitting(translator: keras.Model, values: Mapping[str, ArrayLike]) -> dict[s
     """Values (1, ...) of the inputs besides the picture, in the network's order."""
     fitting = {}
     for tensor in translator.inputs[1:]:
-        shape = tuple(tensor.shape[1:])
-        value = np.asarray(values.get(tensor.name, ()), np.float32)
-        if tensor.name not in values or value.shape not in (shape, (1, *shape)):
-            came = (
-                f"its value has the shape {value.shape}" if tensor.name in values else "none came"
-            )
+        name, shape = tensor.name, tuple(tensor.shape[1:])
+        value = np.asarray(values.get(name, ()), np.float32)
+        if name not in values or value.shape not in (shape, (1, *shape)):
+            came = f"its value has the shape {value.shape}" if name in values else "none came"
             raise InputError(
-                f"{translator.name} also takes {tensor.name} of the shape {shape}, and {came}."
+                f"{translator.name} also takes {name} of the shape {shape}, and {came}."
             )
-        fitting[tensor.name] = value.reshape(1, *shape)
+        fitting[name] = value.reshape(1, *shape)
     return fitting
 
 
-def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> NDArray[np.float32]:
+def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> Values:
     """The network's answer as an array, if it is an image of the expected shape."""
     # A model of one output in a list gives a list.
     image = np.asarray(tf.nest.flatten(answer)[0], np.float32)

@@ -15,16 +15,14 @@ def describe() -> dict[str, Any]:
     """Versions, commit, platform and devices, as plain values; starts TensorFlow."""
     import tensorflow as tf
 
-    devices = []
-    for device in tf.config.list_physical_devices():
-        details = tf.config.experimental.get_device_details(device)
-        devices.append(
-            {"name": device.name, "kind": details.get("device_name", device.device_type)}
-        )
+    details = tf.config.experimental.get_device_details
+    devices = [
+        {"name": device.name, "kind": details(device).get("device_name", device.device_type)}
+        for device in tf.config.list_physical_devices()
+    ]
     packages = ("tfi2i", "tensorflow", "keras", "numpy", "pillow", "tensorflow-datasets")
     return {
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in packages},
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
         "commit": _commit(Path(__file__).parents[2]),
         "platform": platform.platform(),
         "machine": platform.node(),
@@ -35,13 +33,8 @@ def describe() -> dict[str, Any]:
 
 def processor() -> str | None:
     """The CPU's name, as Linux has it; elsewhere what Python knows, or None."""
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        lines = information.read_text(errors="replace").splitlines()
-        values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-        if name := values.get("model name") or values.get("Model"):
-            return name
-    return platform.processor() or None
+    known = _fields(Path("/proc/cpuinfo"))
+    return known.get("model name") or known.get("Model") or platform.processor() or None
 
 
 def memory_mb(*, peak: bool) -> float | None:
@@ -49,10 +42,14 @@ def memory_mb(*, peak: bool) -> float | None:
 
     Not getrusage's ru_maxrss: to that a new process inherits what its parent had.
     """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    value = dict(line.split(":", 1) for line in lines).get("VmHWM" if peak else "VmRSS")
+    value = _fields(Path("/proc/self/status")).get("VmHWM" if peak else "VmRSS")
     return None if value is None else int(value.split()[0]) * 1024 / 1e6
+
+
+def _fields(file: Path) -> dict[str, str]:
+    """The lines `key: value` of a file of Linux, the last one of each key; none elsewhere."""
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def _version(package: str) -> str | None:
@@ -83,7 +80,6 @@ def fast_precision() -> str:
         details = tf.config.experimental.get_device_details(gpus[0])
         native = details.get("compute_capability", (0, 0)) >= (8, 0)
     else:
-        cpuinfo = Path("/proc/cpuinfo")
-        flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
+        flags = _fields(Path("/proc/cpuinfo")).get("flags", "").split()
         native = "amx_bf16" in flags or "avx512_bf16" in flags
     return "mixed_bfloat16" if native else "float32"

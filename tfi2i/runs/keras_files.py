@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.conditions import Condition
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, first_line
 from tfi2i.files import to_json
 
 MAX_CONFIG_BYTES = 50_000_000
@@ -29,9 +29,8 @@ def save_network(
     """
     network.save(path)
     if conditions:
-        records = [condition.record(target) for condition in conditions]
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(CONDITIONS, to_json(records))
+            archive.writestr(CONDITIONS, to_json([one.record(target) for one in conditions]))
 
 
 def read_conditions(path: Path) -> tuple[Condition, ...]:
@@ -63,26 +62,16 @@ def load_translator(path: str | Path) -> Any:
 
     path = Path(path)
     model = load_keras(path, compile=False)
-    shapes = [
-        tuple(getattr(end, "shape", ())) for end in map(_first, (model.inputs, model.outputs))
-    ]
-    ends = shapes[1:] if _takes_no_picture(path, model) else shapes
-    if any(len(shape) != 4 or shape[-1] != 3 for shape in ends):
+    inputs, outputs = (getattr(model, ends, None) for ends in ("inputs", "outputs"))
+    shapes = [tuple(ends[0].shape) if ends else () for ends in (inputs, outputs)]
+    names = {condition.name for condition in read_conditions(path)}
+    no_picture = names and {tensor.name for tensor in inputs or ()} == names  # as in a sampler
+    if any(len(shape) != 4 or shape[-1] != 3 for shape in shapes[1 if no_picture else 0 :]):
         raise InputError(
             f"{path}: maps {shapes[0]} to {shapes[1]}, but a translator maps images (N, H, W, 3)"
             " to images; give a file of a run's translators/ folder."
         )
     return model
-
-
-def _takes_no_picture(path: Path, model: Any) -> bool:
-    """Whether all inputs of a network are conditions, as a sampler's are."""
-    names = {condition.name for condition in read_conditions(path)}
-    return bool(names) and {tensor.name for tensor in model.inputs} == names
-
-
-def _first(ends: Any) -> Any:
-    return ends[0] if isinstance(ends, list | tuple) and ends else None
 
 
 def load_keras(path: Path, compile: bool) -> Any:
@@ -106,9 +95,8 @@ def load_keras(path: Path, compile: bool) -> Any:
             raise InputError(
                 f"{path}: is not loaded: it contains a Lambda layer, that is, its author's code."
             ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"{path}: cannot be loaded as a Keras model of this version: {reason}"
+            f"{path}: cannot be loaded as a Keras model of this version: {first_line(error)}"
         ) from error
 
 

@@ -43,7 +43,7 @@ from tfi2i.runs.keras_files import load_keras, load_translator, read_conditions,
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
 
-_NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")
+_NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")  # in a run's name, or in a claim of one
 
 
 class Run:
@@ -56,14 +56,22 @@ class Run:
             InputError: if the folder is not a run, with what is missing.
         """
         self.path = Path(path)
+        self.name = self.path.resolve().name
+        self.config_path = self.path / "config.yaml"
+        self.environment_path = self.path / "environment.json"
+        self.log_path = self.path / "log.txt"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.tensorboard_dir = self.path / "tensorboard"
+        self.evaluation_dir = self.path / "evaluation"
+        self.exports_dir = self.path / "exports"
         if not self.path.is_dir():
             raise InputError(
                 f"{self.path}: there is no such run directory; `tfi2i train` makes them in runs/."
             )
         missing = [p.name for p in (self.config_path, self.environment_path) if not p.is_file()]
         if missing:
-            inside = _runs(self.path)
-            hint = f"; did you mean {inside[-1]}?" if inside else ", which every run has."
+            inside = sorted(self.path.glob(f"{'[0-9]' * 5}*-*/config.yaml"))
+            hint = f"; did you mean {inside[-1].parent}?" if inside else ", which every run has."
             raise InputError(f"{self.path}: is not a run: {' and '.join(missing)} missing{hint}")
 
     @classmethod
@@ -81,11 +89,11 @@ class Run:
 
         Args:
             parent: Folder of runs; made if it is not there.
-            system_name: Name of the system, for the run's name.
-            data_name: Name of the data, for the run's name.
+            system_name: Part of the run's name.
+            data_name: Part of the run's name.
             config: Settings by section, all of them.
             environment: Circumstances that the run depends on outside its settings.
-            folder: Another name for the run than NUMBER-SYSTEM-DATA.
+            folder: Name of the run, instead of NUMBER-SYSTEM-DATA.
 
         Raises:
             InputError: if `parent` cannot be written to, or `folder` exists in it.
@@ -93,7 +101,6 @@ class Run:
         parent = Path(parent)
         if folder is not None and os.path.lexists(parent / folder):
             raise InputError(f"{parent / folder}: exists already; give a new folder for the run.")
-        name = _name(system_name, data_name)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             claimed = _claim_number(parent)
@@ -101,7 +108,7 @@ class Run:
                 (claimed / directory).mkdir()
             write_text(claimed / "config.yaml", yaml_text.dump(config))
             write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
-            path = parent / (folder or f"{claimed.name[1:]}-{name}")
+            path = parent / (folder or f"{claimed.name[1:]}-{_name(system_name, data_name)}")
             claimed.rename(path)
             sync(parent)
         except OSError as error:
@@ -112,39 +119,6 @@ class Run:
         return cls(path)
 
     # names
-
-    @property
-    def name(self) -> str:
-        """`00003-nicegan-horse2zebra`."""
-        return self.path.resolve().name
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def environment_path(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def log_path(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def tensorboard_dir(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def evaluation_dir(self) -> Path:
-        return self.path / "evaluation"
-
-    @property
-    def exports_dir(self) -> Path:
-        return self.path / "exports"
 
     def sample_path(self, step: int) -> Path:
         """`samples/000200.png`."""
@@ -186,17 +160,11 @@ class Run:
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
         """Adds one line, handed to the operating system before this returns."""
-        line = to_json(values).encode()
         with self.metrics_path.open("a+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if (
-                    file.read(1) != b"\n"
-                ):  # a line torn by a power failure; never glue the next one to it
-                    file.seek(0)
-                    file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(line + b"\n")
+            file.seek(0)
+            # A line torn by a power failure goes, or the next one would be glued to it.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(to_json(values).encode() + b"\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All reports in order; a torn last line is left out, and without the file there are none.
@@ -230,11 +198,10 @@ class Run:
 
     # models
 
-    def save_checkpoint(self, system: Any, which: Which = "last") -> Path:
+    def save_checkpoint(self, system: Any, which: Which = "last") -> None:
         """Networks, optimizers and step count in one file, replaced in one go."""
         with replacing(self.checkpoint_path(which)) as temporary:
             system.save(temporary)
-        return self.checkpoint_path(which)
 
     def copy_last_to_best(self) -> None:
         """Makes the last checkpoint the best one too."""
@@ -288,12 +255,8 @@ class Run:
             direction = self.check_direction(direction).name
         path = self.translator_path(direction)
         if not path.is_file():
-            there = sorted(p.stem for p in path.parent.glob("[!.]*.keras"))
-            found = (
-                f"only {' and '.join(there)}"
-                if there
-                else "none yet: it stopped before its first checkpoint"
-            )
+            there = " and ".join(sorted(p.stem for p in path.parent.glob("[!.]*.keras")))
+            found = f"only {there}" if there else "none yet: it stopped before its first checkpoint"
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
         return path
 
@@ -378,30 +341,22 @@ class Run:
             yield
 
 
-def _runs(parent: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in parent.iterdir()
-        if re.match(r"\d{5,}-", p.name) and (p / "config.yaml").is_file()
-    )
-
-
-def _slug(name: str, keep: str) -> str:
-    return re.sub(r"[^a-z0-9]+", keep, name.lower()).strip("-")[:40] or "unnamed"
-
-
 def planned_name(parent: str | Path, system_name: str, data_name: str) -> str:
     """Name of the next run of `parent`, unless another process is faster."""
     return f"{_next_number(Path(parent)):05d}-{_name(system_name, data_name)}"
 
 
 def _name(system_name: str, data_name: str) -> str:
-    return f"{_slug(system_name, keep='')}-{_slug(data_name, keep='-')}"
+    return f"{_slug(system_name, '')}-{_slug(data_name, '-')}"
+
+
+def _slug(name: str, between: str) -> str:
+    return re.sub(r"[^a-z0-9]+", between, name.lower()).strip("-")[:40] or "unnamed"
 
 
 def _next_number(parent: Path) -> int:
-    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
-    return 1 + max((int(m[1]) for name in names if (m := _NUMBER.match(name))), default=0)
+    found = (_NUMBER.match(path.name) for path in parent.glob("*"))
+    return 1 + max((int(number[1]) for number in found if number), default=0)
 
 
 def _claim_number(parent: Path) -> Path:
@@ -409,17 +364,14 @@ def _claim_number(parent: Path) -> Path:
     number = _next_number(parent)
     while True:
         claimed = parent / f".{number:05d}"
-        try:
+        # If it is there, another process has it, or died with it: a number may be skipped.
+        with contextlib.suppress(FileExistsError):
             claimed.mkdir()
-        except FileExistsError:  # another process has it, or died with it: a number may be skipped
-            number += 1
-            continue
-        # Between reading the names and claiming, another process may have claimed and renamed.
-        if any(p.name.startswith(f"{number:05d}-") for p in parent.iterdir()):
+            # Between reading the names and claiming, another process may have claimed and renamed.
+            if not any(parent.glob(f"{number:05d}-*")):
+                return claimed
             claimed.rmdir()
-            number += 1
-            continue
-        return claimed
+        number += 1
 
 
 def _try_lock(file: Any) -> bool:

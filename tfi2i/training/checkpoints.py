@@ -1,41 +1,12 @@
-"""Checkpoints and translators of a run, and the stop at losses that are not finite."""
+"""Checkpoints and translators of a run, and the stop at numbers that are not finite."""
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
-
-
-class StopOnNaN(keras.callbacks.Callback):
-    """Raises `InputError` at the first step whose losses are not finite."""
-
-    def __init__(self, run: Run):
-        super().__init__()
-        self.run = run
-
-    def on_train_batch_end(self, batch, logs=None):
-        # The logs are running means: a term that was once not finite stays so.
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise InputError(
-                f"{self.run.path}: training diverged at step {self.model.step}: "
-                f"{', '.join(f'{name} is {values[name]}' for name in bad)}; {self.last_good()}"
-            )
-
-    def last_good(self) -> str:
-        """Where to go on from, in words."""
-        path = self.run.checkpoint_path("last")
-        if not path.is_file():
-            return "there is no checkpoint yet; start again with a lower compile.learning_rate."
-        return (
-            f"the last good checkpoint is {path}; start again with a lower compile.learning_rate, "
-            "or without half precision."
-        )
 
 
 def is_due(step: int, every: int, total_steps: int) -> bool:
@@ -46,23 +17,41 @@ def is_due(step: int, every: int, total_steps: int) -> bool:
 class Checkpoints(keras.callbacks.Callback):
     """Saves last.keras and the translators, and best.keras by the KID of `Validation`.
 
-    Stands after `Reports`: the report of a step is on disk before its checkpoint, so a resumed run
-    drops the reports that its checkpoint lacks and finds the best KID so far in the others.
+    Raises `InputError` at the first step whose losses are not finite, and before it would save such
+    weights. Stands after `Reports`: the report of a step is on disk before its checkpoint, so a
+    resumed run drops the reports that its checkpoint lacks and finds the best KID so far in the
+    others.
     """
 
     def __init__(self, run: Run, every: int):
         super().__init__()
-        self.run = run
-        self.every = every
+        self.run, self.every = run, every
 
     def on_train_begin(self, logs=None):
         self.keep_best()  # a kill may have come between the two files
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The logs are running means: a term that was once not finite stays so.
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            path = self.run.checkpoint_path("last")
+            way_out = "there is no checkpoint yet; start again with a lower compile.learning_rate"
+            if path.is_file():
+                way_out = (
+                    f"the last good checkpoint is {path}; start again with a lower "
+                    "compile.learning_rate, or without half precision"
+                )
+            raise InputError(
+                f"{self.run.path}: training diverged at step {self.model.step}: {', '.join(bad)}; "
+                f"{way_out}."
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
         if not is_due(step, self.every, self.model.total_steps):
             return
-        broken = [v.path for v in self.model.variables if not _finite(v)]
+        broken = [v.path for v in self.model.variables if not np.isfinite(np.asarray(v)).all()]
         if broken:
             raise InputError(
                 f"{self.run.path}: the weights are not finite at step {step} ({broken[0]}) and "
@@ -78,8 +67,3 @@ class Checkpoints(keras.callbacks.Callback):
         scored = [(r["val_kid"], r["step"]) for r in reports if r.get("val_kid") is not None]
         if scored and min(scored)[1] == self.model.step:
             self.run.copy_last_to_best()
-
-
-def _finite(variable: Any) -> bool:
-    value = np.asarray(variable)
-    return value.dtype.kind != "f" or bool(np.isfinite(value).all())

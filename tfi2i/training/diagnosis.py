@@ -3,18 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tfi2i.evaluate.diversity import COPY_DISTANCE
 from tfi2i.evaluate.paired import l1
 from tfi2i.training.reports import Pixels
 
-CONSTANT_SPREAD = 0.01  # the same between outputs for different inputs
-
+CONSTANT_SPREAD = 0.01  # distance between outputs for different inputs
 
 KEEPING_WEIGHTS = ("cycle_weight", "recon_weight", "identity_weight", "nce_weight")
 """Arguments of `compile` that hold an output to its input: too high, they make a copy of it."""
-
 
 NEAR_SHARE = 1 / 3  # of the distance between a picture of a and one of b
 
@@ -28,8 +24,7 @@ def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str
         numbers: Arguments of the system's `compile`, for the advice.
     """
     if len(fake) > 1:
-        spread = float(np.mean([l1(fake[i], fake[i - 1]) for i in range(1, len(fake))]))
-        inputs = float(np.mean([l1(real[i], real[i - 1]) for i in range(1, len(real))]))
+        spread, inputs = l1(fake[1:], fake[:-1]), l1(real[1:], real[:-1])
         if spread < CONSTANT_SPREAD < inputs:
             return (
                 f"the outputs for different inputs are all alike (they differ by {spread:.3f} of "
@@ -53,10 +48,9 @@ def drift_note(
 ) -> str | None:
     """Sentence about outputs on their way back to their inputs; None if they are not.
 
-    Being close to the input proves nothing: a horse in its field should differ little from a
-    zebra there, and the outputs of a young translator come closer. Those are meant that were
-    better: since the lowest KID at least half of what it was below that of the inputs is lost
-    again, and the outputs have come to less than half their distance from the inputs.
+    Being close to the input proves nothing: a horse in its field should differ little from a zebra
+    there. The outputs drift if they were better: since the step of the lowest KID, at least half of
+    the gain over the inputs' KID is lost, and so is more than half of the distance from the inputs.
 
     Args:
         reports: Reports of the run, the newest last; those without KID are passed over.
@@ -65,10 +59,10 @@ def drift_note(
         numbers: Arguments of the system's `compile`, for the advice.
     """
     kid_name, change_name = f"val_kid_{direction}", f"val_change_{direction}"
-    judged = [r for r in reports if r.get(kid_name) is not None and r.get(change_name) is not None]
-    if not judged or judged[-1] is not reports[-1]:
+    measured = [r for r in reports if None not in (r.get(kid_name), r.get(change_name))]
+    if not measured or measured[-1] is not reports[-1]:
         return None
-    now, best = judged[-1], min(judged, key=lambda report: report[kid_name])
+    now, best = measured[-1], min(measured, key=lambda report: report[kid_name])
     gained = inputs_kid - best[kid_name]
     if inputs_kid <= 0 or gained < 0.2 * inputs_kid:  # it has never been better, but for chance
         return None
@@ -87,14 +81,13 @@ def near_note(
 ) -> str | None:
     """Sentence about outputs that have not left their inputs; None if they have.
 
-    A small change alone may be all that is wanted, so it counts only where the outputs are no
-    closer to the target domain than their inputs.
+    A small change may be all that is wanted: it counts only if the outputs are no closer to the
+    target domain than their inputs.
 
     Args:
         change: Mean |output - input|, 0 to 1.
         kid_now: KID of the outputs.
-        between: Distance as `change`, of pictures of the two domains that do not belong
-            together.
+        between: Distance like `change`, of unrelated pictures of the two domains.
         inputs_kid: KID of the inputs themselves.
         numbers: Arguments of the system's `compile`, for the advice.
     """
@@ -110,9 +103,6 @@ def near_note(
 
 def _freeing(numbers: Mapping[str, Any]) -> str:
     """Advice about a translator that keeps too much of its input."""
-    weights = [
-        f"compile.{name} (now {numbers[name]:g})" for name in KEEPING_WEIGHTS if numbers.get(name)
-    ]
-    if not weights:
-        return "lower compile.learning_rate"
-    return f"lower {' or '.join(weights)}"
+    named = [name for name in KEEPING_WEIGHTS if numbers.get(name)]
+    weights = " or ".join(f"compile.{name} (now {numbers[name]:g})" for name in named)
+    return f"lower {weights or 'compile.learning_rate'}"

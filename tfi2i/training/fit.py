@@ -1,8 +1,6 @@
 """Training: data + system + run directory -> `keras.Model.fit`, reported, saved and resumable."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +11,7 @@ from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.models.model import GenerativeModel
 from tfi2i.runs.run import Run
-from tfi2i.training.checkpoints import Checkpoints, StopOnNaN
+from tfi2i.training.checkpoints import Checkpoints
 from tfi2i.training.reports import Reports
 from tfi2i.training.samples import Samples, TestImages
 from tfi2i.training.validation import Validation
@@ -33,12 +31,11 @@ def segments(start_step: int, total_steps: int, report_steps: int) -> list[Segme
     """The steps start..total as epochs that end at multiples of report_steps, and at the end."""
     parts, step = [], start_step
     while step < total_steps:
-        to_boundary = report_steps - step % report_steps
-        whole = (total_steps - step) // report_steps
-        if to_boundary == report_steps and whole:
-            part = Segment(step, report_steps, whole)
+        left = total_steps - step
+        if step % report_steps or left < report_steps:
+            part = Segment(step, min(report_steps - step % report_steps, left), 1)
         else:
-            part = Segment(step, min(to_boundary, total_steps - step), 1)
+            part = Segment(step, report_steps, left // report_steps)
         parts.append(part)
         step += part.epoch_steps * part.epochs
     return parts
@@ -90,8 +87,16 @@ def fit(
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are
             no longer finite.
     """
-    _check_evaluation(checkpoint_steps, evaluate_steps, evaluate_images)
-    _check_steps(system, run, report_steps, sample_steps, checkpoint_steps)
+    _check_multiple("sample_steps", sample_steps, "report_steps", report_steps, least=1)
+    _check_multiple("checkpoint_steps", checkpoint_steps, "report_steps", report_steps, least=1)
+    _check_multiple("evaluate_steps", evaluate_steps, "checkpoint_steps", checkpoint_steps)
+    if evaluate_images < 2:
+        raise InputError(f"fit.evaluate_images is {evaluate_images}; KID needs 2 pictures or more.")
+    if system.step >= system.total_steps:
+        raise InputError(
+            f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
+            f"(now {system.total_steps}) to go on."
+        )
     if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
         tf.config.experimental.enable_op_determinism()
     # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
@@ -100,82 +105,37 @@ def fit(
     aspect = batches.get("aspect", "squash")
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
-    callbacks: list[keras.callbacks.Callback] = [StopOnNaN(run)]
+    callbacks: list[keras.callbacks.Callback] = []
     if evaluate_steps != 0:
-        judged = _validation_images(data, system.image_size, aspect, evaluate_images)
-        callbacks.append(Validation(reports, judged, evaluate_steps or checkpoint_steps))
+        held_out = _validation_images(data, system.image_size, aspect, evaluate_images)
+        callbacks.append(Validation(reports, held_out, evaluate_steps or checkpoint_steps))
     shown = _images(data, system.image_size, aspect, sample_images)
-    callbacks += [
-        reports,
-        Checkpoints(run, checkpoint_steps),
-        Samples(run, reports, shown, sample_steps),
-    ]
+    samples = Samples(run, reports, shown, sample_steps)
+    callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     log.info("training on %s", ", ".join(device.name for device in devices))
-    reports.start(system.step, system.total_steps)
-    try:
+    with reports.shown(system.step, system.total_steps):
         for part in segments(system.step, system.total_steps, report_steps):
-            _fit_segment(system, data, batches, seed, part, reports, callbacks)
-    finally:
-        reports.stop()
+            dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
+            dataset, reports.clock = timed(dataset)
+            try:
+                system.fit(
+                    dataset,
+                    steps_per_epoch=part.epoch_steps,
+                    epochs=part.epochs,
+                    callbacks=callbacks,
+                    verbose=0,
+                )
+            except tf.errors.OpError as error:  # which hides what went wrong in a loader
+                raise (data.failure or error) from None
 
 
-def _check_steps(
-    system: GenerativeModel, run: Run, report_steps: int, sample_steps: int, checkpoint_steps: int
-) -> None:
-    for name, steps in (("sample_steps", sample_steps), ("checkpoint_steps", checkpoint_steps)):
-        if report_steps < 1 or steps < 1 or steps % report_steps:
-            raise InputError(
-                f"fit.{name} must be a multiple of fit.report_steps, received {name}={steps} with "
-                f"report_steps={report_steps}."
-            )
-    if system.step >= system.total_steps:
+def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: int = 0) -> None:
+    if steps is not None and (size < 1 or steps < least or steps % size):
         raise InputError(
-            f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
-            f"(now {system.total_steps}) to go on."
+            f"fit.{name} must be a multiple of fit.{unit}, received {name}={steps} with "
+            f"{unit}={size}."
         )
-
-
-def _check_evaluation(checkpoint_steps: int, steps: int | None, images: int) -> None:
-    if steps is not None and (steps < 0 or steps % checkpoint_steps):
-        raise InputError(
-            f"fit.evaluate_steps must be a multiple of fit.checkpoint_steps, received "
-            f"evaluate_steps={steps} with checkpoint_steps={checkpoint_steps}."
-        )
-    if images < 2:
-        raise InputError(f"fit.evaluate_images is {images}; KID needs 2 pictures or more.")
-
-
-def _fit_segment(
-    system: GenerativeModel,
-    data: Dataset,
-    batches: dict[str, Any],
-    seed: int,
-    part: Segment,
-    reports: Reports,
-    callbacks: list[keras.callbacks.Callback],
-) -> None:
-    dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
-    dataset, reports.clock = timed(dataset)
-    with _loading_errors(data):
-        system.fit(
-            dataset,
-            steps_per_epoch=part.epoch_steps,
-            epochs=part.epochs,
-            callbacks=callbacks,
-            verbose=0,
-        )
-
-
-@contextmanager
-def _loading_errors(data: Dataset) -> Iterator[None]:
-    """TensorFlow wraps what goes wrong in a loader in errors of its own; this unwraps it."""
-    try:
-        yield
-    except tf.errors.OpError:
-        if data.failure is not None:
-            raise data.failure from None
-        raise
 
 
 def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:

@@ -5,6 +5,8 @@ Every callback counts by `system.step`, so a resumed run does at step t what it 
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import keras
 import numpy as np
@@ -26,14 +28,13 @@ class Reports(keras.callbacks.Callback):
 
     def __init__(self, run: Run, batch_size: int, tensorboard: bool, show: bool):
         super().__init__()
-        self.run = run
-        self.batch_size = batch_size
+        self.run, self.batch_size = run, batch_size
         self.extra: dict[str, float] = {}
         self.clock = Clock()
         self.tracing = True
-        self.writer = (
-            tf.summary.create_file_writer(str(run.tensorboard_dir)) if tensorboard else None
-        )
+        self.writer = tf.summary.create_noop_writer()
+        if tensorboard:
+            self.writer = tf.summary.create_file_writer(str(run.tensorboard_dir))
         self.progress = progress_bar(
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -42,30 +43,23 @@ class Reports(keras.callbacks.Callback):
             show=show,
         )
 
-    def start(self, step: int, total_steps: int) -> None:
-        """Shows the bar; `stop` must follow."""
-        self.progress.start()
-        self.task = self.progress.add_task(
-            "training", total=total_steps, completed=step, speed="", losses=""
-        )
-
-    def stop(self) -> None:
-        """Takes the bar away and closes TensorBoard's file."""
-        self.progress.stop()
-        if self.writer is not None:
-            self.writer.close()
+    @contextmanager
+    def shown(self, step: int, total_steps: int) -> Iterator[None]:
+        """Shows the bar inside, and closes TensorBoard's file at the end."""
+        with self.progress, closing(self.writer):
+            self.task = self.progress.add_task(
+                "training", total=total_steps, completed=step, speed="", losses=""
+            )
+            yield
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._start_clock()
-
-    def _start_clock(self) -> None:
         self.started, self.start_step = time.perf_counter(), self.model.step
         self.start_waited = self.clock.waited_seconds
 
     def on_train_batch_end(self, batch, logs=None):
         if self.tracing:  # the first step includes building the graph: no speed to report
             self.tracing = False
-            self._start_clock()
+            self.on_epoch_begin(0)
             return
         done = self.model.step
         seconds = time.perf_counter() - self.started
@@ -89,29 +83,21 @@ class Reports(keras.callbacks.Callback):
         self.run.append_metrics(report)
         text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.progress.update(self.task, losses=text[:60])
-        log.info(
-            "step %d: %s (%.1f images/s, waiting for data %.1f %%)",
-            step,
-            text,
-            report["images_per_second"],
-            100 * report["waiting_share"],
-        )
-        if report["waiting_share"] > 0.1 and seconds > 10:
+        rate, waiting = report["images_per_second"], 100 * report["waiting_share"]
+        log.info("step %d: %s (%.1f images/s, waiting for data %.1f %%)", step, text, rate, waiting)
+        if waiting > 10 and seconds > 10:
             log.warning(
                 "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
                 "or shrink the pictures beforehand",
-                step,
-                100 * report["waiting_share"],
+                *(step, waiting),
             )
-        if self.writer is not None:
-            with self.writer.as_default(step=step):
-                for name, value in report.items():
-                    if name != "step":
-                        tf.summary.scalar(name, value)
-            self.writer.flush()
+        with self.writer.as_default(step=step):
+            for name, value in report.items():
+                if name != "step":
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
 
     def picture(self, step: int, name: str, pixels: Pixels) -> None:
         """Shows a picture in TensorBoard."""
-        if self.writer is not None:
-            with self.writer.as_default(step=step):
-                tf.summary.image(name, pixels[None])
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, pixels[None])

@@ -49,10 +49,7 @@ class Samples(keras.callbacks.Callback):
 
     def __init__(self, run: Run, reports: Reports, images: TestImages, every: int):
         super().__init__()
-        self.run = run
-        self.reports = reports
-        self.images = images
-        self.every = every
+        self.run, self.reports, self.images, self.every = run, reports, images, every
 
     def on_train_begin(self, logs=None):
         if self.model.step == 0:
@@ -70,13 +67,10 @@ class Samples(keras.callbacks.Callback):
         with replacing(self.run.sample_path(step)) as temporary:
             Image.fromarray(sheet).save(temporary)
         self.reports.picture(step, "samples", sheet)
-        if step:
-            for way in self.model.directions:
-                if way.source is None:
-                    continue
-                note = collapse_note(
-                    self.images.of(way.source), fakes[way.name], self.model.get_compile_config()
-                )
+        for way in self.model.directions if step else ():
+            if way.source is not None:
+                numbers = self.model.get_compile_config()
+                note = collapse_note(self.images.of(way.source), fakes[way.name], numbers)
                 if note:
                     log.warning("step %d, %s: %s", step, way, note)
 

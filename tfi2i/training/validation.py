@@ -24,9 +24,7 @@ class Validation(keras.callbacks.Callback):
 
     def __init__(self, reports: Reports, images: TestImages, every: int):
         super().__init__()
-        self.reports = reports
-        self.images = images
-        self.every = every
+        self.reports, self.images, self.every = reports, images, every
         self.real: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch, logs=None):
@@ -35,32 +33,23 @@ class Validation(keras.callbacks.Callback):
         backbone = backbones.load()
         if not self.real:
             self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
-        fakes = self.images.translations(self.model)
-        # Rounded: where arrays lie in memory decides the last bits of a matrix product.
-        images, ways = self.images, self.model.directions
-        kids = {
-            way.name: round(kid(backbone.features(fakes[way.name]), self._real(way.target)), 6)
-            for way in ways
-        }
-        self._report("val_kid", kids)
-        changes = {
-            way.name: l1(fakes[way.name], images.of(way.source))
-            for way in ways
-            if way.source is not None
-        }
-        self._report("val_change", changes)
-        if images.paired:
-            errors = {
-                way.name: l1(fakes[way.name], images.pixels[way.target])
-                for way in ways
-                if way.source in images.pixels and way.target in images.pixels
-            }
-            self._report("val_l1", errors)
+        images, fakes = self.images, self.images.translations(self.model)
+        everything = np.concatenate([*self.real.values()])  # the target where a label chooses
+        kids, changes, errors = {}, {}, {}
+        for way in self.model.directions:
+            fake = fakes[way.name]
+            # Rounded: where arrays lie in memory decides the last bits of a matrix product.
+            real = self.real.get(way.target, everything)
+            kids[way.name] = round(kid(backbone.features(fake), real), 6)
+            if way.source is not None:
+                changes[way.name] = l1(fake, images.of(way.source))
+            if images.paired and {way.source, way.target} <= images.pixels.keys():
+                errors[way.name] = l1(fake, images.pixels[way.target])
+        for name, values in (("val_kid", kids), ("val_change", changes), ("val_l1", errors)):
+            if values:
+                self.reports.extra |= {f"{name}_{way}": value for way, value in values.items()}
+                self.reports.extra[name] = sum(values.values()) / len(values)
         self._warn_of_drift()
-
-    def _real(self, domain: str | None) -> Any:
-        """The features of a domain's pictures; where a label chooses, those of all domains."""
-        return self.real[domain] if domain in self.real else np.concatenate([*self.real.values()])
 
     def _warn_of_drift(self) -> None:
         reports = [*self.reports.run.read_metrics(), self.reports.extra]
@@ -69,23 +58,11 @@ class Validation(keras.callbacks.Callback):
             if way.source not in self.real or way.target not in self.real:
                 continue  # of a mixture of domains an input may belong to the target already
             inputs_kid = kid(self.real[way.source], self.real[way.target])
-            change, kid_now = (
-                self.reports.extra[f"{name}_{way}"] for name in ("val_change", "val_kid")
-            )
+            change, kid_now = reports[-1][f"val_change_{way}"], reports[-1][f"val_kid_{way}"]
+            a, b = self.images.pixels[way.source], self.images.pixels[way.target]
+            count = min(len(a), len(b))
+            between = l1(a[:count], np.roll(b[:count], 1, axis=0))  # pairs are shifted by one
             note = drift_note(reports, way.name, inputs_kid, numbers)
-            between = self._between(way.source, way.target)
             note = note or near_note(change, kid_now, between, inputs_kid, numbers)
             if note:
                 log.warning("step %d, %s: %s", self.model.step, way, note)
-
-    def _between(self, source: str, target: str) -> float:
-        """Mean distance of pictures of two domains, of the next one where they are pairs."""
-        a, b = self.images.pixels[source], self.images.pixels[target]
-        count = min(len(a), len(b))
-        return l1(a[:count], np.roll(b[:count], 1, axis=0))
-
-    def _report(self, name: str, values: dict[str, float]) -> None:
-        if not values:
-            return
-        self.reports.extra |= {f"{name}_{d}": value for d, value in values.items()}
-        self.reports.extra[name] = sum(values.values()) / len(values)

@@ -9,12 +9,25 @@ export type Fit = "whole" | "crop" | "tiles";
 export interface Signature extends Size {
   readonly name: string;
   readonly dtype: "float32" | "uint8";
+  /** False: a sampler's, whose pictures have this size. */
+  readonly takesPicture: boolean;
   /** The shapes of the inputs besides the picture, by name. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
+  /** How other pictures become inputs, by the input's name. */
+  readonly pictures: Readonly<Record<string, SecondPicture>>;
+}
+
+/** An input that is a picture: the values that stand for 0 and 255, and whether it is cropped. */
+export interface SecondPicture {
+  readonly range: readonly [number, number];
+  readonly isCropped: boolean;
 }
 
 /** Values of the inputs besides the picture, by name, in the order of their shapes. */
-export type Inputs = Readonly<Record<string, readonly number[]>>;
+export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
+
+/** Pictures for the inputs that are some, by name. */
+export type Pictures = Readonly<Record<string, Pixels>>;
 
 /** All that running a model takes. */
 export interface ModelFile {
@@ -28,10 +41,18 @@ export interface ModelFile {
 
 export type Task =
   | { kind: "prepare"; model: ModelFile }
-  | { kind: "translate"; model: ModelFile; photo: Pixels; fit: Fit; inputs: Inputs };
+  | {
+      kind: "translate";
+      model: ModelFile;
+      /** None for a sampler, which takes no fit either. */
+      photo: Pixels | undefined;
+      fit: Fit;
+      inputs: Inputs;
+      pictures: Pictures;
+    };
 
 export interface Translation {
-  /** The translation, of the photo's size. */
+  /** The translation, of the photo's size; or what a sampler made. */
   readonly pixels: Pixels;
   /** The size at which the model ran, and how often. */
   readonly size: Size;

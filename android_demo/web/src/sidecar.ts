@@ -36,6 +36,7 @@ export interface Tensor {
   distribution: "normal" | "uniform" | null;
   presets: Preset[];
   encoder: string | null;
+  aspect?: "squash" | "crop" | null;
 }
 
 /** The fields of a sidecar that the page uses; sidecar.schema.json describes all of them. */
@@ -97,6 +98,11 @@ export function choicesOf({ kind, exclusive, names, shape, presets }: Tensor): P
   const isOneOf = kind === "label" && exclusive && names.length > 0;
   if (!isOneOf || shape.length !== 2 || shape[1] !== names.length) return presets;
   return names.map((name, i) => ({ name, values: names.map((_, j) => (i === j ? 1 : 0)) }));
+}
+
+/** Whether an input besides the picture is one, too. */
+export function isPicture({ kind }: Tensor): boolean {
+  return kind === "picture";
 }
 
 /** Fills in what schema 1 lacks; what is no sidecar stays as it is, to be refused. */

@@ -26,7 +26,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from tfi2i.errors import InputError
 from tfi2i_export.graph.keras_graph import Array, copied, inputs_like, packed, run_through
-from tfi2i_export.inputs import fitted, require_all, shapes_of
+from tfi2i_export.inputs import count_of, fitted, require_all, shapes_of
 
 PERCENTILE = 99.99
 """Of a channel's magnitudes: its range, without a single outlier."""
@@ -73,7 +73,7 @@ class _Plan:
 
 def equalise(
     folded: keras.Model,
-    images: Array,
+    images: Array | None,
     inputs: Mapping[str, Array] | None = None,
     *,
     k_power: float = 1.0,
@@ -83,7 +83,7 @@ def equalise(
 
     Args:
         folded: Graph by `fold`, or another flat functional model of an image.
-        images: (N, S, S, 3) in [-1, 1] as the model is used on; 6 to 16 will do.
+        images: (N, S, S, 3) in [-1, 1] as the model is used on; 6 to 16 will do. None: a sampler's.
         inputs: Values (N, ...) of extra inputs by name, if there are some.
         k_power: Power of a channel's relative range, which divides what only normalisations read.
         s_power: Power for what convolutions read; at 1 all channels get one range, but the
@@ -92,17 +92,22 @@ def equalise(
     Raises:
         InputError: the images do not fit the model.
     """
-    shape = folded.inputs[0].shape
+    if images is not None:
+        _check_images(images, folded.inputs[0].shape)
+    extra = fitted(inputs or {}, shapes_of(folded), folded.name, count_of(images, inputs or {}))
+    require_all(extra, shapes_of(folded), folded.name)
+    plan = _planned(folded)
+    shown = [] if images is None else [images]
+    _set_vectors(plan, folded, [*shown, *extra.values()], k_power, s_power)
+    given = inputs_like(folded)
+    return keras.Model(packed(given), _rewritten(folded, given, plan), name=folded.name)
+
+
+def _check_images(images: Array, shape: tuple[int | None, ...]) -> None:
     if images.ndim != 4 or not len(images):
         raise InputError(f"images to equalise by are {images.shape}; give (N, H, W, 3).")
     if any(own not in (None, given) for own, given in zip(shape, images.shape, strict=True)):
         raise InputError(f"images to equalise by are {images.shape}; the model takes {shape}.")
-    extra = fitted(inputs or {}, shapes_of(folded), folded.name, len(images))
-    require_all(extra, shapes_of(folded), folded.name)
-    plan = _planned(folded)
-    _set_vectors(plan, folded, [images, *extra.values()], k_power, s_power)
-    given = inputs_like(folded)
-    return keras.Model(packed(given), _rewritten(folded, given, plan), name=folded.name)
 
 
 # what may be divided

@@ -31,7 +31,7 @@ from tfi2i_export.graph.keras_graph import (
     sources_of,
 )
 from tfi2i_export.graph.rules.layers import Pad, nearest_convolution, passed_on, rules
-from tfi2i_export.inputs import fitted, row, shapes_of
+from tfi2i_export.inputs import beside, count_of, fitted, row, shapes_of, takes_picture
 
 WIDEST_RETILED = 4
 """Filters up to which an output convolution leaves most of a processor's vector unit idle."""
@@ -51,7 +51,7 @@ def fold(
     retile_output: bool = True,
     baked: Mapping[str, ArrayLike] | None = None,
 ) -> keras.Model:
-    """Rewrites (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers.
+    """Rewrites (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers; samplers as well.
 
     The graph is flat and shares no variable with the translator. Layers with weights keep their
     names; those of models in front of the last one get its name before theirs (`enc_conv0`). The
@@ -59,7 +59,8 @@ def fold(
 
     Args:
         translator: Functional, as `system.translator` and the files of a run have it.
-        side: Height and width in pixels, one number if they are equal; None leaves them free.
+        side: Height and width in pixels, one number if they are equal; None leaves them free. A
+            sampler has its own.
         pad: Reflection padding as slices and concatenations, for CPUs, or as one operation.
         retile_output: Computes 2 x 2 pixels of the last convolution at once.
         baked: Values of extra inputs by name, which become part of the graph.
@@ -72,13 +73,18 @@ def fold(
     image = keras.Input((height, width, 3), name="image", dtype="float32")
     _check(translator, image)
     constants = fitted(baked or {}, shapes_of(translator), translator.name)
-    extra = inputs_like(translator)[1:]
-    inputs = [image, *(one for one in extra if one.name not in constants)]
+    extra = inputs_like(translator)
+    if takes_picture(translator):
+        extra[0] = image
+    inputs = [one for one in extra if one.name not in constants]
+    if not inputs:
+        raise InputError(f"All inputs of {translator.name} are baked; leave one open.")
     call = _folding(rules(pad), {one.name for one in inputs})
-    given = [image, *(constants.get(one.name, one) for one in extra)]
+    given = [constants.get(one.name, one) for one in extra]
     output = run_through(translator, given, call(translator, ""))
     folded = keras.Model(packed(inputs), output, name=translator.name)
-    if folded.output_shape != image.shape:
+    makes_image = len(folded.output_shape) == 4  # an encoder of pictures makes a vector
+    if takes_picture(translator) and makes_image and folded.output_shape != image.shape:
         raise InputError(
             f"{translator.name} makes {_size(folded.output_shape)} of {_size(image.shape)}; "
             "choose sides that its strides divide."
@@ -103,7 +109,7 @@ def in_float32(translator: keras.Model) -> keras.Model:
 def parity_db(
     reference: Callable[..., ArrayLike],
     rewritten: Callable[..., ArrayLike],
-    images: Array,
+    images: Array | None,
     inputs: Mapping[str, Array] | None = None,
 ) -> tuple[float, int]:
     """Agreement of two image -> image functions on images (N, H, W, 3), a picture at a time.
@@ -111,7 +117,7 @@ def parity_db(
     Args:
         reference: Takes an image, and values of extra inputs by name.
         rewritten: Function of the rewritten graph.
-        images: Images in [-1, 1].
+        images: Images in [-1, 1]; None: of samplers.
         inputs: Values (N, ...) of extra inputs, if there are some.
 
     Returns:
@@ -119,11 +125,9 @@ def parity_db(
         difference of the 8-bit pixels in levels.
     """
     error, level = 0.0, 0
-    for i, image in enumerate(images):
-        extra = row(inputs or {}, i)
-        first, second = (
-            np.asarray(f(image[None], **extra), np.float32) for f in (reference, rewritten)
-        )
+    for i in range(count_of(images, inputs or {})):
+        image, extra = None if images is None else images[i : i + 1], row(inputs or {}, i)
+        first, second = (np.asarray(f(image, **extra), np.float32) for f in (reference, rewritten))
         error = max(error, float(np.square(first - second, dtype=np.float64).mean()))
         levels = np.abs(to_pixels(first).astype(int) - to_pixels(second))
         level = max(level, int(levels.max()))
@@ -140,14 +144,22 @@ def _check(translator: keras.Model, image: Any) -> None:
             "one image to one."
         )
     taken, given = translator.inputs[0].shape, image.shape
-    if len(taken) != 4 or any(t not in (None, g) for t, g in zip(taken, given, strict=True)):
+    made = translator.output_shape
+    if not takes_picture(translator) and (len(made) != 4 or None in made[1:] or made[3] != 3):
+        raise InputError(
+            f"{translator.name} makes {_size(made)} of {_size(taken)}; fold takes an image, or "
+            "makes one of a fixed size."
+        )
+    if takes_picture(translator) and any(
+        t not in (None, g) for t, g in zip(taken, given, strict=True)
+    ):
         raise InputError(
             f"{translator.name} takes images of {_size(taken)}, not {_size(given)}; give its own "
             "size as the side."
         )
     if len(translator.inputs) > 1 and not isinstance(translator.input, list):
         raise InputError(f"{translator.name} has to take its inputs as a list, the picture first.")
-    for one in translator.inputs[1:]:
+    for one in beside(translator):
         if None in one.shape[1:] or _AUTOMATIC.match(one.name) or not one.name.isidentifier():
             raise InputError(
                 f"{translator.name} has an input {one.name!r} {one.shape} besides the picture; "
@@ -303,11 +315,11 @@ def _is_plain(conv: keras.layers.Conv2D) -> bool:
 
 def _always_even(model: keras.Model) -> bool:
     """Whether height and width of the output are even, for every size that the model takes."""
-    (_, height, width, _), *extra = (one.shape for one in model.inputs)
+    _, height, width, _ = model.output_shape
     if height is not None and width is not None:
         return height % 2 == width % 2 == 0
     for side in range(64, 80):
-        shapes = packed([(1, side, side, 3), *((1, *shape[1:]) for shape in extra)])
+        shapes = packed([(1, side, side, 3), *shapes_of(model).values()])
         _, rows, columns, _ = model.compute_output_shape(shapes)
         if rows % 2 or columns % 2:
             return False

@@ -13,6 +13,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike, NDArray
 
+from tfi2i_export.inputs import shapes_of, takes_picture
+
 Array = NDArray[np.float32]
 
 Rule = Callable[..., Any]
@@ -30,8 +32,8 @@ def run_through(model: keras.Model, inputs: list[Any], call: Callable[..., Any])
 
 
 def inputs_like(model: keras.Model) -> list[Any]:
-    """New inputs for a model of the same kind: the picture, called "image", and all others."""
-    names = ["image", *(one.name for one in model.inputs[1:])]
+    """New inputs for a model of the same kind: a picture, called "image", and all others."""
+    names = [*["image"] * takes_picture(model), *shapes_of(model)]
     return [
         keras.Input(one.shape[1:], name=name, dtype="float32")
         for name, one in zip(names, model.inputs, strict=True)
@@ -44,17 +46,17 @@ def packed(inputs: Sequence[Any]) -> Any:
 
 
 def called(model: keras.Model, baked: Mapping[str, Array] | None = None) -> Callable[..., Any]:
-    """A model as a function of the image and, by name, its extra inputs.
+    """A model as a function of the image (a sampler's: None) and, by name, its extra inputs.
 
     Args:
         model: Functional.
         baked: Values of extra inputs that callers do not give.
     """
-    names = [one.name for one in model.inputs[1:]]
+    names = list(shapes_of(model))
 
     def call(image: Any, **extra: Any) -> Any:
         values = {**(baked or {}), **extra}
-        inputs = [image, *(values[name] for name in names)]
+        inputs = [*([] if image is None else [image]), *(values[name] for name in names)]
         # Of arrays beside tensors Keras takes no list.
         return model(packed([ops.convert_to_tensor(one) for one in inputs]))
 

@@ -10,9 +10,7 @@ from tfi2i.errors import InputError
 
 LARGEST = 1 << 26  # bytes of saved_model.pb: a graph alone, as weights lie in variables/
 
-TAG = "serve"
-"""The tag of the graph that a server loads."""
-
+TAG = "serve"  # of the graph that a server loads
 LARGEST_VERSION = 2**63 - 1
 
 
@@ -95,20 +93,17 @@ def _content(path: Path) -> bytes:
             size = os.fstat(file.fileno()).st_size
             content = file.read(LARGEST + 1) if size <= LARGEST else b""
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path.parent} {_instead(path.parent)}") from error
+        folder, what = path.parent, "holds no saved_model.pb"
+        if inside := versions(folder):
+            raise InputError(
+                f"{folder} holds versions of a SavedModel; give one of them, such as {inside[-1]}."
+            ) from error
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "is not there"
+        raise InputError(f"{folder} {what}; give the folder of a SavedModel.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read ({reason}).") from error
     if max(size, len(content)) > LARGEST:
         raise InputError(f"{path} has over {LARGEST:,} bytes, which no translator's graph has.")
     return content
-
-
-def _instead(folder: Path) -> str:
-    """Sentence about a folder without a SavedModel, and what to give."""
-    inside = versions(folder)
-    if inside:
-        return f"holds versions of a SavedModel; give one of them, such as {inside[-1]}."
-    if folder.is_dir():
-        return "holds no saved_model.pb; give the folder of a SavedModel."
-    return f"is {'a file' if folder.exists() else 'not there'}; give the folder of a SavedModel."

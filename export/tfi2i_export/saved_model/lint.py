@@ -6,39 +6,28 @@ what answers there may be refused by a server, fail with each request, or be gar
 """
 
 import hashlib
-import json
 import math
-import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
-from tfi2i.files import to_json, write_text
 from tfi2i_export.saved_model import warmup
+from tfi2i_export.saved_model.child import CHILD
 from tfi2i_export.saved_model.files import TAG, read, signatures
-from tfi2i_export.saved_model.server_session import DEFAULT_SIGNATURE, run_fresh_process
+from tfi2i_export.saved_model.server_session import DEFAULT_SIGNATURE, type_name
 
-SMALL = 1024
-"""Bytes; smaller weights may be alike by chance, and doubling them costs nothing."""
-NAMED = 3
-"""How many of many are named in a finding."""
+SMALL = 1024  # bytes; smaller weights may be alike by chance, and doubling them costs nothing
+NAMED = 3  # of many in a finding
 LONGEST = 100  # characters of a name from the file in a finding
 LONGEST_REASON = 300  # characters of TensorFlow's words in a message
 
 # All that a server writes to JSON and reads from it.
-REST_TYPES = frozenset(
-    one.as_datatype_enum
-    for one in (
-        *(tf.float32, tf.float64, tf.bool, tf.string),
-        *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64),
-    )
-)
+REST_TYPES = {"float", "double", "bool", "string", "int8", "int16", "int32", "int64"}
+REST_TYPES |= {"uint8", "uint32", "uint64"}
 PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 XLA = "_XlaMustCompile"
 
@@ -80,7 +69,6 @@ def lint(folder: Path) -> list[str]:
         ]
     known = signatures(folder)
     return [
-        *_without_default(known),
         *_signature_findings(known),
         *_graph_findings(graph.graph_def, known),
         *_asset_findings(graph),
@@ -89,37 +77,31 @@ def lint(folder: Path) -> list[str]:
     ]
 
 
-def _without_default(known: Mapping[str, Any]) -> list[str]:
-    if DEFAULT_SIGNATURE in known:
-        return []
-    return [
-        f"There is no signature {DEFAULT_SIGNATURE!r}, which a request means that names none, but"
-        f" {_some(list(known)) or 'none at all'}; give the main function that name."
-    ]
-
-
 def _signature_findings(known: Mapping[str, Any]) -> Iterator[str]:
+    if DEFAULT_SIGNATURE not in known:
+        yield (
+            f"There is no signature {DEFAULT_SIGNATURE!r}, which a request means that names none,"
+            f" but {_some(list(known)) or 'none at all'}; give the main function that name."
+        )
     for name, signature in known.items():
+        fixed = []
         tensors = [("input", *item) for item in sorted(signature.inputs.items())]
         tensors += [("output", *item) for item in sorted(signature.outputs.items())]
         for side, alias, tensor in tensors:
             at = f"Signature {_quoted(name)}: {side} {_quoted(alias)}"
-            if tensor.dtype not in REST_TYPES:
+            if (kind := type_name(tensor.dtype)) not in REST_TYPES:
                 yield (
-                    f"{at} is {_type_name(tensor.dtype)}, which a server's REST interface can"
-                    " neither read nor write; cast to float32 in the saved function."
+                    f"{at} is {kind}, which a server's REST interface can neither read nor write;"
+                    " cast to float32 in the saved function."
                 )
-            is_text = side == "output" and tensor.dtype == types_pb2.DT_STRING
-            if is_text and not alias.endswith("_bytes"):
+            if side == "output" and kind == "string" and not alias.endswith("_bytes"):
                 yield (
                     f"{at} holds strings, which break a server's JSON unless the name ends in"
                     f" _bytes; call it {_quoted(alias + '_bytes')}."
                 )
-        fixed = [
-            f"{side} {_quoted(alias)} {str(shape)[:LONGEST]}"
-            for side, alias, tensor in tensors
-            if (shape := _shape(tensor)) is not None and shape[:1] != (None,)
-        ]
+            shape = tuple(dim.size if dim.size >= 0 else None for dim in tensor.tensor_shape.dim)
+            if not tensor.tensor_shape.unknown_rank and shape[:1] != (None,):
+                fixed.append(f"{side} {_quoted(alias)} {str(shape)[:LONGEST]}")
         if fixed:
             yield (
                 f"Signature {_quoted(name)} has a first dimension that is not free"
@@ -128,26 +110,11 @@ def _signature_findings(known: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _shape(tensor: Any) -> tuple[int | None, ...] | None:
-    """None for what is free, a dimension or the whole."""
-    if tensor.tensor_shape.unknown_rank:
-        return None
-    return tuple(side.size if side.size >= 0 else None for side in tensor.tensor_shape.dim)
-
-
-def _type_name(number: int) -> str:
-    if number not in types_pb2.DataType.values():
-        return f"of the unknown type {number}"
-    return types_pb2.DataType.Name(number).removeprefix("DT_").lower()
-
-
 def _graph_findings(graph: Any, known: Mapping[str, Any]) -> Iterator[str]:
     """One finding of each kind, which names the first place of several."""
-    faults = _faults(graph)
-    users = _users(graph) if faults else {}
-    for sentence, places in faults.items():
+    for sentence, places in _faults(graph).items():
         start, at = places[0]
-        runs = _some(_running(start, users, known))
+        runs = _some(_running(start, _users(graph), known))
         by = f"run by signature {runs}" if runs else "run by no signature"
         more = f"; {len(places) - 1} more such" if places[1:] else ""
         yield f"{at[0].upper()}{at[1:]}, {by}{more}, {sentence}"
@@ -156,10 +123,9 @@ def _graph_findings(graph: Any, known: Mapping[str, Any]) -> Iterator[str]:
 def _faults(graph: Any) -> dict[str, list[tuple[str, str]]]:
     """The places of each fault, by what is said of it: (where to look for users, in words)."""
     faults: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    functions = {function.signature.name for function in graph.library.function}
-    for function in graph.library.function:
+    functions = {function.signature.name: function for function in graph.library.function}
+    for name, function in functions.items():
         if _compiled(function):
-            name = function.signature.name
             faults[XLA_FAULT].append((name, f"function {_quoted(name)}"))
     calls_too = XLA_FAULT not in faults  # the call of such a function is marked as well
     for name, node in _nodes(graph):
@@ -238,47 +204,36 @@ def _weight_findings(folder: Path, graph: Any) -> Iterator[str]:
             " weights and fails with each request; copy the folder again."
         )
         return
-    twins = _twins(weights)
-    if twins:
-        first, second, _ = twins[0]
-        more = f" ({len(twins) - 1} more such)" if twins[1:] else ""
-        yield (
-            f"In variables/ the weight {_quoted(first)} is stored again as {_quoted(second)}{more},"
-            f" so that a server holds {sum(size for *_, size in twins):,} bytes for nothing; save"
-            " by keras.export.ExportArchive without track()."
-        )
-
-
-def _twins(weights: Path) -> list[tuple[str, str, int]]:
-    """(weight, a later one that equals it, its bytes) of the checkpoint in a folder.
-
-    TensorFlow's reader ends the process at some damaged ones, so it gets a process of its own.
-    """
-    with tempfile.TemporaryDirectory(prefix="tfi2i-") as exchange:
-        report = Path(exchange, "weights.json")
-        end = run_fresh_process(__name__, str(weights.absolute()), str(report))
-        found = {"damage": end.message if end else "its reader left no word", "twins": []}
-        if report.exists():
-            found = json.loads(report.read_text(encoding="utf-8"))
-    if found["damage"] is not None:
-        damage = " ".join(str(found["damage"]).split())[:LONGEST_REASON].rstrip(".")
+    # TensorFlow's reader ends the process at some damaged checkpoints.
+    replies, end = CHILD.replies(_read_weights, weights.absolute())
+    damage, twins = replies[0] if replies else (str(end), [])
+    if damage is not None:
+        damage = " ".join(damage.split())[:LONGEST_REASON].rstrip(".")
         raise InputError(
             f"{weights} is damaged ({damage}); copy the folder again, or export the model again."
         )
-    return found["twins"]
+    if twins:
+        first, second, _ = twins[0]
+        yield (
+            f"In variables/ the weight {_quoted(first)} is stored again as {_quoted(second)}"
+            f"{_more(twins)}, so that a server holds {sum(size for *_, size in twins):,} bytes for"
+            " nothing; save by keras.export.ExportArchive without track()."
+        )
 
 
-def _report_weights(weights: Path, report: Path) -> None:
-    """Writes the twins, or why the weights cannot be read, from this process of its own."""
-    damage, twins = None, []
+Twins = list[tuple[str, str, int]]
+"""(weight, a later one that equals it, its bytes)."""
+
+
+def _read_weights(weights: Path) -> list[tuple[str | None, Twins]]:
+    """The one pair of why a checkpoint cannot be read, None if it can, and its twins."""
     try:
-        twins = _found_twins(weights)
+        return [(None, _twins(weights))]
     except Exception as error:  # the reader raises almost anything, even SystemError
-        damage = str(error)
-    write_text(report, to_json({"damage": damage, "twins": twins}))
+        return [(str(error), [])]
 
 
-def _found_twins(weights: Path) -> list[tuple[str, str, int]]:
+def _twins(weights: Path) -> Twins:
     reader = tf.train.load_checkpoint(str(weights / "variables"))
     types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
     alike: dict[Any, list[str]] = defaultdict(list)
@@ -314,9 +269,8 @@ def _warmup_findings(folder: Path, known: Mapping[str, Any]) -> list[str]:
         for number, request in enumerate(requests, 1)
         if (mismatch := _mismatch(*request, known))
     ]
-    more = f" ({len(wrong) - 1} more such)" if wrong[1:] else ""
     again = "so that a server refuses the version; export it again, or leave the record out."
-    return [f"{wrong[0]}{more}, {again}"] if wrong else []
+    return [f"{wrong[0]}{_more(wrong)}, {again}"] if wrong else []
 
 
 def _mismatch(name: str, inputs: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
@@ -326,10 +280,9 @@ def _mismatch(name: str, inputs: Mapping[str, Any], known: Mapping[str, Any]) ->
         return f"asks for a signature {_quoted(name)}, which is not there"
     if set(inputs) == set(signature.inputs):
         return None
-    given = _some(sorted(inputs)) or "nothing"
     return (
-        f"gives {given} to the signature {_quoted(name)}, whose inputs are"
-        f" {_some(sorted(signature.inputs)) or 'none'}"
+        f"gives {_some(sorted(inputs)) or 'nothing'} to the signature {_quoted(name)}, whose inputs"
+        f" are {_some(sorted(signature.inputs)) or 'none'}"
     )
 
 
@@ -343,9 +296,9 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:NAMED]) + more
 
 
+def _more(found: Sequence[Any]) -> str:
+    return f" ({len(found) - 1} more such)" if found[1:] else ""
+
+
 def _some(names: Sequence[str]) -> str:
     return _listed([_quoted(name) for name in names])
-
-
-if __name__ == "__main__":
-    _report_weights(*map(Path, sys.argv[1:]))

@@ -14,16 +14,13 @@ import tensorflow as tf
 
 from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET
 
-LARGEST = 2**25
-"""Pixels of the largest picture that is decoded."""
+LARGEST = 2**25  # pixels of the largest picture that is decoded
 WHOLE = PIXEL_BUDGET
 """Pixels of the largest picture that is translated at its own size; larger ones are scaled down to
 it, and their translations up again."""
-GIF_BLOCKS = 2**15
-"""Blocks that a GIF may have; each takes a step of a loop to look at."""
-
+GIF_BLOCKS = 2**15  # that a GIF may have; each takes a step of a loop to look at
 HEAD = 32  # bytes, which hold the size in every format but JPEG and GIF
-
+JPEG = b"\xff\xd8\xff"  # which such files begin with
 KINDS = "a JPEG, PNG, GIF, BMP or WebP file"
 
 
@@ -33,21 +30,11 @@ def decoded(file: tf.Tensor) -> tf.Tensor:
     A camera's rotation tag is ignored. JPEG is decoded as Pillow decodes it.
     """
     head = _bytes(file, 0, HEAD)
-    is_jpeg = _starts(head, b"\xff\xd8\xff")
-    is_gif = _starts(head, b"GIF8")
+    is_jpeg = _starts(head, JPEG)
     is_webp = _starts(head, b"RIFF") & _starts(head[8:], b"WEBP")
-    height, width = tf.case(
-        [
-            (is_jpeg, lambda: _jpeg_sides(file)),
-            (is_gif, lambda: _gif_sides(file)),
-            (is_webp, lambda: _webp_sides(head)),
-            (_starts(head, b"\x89PNG"), lambda: (_big(head, 20, 4), _big(head, 16, 4))),
-            (_starts(head, b"BM"), lambda: (_signed(head, 22), _signed(head, 18))),
-        ],
-        default=lambda: (tf.constant(0, tf.int64), tf.constant(0, tf.int64)),
-    )
+    height, width = _sides(file, head)
     # Of palettes TensorFlow takes the indices for grey, and animated WebP corrupts its memory.
-    palette = _starts(head, b"BM") & (_little(head, 28, 2) < 24)
+    palette = _starts(head, b"BM") & (_number(head[28:30]) < 24)
     animated = is_webp & _starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
     refusals = [
         tf.debugging.Assert((height > 0) & (width > 0), [f"This is not {KINDS}."]),
@@ -116,53 +103,43 @@ def _bytes(file: tf.Tensor, start: tf.Tensor | int, length: int) -> tf.Tensor:
     """(length,) int64: bytes of a file from `start` on; zeros behind its end."""
     start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(file))
     there = tf.strings.substr(file, start, length)
-    filled = tf.strings.substr(tf.strings.join([there, b"\0" * length]), 0, length)
-    return tf.cast(tf.ensure_shape(tf.io.decode_raw(filled, tf.uint8), (length,)), tf.int64)
+    values = tf.io.decode_raw(there, tf.uint8, fixed_length=length)
+    return tf.cast(tf.ensure_shape(values, (length,)), tf.int64)
 
 
 def _starts(values: tf.Tensor, text: bytes) -> tf.Tensor:
     return tf.reduce_all(values[: len(text)] == tf.constant(list(text), tf.int64))
 
 
-def _little(values: tf.Tensor, start: int, count: int) -> tf.Tensor:
-    """The number in bytes start .. start + count - 1, the lowest first."""
-    weights = tf.constant([256**i for i in range(count)], tf.int64)
-    return tf.reduce_sum(values[start : start + count] * weights)
+def _number(values: tf.Tensor) -> tf.Tensor:
+    """The number in some bytes, the lowest first."""
+    return tf.reduce_sum(values * tf.constant([256**i for i in range(values.shape[0])], tf.int64))
 
 
-def _big(values: tf.Tensor, start: int, count: int) -> tf.Tensor:
-    return _little(values[start : start + count][::-1], 0, count)
-
-
-def _signed(values: tf.Tensor, start: int) -> tf.Tensor:
-    """The size of a signed number of four bytes: the height of a BMP that is upside down is < 0."""
-    number = _little(values, start, 4)
+def _absolute(values: tf.Tensor) -> tf.Tensor:
+    """Size of a signed number of four bytes: the height of a BMP that is upside down is < 0."""
+    number = _number(values)
     return tf.minimum(number, 2**32 - number)
 
 
-def _jpeg_sides(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    shape = tf.io.extract_jpeg_shape(file, tf.int64)
-    return shape[0], shape[1]
-
-
-def _webp_sides(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Kind of a WebP file: lossy, lossless, extended; 0 of others."""
-    bits = _little(head, 21, 4)
-    nothing = tf.constant(0, tf.int64)
-    return tf.case(
-        [
-            (
-                _starts(head[12:], b"VP8 "),
-                lambda: (_little(head, 28, 2) % 2**14, _little(head, 26, 2) % 2**14),
-            ),
-            (_starts(head[12:], b"VP8L"), lambda: (bits // 2**14 % 2**14 + 1, bits % 2**14 + 1)),
-            (
-                _starts(head[12:], b"VP8X"),
-                lambda: (_little(head, 27, 3) + 1, _little(head, 24, 3) + 1),
-            ),
-        ],
-        default=lambda: (nothing, nothing),
-    )
+def _sides(file: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width by a file's header; 0 of what is no picture."""
+    bits = _number(head[21:25])
+    kinds = {
+        JPEG: lambda: tuple(tf.unstack(tf.io.extract_jpeg_shape(file, tf.int64)[:2])),
+        b"GIF8": lambda: _gif_sides(file),
+        b"\x89PNG": lambda: (_number(head[20:24][::-1]), _number(head[16:20][::-1])),
+        b"BM": lambda: (_absolute(head[22:26]), _absolute(head[18:22])),
+    }
+    of_webp = {  # lossy, lossless, extended
+        b"VP8 ": lambda: (_number(head[28:30]) % 2**14, _number(head[26:28]) % 2**14),
+        b"VP8L": lambda: (bits // 2**14 % 2**14 + 1, bits % 2**14 + 1),
+        b"VP8X": lambda: (_number(head[27:30]) + 1, _number(head[24:27]) + 1),
+    }
+    cases = [(_starts(head, magic), sides) for magic, sides in kinds.items()]
+    for magic, sides in of_webp.items():
+        cases.append((_starts(head, b"RIFF") & _starts(head[8:], b"WEBP" + magic), sides))
+    return tf.case(cases, default=lambda: (tf.constant(0, tf.int64), tf.constant(0, tf.int64)))
 
 
 def _gif_sides(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -183,18 +160,18 @@ def _gif_sides(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         frame = ~in_data & is_frame
         skipped = tf.where(is_frame, 11 + table(here[9]), 2)  # with the code size before the data
         place += tf.where(in_data, here[0] + 1, skipped)
-        height = tf.where(frame, tf.maximum(height, _little(here, 7, 2)), height)
-        width = tf.where(frame, tf.maximum(width, _little(here, 5, 2)), width)
+        height = tf.where(frame, tf.maximum(height, _number(here[7:9])), height)
+        width = tf.where(frame, tf.maximum(width, _number(here[5:7])), width)
         going = in_data | is_frame | is_extension
         in_data = tf.where(in_data, here[0] > 0, going)
         return place, in_data, height, width, going, count + 1
 
-    length = tf.strings.length(file, unit="BYTE")
+    length = tf.cast(tf.strings.length(file), tf.int64)
     zero = tf.constant(0, tf.int64)
     start = 13 + table(_bytes(file, 10, 1)[0])
     *_, height, width, _, count = tf.while_loop(
         lambda place, in_data, height, width, going, count: (
-            going & (place < tf.cast(length, tf.int64)) & (count < GIF_BLOCKS)
+            going & (place < length) & (count < GIF_BLOCKS)
         ),
         step,
         (start, tf.constant(False), zero, zero, tf.constant(True), tf.constant(0)),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.networks.strides import USUAL_MULTIPLE
@@ -18,7 +19,14 @@ from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import PictureTranslator, Pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
-from tfi2i_export.inputs import fitted, require_all, shapes_of
+from tfi2i_export.inputs import (
+    NOTHING_TO_TRANSLATE,
+    count_of,
+    fitted,
+    require_all,
+    row,
+    shapes_of,
+)
 from tfi2i_export.saved_model.files import signatures, versions
 from tfi2i_export.saved_model.writing import TENSOR
 from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
@@ -44,9 +52,12 @@ def saved_picture_translator(
             or does not translate pictures; or a value is missing or does not fit.
     """
     version = version_of(folder)
-    multiple = _multiple(version)
+    sidecar = sidecar_of(version)
+    multiple = checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
     signature = _signature(version)
     taken = signature.structured_input_signature[1]
+    if INPUT not in taken:
+        raise InputError(f"{version} {NOTHING_TO_TRANSLATE}")
     image = keras.Input(taken[INPUT].shape[1:], name=INPUT)
     extra = [keras.Input(one.shape[1:], name=name) for name, one in taken.items() if name != INPUT]
     answer = _Answer(signature)(image, {one.name: one for one in extra})
@@ -59,12 +70,28 @@ def saved_picture_translator(
         try:
             return translate(pixels)
         except tf.errors.OpError as error:
-            height, width, *_ = pixels.shape
+            size = f"{pixels.shape[0]} x {pixels.shape[1]}"
             raise InputError(
-                f"{version} fails on a picture of {height} x {width} ({first_line(error)})."
+                f"{version} fails on a picture of {size} ({first_line(error)})."
             ) from error
 
     return translated
+
+
+def saved_sampler(folder: Path) -> Callable[..., Pixels]:
+    """Values (N, ...) by name -> pixels (N, H, W, 3), by a SavedModel; raises as the above."""
+    version = version_of(folder)
+    sidecar_of(version)
+    signature = _signature(version)
+
+    def sampled(**values: NDArray[np.float32]) -> Pixels:
+        answers = [
+            signature(**{name: tf.constant(one) for name, one in row(values, i).items()})[OUTPUT]
+            for i in range(count_of(None, values))
+        ]
+        return np.rint(np.concatenate(answers)).astype(np.uint8)
+
+    return sampled
 
 
 class _Answer(keras.layers.Layer):
@@ -84,11 +111,10 @@ def extra_shapes(version: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: It is no SavedModel.
     """
-    signature = signatures(version).get(TENSOR)
-    tensors = {} if signature is None else signature.inputs
+    known = signatures(version)
     return {
-        name: (1, *(side.size for side in tensors[name].tensor_shape.dim[1:]))
-        for name in sorted(tensors)
+        name: (1, *(side.size for side in tensor.tensor_shape.dim[1:]))
+        for name, tensor in sorted(known[TENSOR].inputs.items() if TENSOR in known else ())
         if name != INPUT
     }
 
@@ -98,14 +124,7 @@ def version_of(folder: Path) -> Path:
     folder = folder.absolute()
     if (folder / "saved_model.pb").is_file():
         return folder
-    found = versions(folder)
-    return found[-1] if found else folder
-
-
-def _multiple(version: Path) -> int:
-    """Multiple of the sides, by the sidecar beside the version if there is one."""
-    sidecar = sidecar_of(version)
-    return checked_multiple(version, sidecar.multiple if sidecar else USUAL_MULTIPLE)
+    return (versions(folder) or [folder])[-1]
 
 
 def _signature(version: Path) -> Any:
@@ -124,23 +143,18 @@ def _signature(version: Path) -> Any:
         ) from error
     signature = loaded.signatures[TENSOR]
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    if INPUT not in inputs or set(outputs) != {OUTPUT}:
+    if not inputs or set(outputs) != {OUTPUT}:
         raise InputError(
             f"{version} makes {', '.join(outputs)} of {', '.join(inputs)}; give one that makes"
             f" {OUTPUT} of {INPUT}."
         )
-    for name in set(inputs) - {INPUT}:
-        shape = inputs[name].shape
-        if inputs[name].dtype != tf.float32 or not shape.rank or None in shape[1:]:
-            raise InputError(
-                f"{version} has a {inputs[name].dtype.name} input {name!r} {shape}; inputs besides"
-                " the picture are float32 (N, ...)."
-            )
-    for tensor in (inputs[INPUT], outputs[OUTPUT]):
-        if tensor.dtype != tf.float32 or tensor.shape.rank != 4 or tensor.shape[-1] != 3:
-            raise InputError(
-                f"{version} has a {tensor.dtype.name} tensor {tensor.shape}; pictures are float32"
-                " (N, H, W, 3)."
-            )
+    for name, one in {**inputs, **outputs}.items():
+        has, is_float = f"{version} has a {one.dtype.name}", one.dtype == tf.float32
+        if name in (INPUT, OUTPUT):
+            if not is_float or one.shape.rank != 4 or one.shape[-1] != 3:
+                raise InputError(f"{has} tensor {one.shape}; pictures are float32 (N, H, W, 3).")
+        elif not is_float or not one.shape.rank or None in one.shape[1:]:
+            what = "inputs besides the picture are float32 (N, ...)"
+            raise InputError(f"{has} input {name!r} {one.shape}; {what}.")
     signature.loaded = loaded  # its functions hold their variables by weak references
     return signature

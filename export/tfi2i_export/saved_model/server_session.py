@@ -4,32 +4,22 @@ A server knows nothing of Python: it loads a graph, its weights and its first op
 it by the names of tensors. `tf.saved_model.load` makes Python functions of it instead, which answer
 where a server fails. `tf.compat.v1.Session` is that session; functions in Python fail in it, unless
 this process itself has saved them. XLA, which a server has turned off, stays on: lint finds it.
-
-`python -m tfi2i_export.saved_model.server_session FOLDER EXCHANGE` is the process of
-`answers_in_fresh_process`: it sends the requests in EXCHANGE, and leaves the answers there.
 """
 
 import contextlib
 import dataclasses
-import json
 import os
-import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import predict_pb2  # type: ignore[import-untyped]
 
 from tfi2i.errors import InputError
-from tfi2i.files import replacing, to_json, write_text
-from tfi2i.processes import run_module
+from tfi2i_export.saved_model.child import CHILD, LONGEST, SECONDS
 from tfi2i_export.saved_model.files import served_graph, signatures
 
 Value = NDArray[Any] | list[bytes]
@@ -48,13 +38,8 @@ OLD_INITIALISERS = ("saved_model_main_op", "legacy_init_op")  # collections of T
 INVALID_ARGUMENT, DEADLINE_EXCEEDED, FAILED_PRECONDITION = 3, 4, 9
 UNIMPLEMENTED, UNAVAILABLE = 12, 14
 
-SECONDS = 600.0
-"""Time that a process gets for its work, unless told otherwise."""
 
-LONGEST = 400  # characters of another's words in a message
-LOADED = "loaded.json"
-
-
+@dataclasses.dataclass(eq=False)
 class SessionError(Exception):
     """An error of the session, or of a server, instead of tensors.
 
@@ -63,14 +48,14 @@ class SessionError(Exception):
         message: Runtime's words.
     """
 
-    def __init__(self, code: int, message: str):
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Request:
+class Request(NamedTuple):
     """A signature, "" for the default one, and its inputs by name."""
 
     signature: str
@@ -110,12 +95,10 @@ class Session:
                 one.tensor_info.name: os.fspath(folder / "assets" / one.filename)
                 for one in graph.asset_file_def
             }
-            weights = folder / "variables" / "variables"
+            weights, saver = folder / "variables" / "variables", graph.saver_def
             if weights.with_suffix(".index").exists():  # without it a server loads no weights
-                name = graph.saver_def.filename_tensor_name
-                self._session.run(
-                    graph.saver_def.restore_op_name, {name: os.fspath(weights), **files}
-                )
+                feeds = {saver.filename_tensor_name: os.fspath(weights), **files}
+                self._session.run(saver.restore_op_name, feeds)
             for initialiser in _initialisers(graph):
                 self._session.run(initialiser, files)
 
@@ -139,10 +122,10 @@ class Session:
             raise SessionError(UNIMPLEMENTED, f"An output has {error}.") from error
 
 
-def answers_in_fresh_process(
+def answers_in_child(
     folder: Path, requests: Sequence[Request], *, timeout_seconds: float = SECONDS
 ) -> list[Answer]:
-    """Answers of a server: from a new process that knows no function in Python, on the CPU.
+    """Answers of a server: from a process that knows no function in Python, on the CPU.
 
     After a crash (code 14) or at the end of the time (code 4) nothing else is answered either.
 
@@ -155,53 +138,30 @@ def answers_in_fresh_process(
         InputError: It is no SavedModel, or loading it fails, crashes or takes too long.
     """
     signatures(folder)  # raises
-    with tempfile.TemporaryDirectory(prefix="tfi2i-") as exchange:
-        paths = [Path(exchange, f"{i:06}.request") for i in range(len(requests))]
-        for path, request in zip(paths, requests, strict=True):
-            path.write_bytes(message(request).SerializeToString())
-        arguments = (str(folder.absolute()), exchange)
-        end = run_fresh_process(__name__, *arguments, timeout_seconds=timeout_seconds)
-        _check_loaded(folder, Path(exchange, LOADED), end)
-        return [_answer(path, end) for path in paths]
+    version, requests = folder.absolute(), list(requests)
+    replies, end = CHILD.replies(_answers, version, requests, seconds=timeout_seconds)
+    refusal, *answers = replies or [str(end)]
+    if refusal is not None:
+        line = refusal.partition("\n")[0][:LONGEST].rstrip(".")
+        raise InputError(f"{folder} cannot be loaded as a server does it: {line}; export it again.")
+    code = DEADLINE_EXCEEDED if isinstance(end, TimeoutError) else UNAVAILABLE
+    missing = Answer(error=SessionError(code, str(end)))
+    return [*answers, *[missing] * (len(requests) - len(answers))]
 
 
-def run_fresh_process(
-    module: str, *arguments: str, timeout_seconds: float = SECONDS
-) -> SessionError | None:
-    """Runs `python -m MODULE ARGUMENTS` without a GPU; returns how it died, None if it did not."""
-    # A parent that has TensorFlow loaded leaves no memory of the GPU.
-    variables = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    variables["TF_USE_LEGACY_KERAS"] = "1"  # spares the import of Keras, which takes seconds
+def _answers(folder: Path, requests: Sequence[Request]) -> Iterator[Any]:
+    """Yields why a version cannot be loaded, None if it can; then the `Answer` to each request."""
     try:
-        child = run_module(module, *arguments, seconds=timeout_seconds, variables=variables)
-    except subprocess.TimeoutExpired:
-        return SessionError(DEADLINE_EXCEEDED, f"There is no answer in {timeout_seconds:g} s.")
-    if not child.code:
-        return None
-    fatal = [line.partition("] ")[2] for line in child.errors if re.match(r"F\d{4} .*] ", line)]
-    lines = fatal or child.errors
-    last = f": {lines[-1][:LONGEST]}" if lines else "."
-    return SessionError(UNAVAILABLE, f"The process {child.end}{last}")
-
-
-def message(request: Request, model: str = "") -> Any:
-    """Returns the `PredictRequest` of a request."""
-    found = predict_pb2.PredictRequest()
-    found.model_spec.name = model
-    found.model_spec.signature_name = request.signature
-    fill(found.inputs, request.inputs)
-    return found
-
-
-def fill(tensors: Any, values: Mapping[str, Value]) -> None:
-    """Puts values into a message's map of `TensorProto` by name."""
-    for alias, value in values.items():
-        kind = tf.string if isinstance(value, list) else None
-        tensors[alias].CopyFrom(tf.make_tensor_proto(value, kind))
-
-
-def _read(tensor: Any) -> Value:
-    return as_value(tf.make_ndarray(tensor))
+        session = Session(folder)
+    except (SessionError, InputError) as error:
+        yield str(error)
+        return
+    yield None
+    for request in requests:
+        try:
+            yield Answer(session.run(request.signature, request.inputs))
+        except SessionError as error:
+            yield Answer(error=error)
 
 
 def as_value(array: Any) -> Value:
@@ -242,32 +202,23 @@ def _session_errors() -> Iterator[None]:
 def _resolved(
     known: Mapping[str, Any], name: str, inputs: Mapping[str, Value]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """({name of tensor: input}, {output: name of tensor}), checked as a server does.
-
-    Args:
-        known: `SignatureDef` by name.
-        name: Signature's; "" the default one.
-        inputs: Values by alias.
-    """
-    signature = known.get(name or DEFAULT_SIGNATURE)
+    """({name of tensor: input}, {output: name of tensor}), checked as a server does."""
+    name = name or DEFAULT_SIGNATURE
+    signature = known.get(name)
     if signature is None:
-        raise SessionError(
-            FAILED_PRECONDITION,
-            f"There is no signature {name or DEFAULT_SIGNATURE!r}; there is {', '.join(known)}.",
-        )
+        message = f"There is no signature {name!r}; there is {', '.join(known)}."
+        raise SessionError(FAILED_PRECONDITION, message)
     if set(inputs) != set(signature.inputs):
         missing = ", ".join(sorted(set(signature.inputs) - set(inputs))) or "none"
         extra = ", ".join(sorted(map(repr, set(inputs) - set(signature.inputs)))) or "none"
-        raise SessionError(
-            INVALID_ARGUMENT,
-            f"The inputs are not those of the signature; missing: {missing}; unknown: {extra}.",
-        )
+        message = "The inputs are not those of the signature;"
+        message += f" missing: {missing}; unknown: {extra}."
+        raise SessionError(INVALID_ARGUMENT, message)
     for alias, tensor in (*signature.inputs.items(), *signature.outputs.items()):
-        if tensor.dtype not in TYPES or not tensor.name:
-            raise SessionError(
-                UNIMPLEMENTED,
-                f"{alias} is {_dtype_name(tensor)}; here tensors are {', '.join(TYPES.values())}.",
-            )
+        if tensor.dtype not in TYPES or not tensor.name:  # without one it is several tensors
+            kind = type_name(tensor.dtype) if tensor.name else "sparse or composite"
+            known_here = ", ".join(TYPES.values())
+            raise SessionError(UNIMPLEMENTED, f"{alias} is {kind}; here tensors are {known_here}.")
     for alias, value in inputs.items():
         expected = TYPES[signature.inputs[alias].dtype]
         if _dtype(value) != expected:
@@ -285,56 +236,8 @@ def _dtype(value: Any) -> str:
     return value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _dtype_name(tensor: Any) -> str:
-    """A type of a SignatureDef in words."""
-    if not tensor.name:
-        return "sparse or composite"  # then it is several tensors
-    return types_pb2.DataType.Name(tensor.dtype).removeprefix("DT_").lower()
-
-
-def _check_loaded(folder: Path, loaded: Path, end: SessionError | None) -> None:
-    if loaded.exists():
-        reason = json.loads(loaded.read_text(encoding="utf-8"))["refusal"]
-        if reason is None:
-            return
-    else:
-        reason = end.message if end else "The process left no word."
-    line = reason.partition("\n")[0][:LONGEST].rstrip(".")
-    raise InputError(f"{folder} cannot be loaded as a server does it: {line}; export it again.")
-
-
-def _answer(request: Path, end: SessionError | None) -> Answer:
-    """The answer to a request that was sent."""
-    response, error = request.with_suffix(".response"), request.with_suffix(".error")
-    if response.exists():
-        found = predict_pb2.PredictResponse.FromString(response.read_bytes())
-        return Answer({alias: _read(found.outputs[alias]) for alias in sorted(found.outputs)})
-    if error.exists():
-        return Answer(error=SessionError(**json.loads(error.read_text(encoding="utf-8"))))
-    return Answer(error=end or SessionError(UNAVAILABLE, "The process left no answer."))
-
-
-def _answer_requests(folder: Path, exchange: Path) -> None:
-    """Sends the requests in `exchange` to a session of this process."""
-    try:
-        session = Session(folder)
-    except (SessionError, InputError) as error:
-        write_text(exchange / LOADED, to_json({"refusal": str(error)}))
-        return
-    write_text(exchange / LOADED, to_json({"refusal": None}))
-    for path in sorted(exchange.glob("*.request")):
-        request = predict_pb2.PredictRequest.FromString(path.read_bytes())
-        try:
-            inputs = {alias: _read(tensor) for alias, tensor in request.inputs.items()}
-            outputs = session.run(request.model_spec.signature_name, inputs)
-        except SessionError as error:
-            write_text(path.with_suffix(".error"), to_json(vars(error)))
-        else:
-            response = predict_pb2.PredictResponse()
-            fill(response.outputs, outputs)
-            with replacing(path.with_suffix(".response")) as temporary:
-                temporary.write_bytes(response.SerializeToString())
-
-
-if __name__ == "__main__":
-    _answer_requests(*map(Path, sys.argv[1:]))
+def type_name(number: int) -> str:
+    """The name of a data type of TensorFlow in a file, whatever its number."""
+    if number not in types_pb2.DataType.values():
+        return f"of the unknown type {number}"
+    return types_pb2.DataType.Name(number).removeprefix("DT_").lower()

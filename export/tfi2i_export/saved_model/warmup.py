@@ -17,23 +17,13 @@ from tensorflow_serving.apis import prediction_log_pb2  # type: ignore[import-un
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i_export.saved_model.server_session import (
-    Request,
-    Value,
-    answers_in_fresh_process,
-    as_value,
-    message,
-)
+from tfi2i_export.saved_model.child import LONGEST
+from tfi2i_export.saved_model.server_session import Request, Value, answers_in_child, as_value
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-MOST = 1000
-"""Records; with more, a server refuses the version."""
-LARGEST = 2**28
-"""Bytes of the file, and of the tensors in it: a tensor of equal values may be stored as one."""
-
+MOST = 1000  # records; with more, a server refuses the version
+LARGEST = 2**28  # bytes of the file, and of its tensors, whose equal values may be stored as one
 FRAME = 16  # bytes of a record besides its content: length, checksum of that; checksum of content
-
-LONGEST = 400  # characters of the runtime's words in a message
 
 
 def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], model: str) -> None:
@@ -57,12 +47,18 @@ def write(folder: Path, requests: Sequence[tuple[str, Mapping[str, Value]]], mod
     with replacing(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as file:
             for signature, inputs in requests:
-                file.write(_record(Request(signature, inputs), model))
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name, request.model_spec.signature_name = model, signature
+                for alias, value in inputs.items():
+                    kind = tf.string if isinstance(value, list) else None
+                    request.inputs[alias].CopyFrom(tf.make_tensor_proto(value, kind))
+                file.write(log.SerializeToString(deterministic=True))
         _refuse_large(path, temporary.stat().st_size)
 
 
-def read(folder: Path) -> list[tuple[str, dict[str, Value]]]:
-    """(signature, inputs) of every warm-up record of a version; none if it has no file of them.
+def read(folder: Path) -> list[Request]:
+    """Requests in the warm-up records of a version; none if it has no file of them.
 
     Raises:
         InputError: The file is damaged, has too many or too large records, or others than requests
@@ -70,22 +66,24 @@ def read(folder: Path) -> list[tuple[str, dict[str, Value]]]:
     """
     path = folder / FILE
     try:
-        if not path.exists():
-            return []
-        records = _records(path)
+        records = _records(path) if path.exists() else []
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
-    requests = [_request(record, _name(path, i)) for i, record in enumerate(records, 1)]
-    sizes = [
-        _bytes(tensor, _name(path, i))
-        for i, (_, inputs) in enumerate(requests, 1)
-        for tensor in inputs.values()
-    ]
-    _refuse_large(path, sum(sizes))
-    return [
-        (signature, {alias: _value(tensor, _name(path, i)) for alias, tensor in inputs.items()})
-        for i, (signature, inputs) in enumerate(requests, 1)
-    ]
+    requests, size = [], 0
+    for i, record in enumerate(records, 1):
+        name = _name(path, i)
+        try:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+        except DecodeError as error:
+            raise _damaged(name, "it is no PredictionLog") from error
+        if not log.HasField("predict_log"):
+            raise InputError(f"{name} is no request to predict; leave it out.")
+        request = log.predict_log.request
+        size += sum(_bytes(tensor, name) for tensor in request.inputs.values())
+        _refuse_large(path, size)
+        inputs = {alias: _value(tensor, name) for alias, tensor in request.inputs.items()}
+        requests.append(Request(request.model_spec.signature_name, inputs))
+    return requests
 
 
 def replay(folder: Path) -> list[dict[str, Value]]:
@@ -95,7 +93,7 @@ def replay(folder: Path) -> list[dict[str, Value]]:
         InputError: As `read`; or one fails, for which a server would refuse the version.
     """
     requests = read(folder)
-    answers = answers_in_fresh_process(folder, [Request(*request) for request in requests])
+    answers = answers_in_child(folder, requests)
     for i, ((signature, _), answer) in enumerate(zip(requests, answers, strict=True), 1):
         if answer.error is not None:
             words = " ".join(answer.error.message.split())[:LONGEST].rstrip(".")
@@ -105,12 +103,6 @@ def replay(folder: Path) -> list[dict[str, Value]]:
                 " out."
             )
     return [answer.outputs for answer in answers]
-
-
-def _record(request: Request, model: str) -> bytes:
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(message(request, model))
-    return log.SerializeToString(deterministic=True)
 
 
 def _records(path: Path) -> list[bytes]:
@@ -142,18 +134,6 @@ def _records(path: Path) -> list[bytes]:
     except tf.errors.OpError as error:
         raise _damaged(str(path), "checksums of records are wrong") from error
     return together.numpy().tolist()
-
-
-def _request(record: bytes, name: str) -> tuple[str, dict[str, Any]]:
-    """(signature, {alias: TensorProto}) of a `PredictionLog`."""
-    try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-    except DecodeError as error:
-        raise _damaged(name, "it is no PredictionLog") from error
-    if not log.HasField("predict_log"):
-        raise InputError(f"{name} is no request to predict; leave it out.")
-    request = log.predict_log.request
-    return request.model_spec.signature_name, dict(request.inputs)
 
 
 def _bytes(tensor: Any, name: str) -> int:

@@ -3,7 +3,8 @@
 Signatures: `serving_default`, image_bytes string (N,) -> image_bytes string (N,), picture files of
 any sizes in, PNG files of their sizes out; `predict_tensor`, image float32 (N, H, W, 3) RGB 0..255
 -> translation, the same. A translator of one size gets pictures scaled to it, and its answers are
-scaled back; others translate pictures at their own size (see `encoded_pictures`).
+scaled back; others translate pictures at their own size (see `encoded_pictures`). Samplers take no
+picture: only their conditions go in.
 """
 
 import os
@@ -25,7 +26,7 @@ from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
-from tfi2i_export.inputs import row, shapes_of
+from tfi2i_export.inputs import count_of, row, shapes_of, takes_picture
 from tfi2i_export.saved_model import warmup
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.saved_model.lint import lint
@@ -46,22 +47,23 @@ def answering(folded: keras.Model) -> Any:
     def predict_tensor(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         # A server holds no request to the shapes of a signature, and kernels trust their graph:
         # what does not fit would be answered wrongly, or end the process.
-        image, *extra = (
+        first, *extra = (
             tf.ensure_shape(value, (None, *one.shape[1:]))
             for value, one in zip(given, folded.inputs, strict=True)
         )
-        count, *sides, _ = tf.unstack(tf.shape(image))
+        count, *sides = tf.unstack(tf.shape(first))
         checks = [
             tf.debugging.Assert(tf.shape(value)[0] == count, ["Give a row for each picture."])
             for value in extra
         ]
         if is_free:
+            sides = sides[:2]
             fits = tf.reduce_all([(side % multiple == 0) & (side >= MINIMUM) for side in sides])
             wanted = f"Sides have to be multiples of {multiple} from {MINIMUM} on; they are:"
             checks.append(tf.debugging.Assert(fits, [wanted, *sides]))
         with tf.control_dependencies(checks):
-            image = from_levels(image)
-        translation = folded(packed([image, *extra]), training=False)
+            first = from_levels(first) if takes_picture(folded) else tf.identity(first)
+        translation = folded(packed([first, *extra]), training=False)
         return {OUTPUT: tf.clip_by_value(to_levels(translation), 0, 255)}
 
     return predict_tensor
@@ -70,6 +72,13 @@ def answering(folded: keras.Model) -> Any:
 def answering_files(folded: keras.Model) -> Any:
     """The function of `serving_default`, image_bytes (N,) and extra -> {"image_bytes": (N,)}."""
     answer = answering(folded)
+    if not takes_picture(folded):
+
+        def sampled(*extra: tf.Tensor) -> dict[str, tf.Tensor]:
+            pictures = answer(*extra)[OUTPUT]
+            return {IMAGE_BYTES: tf.map_fn(encoded, pictures, fn_output_signature=tf.string)}
+
+        return sampled
     multiple = multiple_of(folded)
     sides = folded.inputs[0].shape[1:3]
 
@@ -108,19 +117,22 @@ def answering_files(folded: keras.Model) -> Any:
 class SavedTranslator:
     """Pixels (N, H, W, 3) uint8 -> the same, by the function that a SavedModel gets.
 
-    Extra inputs (N, ...) are given by name.
+    Extra inputs (N, ...) are given by name; a sampler's pixels are None.
     """
 
     def __init__(self, folded: keras.Model):
         self._names = list(shapes_of(folded))
         self._call = tf.function(answering(folded), reduce_retracing=True)
 
-    def __call__(self, pixels: NDArray[np.uint8], **extra: NDArray[Any]) -> NDArray[np.uint8]:
+    def __call__(
+        self, pixels: NDArray[np.uint8] | None, **extra: NDArray[Any]
+    ) -> NDArray[np.uint8]:
         rows = []
-        for i in range(len(pixels)):
+        for i in range(count_of(pixels, extra)):
             values = row(extra, i)
-            image = tf.cast(pixels[i : i + 1], tf.float32)
-            rows.append(self._call(image, *(values[name] for name in self._names))[OUTPUT].numpy())
+            given = [] if pixels is None else [tf.cast(pixels[i : i + 1], tf.float32)]
+            given += [tf.constant(values[name]) for name in self._names]
+            rows.append(self._call(*given)[OUTPUT].numpy())
         return np.rint(np.concatenate(rows)).astype(np.uint8)
 
 
@@ -131,7 +143,7 @@ def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
     when it is whole, lint finds nothing, and the C++ session has answered the warm-up records.
 
     Args:
-        folded: Float32 image -> image, its size free or fixed.
+        folded: Float32 image -> image, its size free or fixed; or a sampler.
         base: Folder of the model's versions; made if it is not there.
         tensor_only: Leave out picture files, whose decoding some servers (OpenVINO) refuse;
             `serving_default` is then another name of `predict_tensor`.
@@ -166,20 +178,25 @@ def refuse_unservable(folder: Path) -> list[dict[str, Any]]:
 
 def _write(folded: keras.Model, folder: Path, tensor_only: bool) -> None:
     archive = keras.export.ExportArchive()  # without track(), which would store weights twice
+    image, files = [], []
+    if takes_picture(folded):
+        image = [tf.TensorSpec((None, *folded.inputs[0].shape[1:]), tf.float32, name=INPUT)]
+        files = [tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)]
     extra = [
-        tf.TensorSpec((None, *one.shape[1:]), one.dtype, name=one.name) for one in folded.inputs[1:]
+        tf.TensorSpec((None, *shape[1:]), tf.float32, name=name)
+        for name, shape in shapes_of(folded).items()
     ]
     if not tensor_only:
-        files = tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)
-        archive.add_endpoint(FILES, answering_files(folded), input_signature=[files, *extra])
-    image = tf.TensorSpec((None, *folded.inputs[0].shape[1:3], 3), tf.float32, name=INPUT)
-    archive.add_endpoint(TENSOR, answering(folded), input_signature=[image, *extra])
+        archive.add_endpoint(FILES, answering_files(folded), input_signature=[*files, *extra])
+    archive.add_endpoint(TENSOR, answering(folded), input_signature=[*image, *extra])
     with quiet():
         archive.write_out(folder, verbose=False)
 
 
-def _picture(folded: keras.Model) -> NDArray[np.uint8]:
-    """(H, W, 3): slopes of colour, of the translator's size."""
+def _picture(folded: keras.Model) -> NDArray[np.uint8] | None:
+    """(H, W, 3): slopes of colour, of the translator's size; None: it is a sampler."""
+    if not takes_picture(folded):
+        return None
     height, width = (side or WARMUP_SIDE for side in folded.inputs[0].shape[1:3])
     down, across = np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)[None]
     return np.stack(np.broadcast_arrays(down, across, 255 - down), -1).astype(np.uint8)
@@ -188,13 +205,13 @@ def _picture(folded: keras.Model) -> NDArray[np.uint8]:
 def _requests(folded: keras.Model, tensor_only: bool) -> list[tuple[str, dict[str, Any]]]:
     """One request for each signature, which a server sends itself before it opens."""
     picture = _picture(folded)
+    image: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    if picture is not None:
+        image = {INPUT: picture[None].astype(np.float32)}
+        files = {IMAGE_BYTES: [tf.io.encode_png(picture).numpy()]}
     extra = _extra(folded)
-    requests: list[tuple[str, dict[str, Any]]] = [
-        (TENSOR, {INPUT: picture[None].astype(np.float32), **extra})
-    ]
-    if not tensor_only:
-        requests.append((FILES, {IMAGE_BYTES: [tf.io.encode_png(picture).numpy()], **extra}))
-    return requests
+    return [(TENSOR, image | extra), *([] if tensor_only else [(FILES, files | extra)])]
 
 
 def _extra(folded: keras.Model) -> dict[str, NDArray[np.float32]]:
@@ -207,7 +224,9 @@ def _check(folder: Path, folded: keras.Model) -> None:
     by_tensor, *by_file = refuse_unservable(folder)
     found = [np.rint(by_tensor[OUTPUT])[0]]
     found += [read_picture(outputs[IMAGE_BYTES][0]).pixels for outputs in by_file]
-    expected = SavedTranslator(folded)(_picture(folded)[None], **_extra(folded))[0].astype(int)
+    picture = _picture(folded)
+    shown = None if picture is None else picture[None]
+    expected = SavedTranslator(folded)(shown, **_extra(folded))[0].astype(int)
     difference = max(np.abs(one - expected).max() for one in found)
     if difference > 1:
         raise InputError(

@@ -129,13 +129,10 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
     failures = FileSystems.join(arguments.out, beam_pipeline.FAILURES)
     if not counts["translated"] and not counts["skipped"]:
         raise InputError(f"None of {len(jobs)} pictures could be translated; see {failures}.")
+    see = f"; see {failures}" if counts["failed"] else ""
     log.info(
-        "Translated %d into %s, %d skipped, %d failed%s.",
-        counts["translated"],
-        arguments.out,
-        counts["skipped"],
-        counts["failed"],
-        f"; see {failures}" if counts["failed"] else "",
+        f"Translated {counts['translated']} into {arguments.out}, {counts['skipped']} skipped,"
+        f" {counts['failed']} failed{see}."
     )
     return 0
 
@@ -159,14 +156,12 @@ def _options(words: list[str]) -> Any:
 def _make_folder(out: str) -> None:
     from apache_beam.io.filesystems import FileSystems
 
+    if Path(out).is_file():
+        raise InputError(f"The output folder {out} is a file; name a folder.")
     try:
-        if Path(out).is_file():
-            raise InputError(f"The output folder {out} is a file; name a folder.")
         if not FileSystems.exists(out):
             FileSystems.mkdirs(out)
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"The output folder {out} cannot be made ({error}).") from error
 
 

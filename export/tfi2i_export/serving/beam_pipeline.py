@@ -4,6 +4,7 @@ Pictures are read, translated by RunInference and written; files are reached thr
 FileSystems. What goes wrong with one picture is put on record, and the others are done.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -21,12 +22,8 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics, MetricsFilter
-from apache_beam.ml.inference.base import (
-    KeyedModelHandler,
-    ModelHandler,
-    PredictionResult,
-    RunInference,
-)
+from apache_beam.ml.inference import base as inference
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,13 +34,9 @@ from tfi2i_export.artefacts import picture_translator
 
 FAILURES = "failed.jsonl"
 """In the output folder: a line {"path": ..., "reason": ...} for each picture that failed."""
-LARGEST = 1 << 30
-"""Bytes of a picture file; a larger one fails before it is in memory."""
-SAY_EVERY = 30.0
-"""Seconds between two lines of a worker's log."""
-
+LARGEST = 1 << 30  # bytes of a picture file; a larger one fails before it is in memory
+SAY_EVERY = 30.0  # seconds between two lines of a worker's log
 MAGIC = r"[*?\[]"  # what is special in Beam's patterns
-
 NAMESPACE = "tfi2i"
 TRANSLATED, SKIPPED, FAILED = "translated", "skipped", "failed"
 
@@ -124,7 +117,10 @@ def planned(given: str, out: str) -> list[Job]:
     try:
         root, sources = _found(_absolute(given))
         out = _absolute(out)
-        whole, part = f"{_real(root)}/", f"{_real(out)}/"
+        whole, part = (
+            f"{path if FileSystems.get_scheme(path) else os.path.realpath(path)}/"
+            for path in (root, out)
+        )
         if part == whole:
             raise InputError(f"{out} is the folder of the inputs; choose another --out.")
         names = {source: source[len(root) + 1 :] for source in sources}
@@ -132,9 +128,9 @@ def planned(given: str, out: str) -> list[Job]:
             inner = part.removeprefix(whole)
             names = {key: name for key, name in names.items() if not name.startswith(inner)}
         return _jobs(names, out, given)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a scheme that Beam does not know
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"--input {given}: cannot be listed ({first_line(error, 300)})."
         ) from error
@@ -174,13 +170,13 @@ def _matches(root: str, pattern: str) -> list[str]:
 
 def _pictures(root: str, paths: list[str]) -> list[str]:
     """Those with a picture's suffix that are not hidden below the root."""
-    found = []
-    for path in paths:
-        name = PurePosixPath(path[len(root) + 1 :])
-        hidden = any(part.startswith(".") for part in name.parts)
-        if not hidden and name.suffix.lower() in PICTURE_SUFFIXES:
-            found.append(path)
-    return found
+    names = {path: PurePosixPath(path[len(root) + 1 :]) for path in paths}
+    return [
+        path
+        for path, name in names.items()
+        if name.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in name.parts)
+    ]
 
 
 def _jobs(names: dict[str, str], out: str, given: str) -> list[Job]:
@@ -201,20 +197,18 @@ def _jobs(names: dict[str, str], out: str, given: str) -> list[Job]:
                 f"{other} and {source} would both become {target}; rename one, or translate them"
                 " into two folders."
             )
-        if _identity(target) in inputs:
+        if hit := inputs.get(_identity(target)):
             raise InputError(
-                f"The output {target} is the input {inputs[_identity(target)]}, which is never"
-                " overwritten; choose another --out."
+                f"The output {target} is the input {hit}, which is never overwritten; choose"
+                " another --out."
             )
     jobs = []
     for source, target in targets.items():
         stem, suffix = os.path.splitext(target)  # noqa: PTH122
-        clear: str | None = target if suffix.lower() in ALPHA_SUFFIXES else f"{stem}.png"
-        assert clear is not None
-        free = claimed.setdefault(name_key(Path(clear)), source) == source
-        if not free or _identity(clear) in inputs:
-            clear = None
-        jobs.append(Job(source, target, clear))
+        clear = target if suffix.lower() in ALPHA_SUFFIXES else f"{stem}.png"
+        is_free = claimed.setdefault(name_key(Path(clear)), source) == source
+        is_free = is_free and _identity(clear) not in inputs
+        jobs.append(Job(source, target, clear if is_free else None))
     return jobs
 
 
@@ -225,19 +219,13 @@ def _absolute(path: str) -> str:
     return path.rstrip("/")
 
 
-def _real(path: str) -> str:
-    return os.path.realpath(path) if FileSystems.get_scheme(path) is None else path
-
-
 def _identity(path: str) -> tuple[int, int] | str:
     """Equal for two names of one file, through links and whatever the case."""
-    if FileSystems.get_scheme(path) is not None:
-        return path
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return path
-    return status.st_dev, status.st_ino
+    with contextlib.suppress(OSError):
+        if FileSystems.get_scheme(path) is None:
+            status = Path(path).stat()
+            return status.st_dev, status.st_ino
+    return path
 
 
 def translate_all(
@@ -266,6 +254,7 @@ def translate_all(
         pipeline = beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise InputError(f"Beam refuses its options ({first_line(error, 300)}).") from error
+    handler = PictureHandler(model, values)
     read = (
         pipeline
         | "Plan" >> beam.Create(jobs)
@@ -275,7 +264,7 @@ def translate_all(
     )
     written = (
         read[TRANSLATED]
-        | "Translate" >> RunInference(KeyedModelHandler(PictureHandler(model, values)))
+        | "Translate" >> inference.RunInference(inference.KeyedModelHandler(handler))
         | "Write" >> beam.ParDo(_Write()).with_outputs(FAILED, main=TRANSLATED)
     )
     listed = FileSystems.join(_absolute(out), FAILURES)
@@ -283,10 +272,6 @@ def translate_all(
     _ = failures | "List" >> beam.Map(_write_list, listed)
     result = pipeline.run()
     result.wait_until_finish()
-    return _counts(result)
-
-
-def _counts(result: Any) -> dict[str, int]:
     counts = dict.fromkeys((TRANSLATED, SKIPPED, FAILED), 0)
     for counter in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
         counts[counter.key.metric.name] += counter.result
@@ -299,10 +284,8 @@ def _count(what: str) -> None:
 
 def _is_due(job: Job, overwrite: bool) -> bool:
     """Whether a picture has no output yet."""
-    if overwrite:
-        return True
     outputs = {job.target, job.transparent_target or job.target}
-    done = any(FileSystems.exists(path) for path in outputs)
+    done = not overwrite and any(FileSystems.exists(path) for path in outputs)
     if done:
         _count(SKIPPED)
     return not done
@@ -348,10 +331,8 @@ class _Write(beam.DoFn):
 
 def _write_list(failures: list[dict[str, str]], target: str) -> None:
     """Sorted, as workers finish in any order; without a failure, an empty file."""
-    lines = [
-        f"{json.dumps(failure)}\n" for failure in sorted(failures, key=lambda one: one["path"])
-    ]
-    _replace(target, "".join(lines).encode())
+    failures = sorted(failures, key=lambda one: one["path"])
+    _replace(target, "".join(f"{json.dumps(one)}\n" for one in failures).encode())
 
 
 def _target(job: Job, alpha: Alpha) -> str:
@@ -393,7 +374,6 @@ def _replace(target: str, content: bytes) -> None:
 
 def _failure(job: Job, error: InputError | OSError) -> beam.pvalue.TaggedOutput:
     _count(FAILED)
-    reason = (
-        str(error) if isinstance(error, InputError) else f"{job.source}: {first_line(error, 300)}"
-    )
+    known = isinstance(error, InputError)
+    reason = str(error) if known else f"{job.source}: {first_line(error, 300)}"
     return beam.pvalue.TaggedOutput(FAILED, {"path": job.source, "reason": reason})

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,14 +30,15 @@ from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
-from tfi2i_export.inputs import Shape, fitted, require_all
-from tfi2i_export.serving.wire import Address, Failure, Image, Wire, parsed
+from tfi2i_export.inputs import Array, Shape, count_of, fitted, require_all, row
+from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, parsed
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
 
 # Of inputs besides the picture; more and longer names would fill a message.
+LARGEST_FILE = 2**26  # bytes of a sampler's picture
 MOST_INPUTS = 8
 LONGEST_NAME = 40
 
@@ -61,6 +62,7 @@ _SENTENCES = {
     "LOADING": "the model is still being loaded; try again in a moment",
     "UNLOADED": "the server could not load the model or has unloaded it ({reason}); its log says "
     "more",
+    "SAMPLER": "the model makes no pictures by itself ({reason}); translate with it",
     "SIGNATURE": "the model takes no pictures ({reason}); serve one that was written by `tfi2i "
     "export RUN --format saved_model`",
     "INVALID_ARGUMENT": "the server refused the picture ({reason}); scale it down",
@@ -108,6 +110,8 @@ class ServerTranslator:
             ready, or none that translates pictures; or a value is missing or does not fit.
     """
 
+    takes_picture = True
+
     def __init__(
         self,
         url: str,
@@ -130,14 +134,18 @@ class ServerTranslator:
         self._wire = _connected(address)
         try:
             self._signature = self._attempted(self._asked)
-            # First of all none is missing: what `fitted` misses it makes, as large as is claimed.
-            require_all(values or {}, self._signature.extra, self._url, "values")
-            self._values = fitted(values or {}, self._signature.extra, self._url)
+            if self.takes_picture:
+                self._values = self._fitted(values or {}, 1)
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> "ServerTranslator":
+    def _fitted(self, values: Mapping[str, ArrayLike], count: int) -> dict[str, Array]:
+        # First of all none is missing: what `fitted` misses it makes, as large as is claimed.
+        require_all(values, self._signature.extra, self._url, "values")
+        return fitted(values, self._signature.extra, self._url, count)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -165,12 +173,12 @@ class ServerTranslator:
         return self._by_tensor(pixels)
 
     def _by_file(self, pixels: Pixels) -> Pixels:
-        file, name = _png(pixels), self._signature.name
+        inputs: Inputs = {IMAGE_BYTES: _png(pixels), **self._values}
+        name = self._signature.name
         limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
         return self._attempted(
             lambda left: _picture(
-                self._wire.send_file(name, IMAGE_BYTES, file, limit, left, self._values),
-                pixels.shape,
+                self._wire.file(name, inputs, IMAGE_BYTES, limit, left), pixels.shape
             )
         )
 
@@ -192,8 +200,8 @@ class ServerTranslator:
     def _by_padded_tensor(self, pixels: Pixels, left: float) -> Pixels:
         height, width, _ = pixels.shape
         image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
-        name = self._signature.name
-        levels = _levels(self._wire.send_tensor(name, INPUT, OUTPUT, image, left, self._values))
+        inputs, name = {INPUT: image, **self._values}, self._signature.name
+        levels = _levels(self._wire.image(name, inputs, OUTPUT, image.shape, left))
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -219,7 +227,7 @@ class ServerTranslator:
             if failure.code == "INVALID_ARGUMENT":  # so servers call an unknown label
                 failure = Failure("NOT_FOUND", failure.reason)
             raise failure from None
-        return _chosen(signatures)
+        return _chosen(signatures, self.takes_picture)
 
     def _attempted(self, ask: Callable[[float], Answer]) -> Answer:
         """`ask(seconds left)`, asked again after failures that pass by themselves."""
@@ -240,6 +248,39 @@ class ServerTranslator:
         sentence = _SENTENCES.get(code, _OTHERWISE)
         said = sentence.format(reason=failure.reason, seconds=self._seconds)
         return InputError(f"{self._url}: {said}.")
+
+
+class ServerSampler(ServerTranslator):
+    """A served sampler, `sample` for short; arguments and errors as of `ServerTranslator`."""
+
+    takes_picture = False
+
+    @property
+    def extra(self) -> Mapping[str, Shape]:
+        """Shapes (1, ...) of its inputs by name."""
+        return self._signature.extra
+
+    def sample(self, **values: ArrayLike) -> Pixels:
+        """Values (N, ...) by name -> pixels (N, H, W, 3).
+
+        Raises:
+            InputError: A value is missing or does not fit, or the server gives no picture.
+        """
+        count = count_of(None, values)
+        given = self._fitted(values, count)
+        return np.stack([self._sampled(row(given, i)) for i in range(count)])
+
+    def _sampled(self, values: Mapping[str, Array]) -> Pixels:
+        name, size = self._signature.name, self._signature.size
+
+        def ask(left: float) -> Pixels:
+            if self._signature.of_files:
+                file = self._wire.file(name, values, IMAGE_BYTES, LARGEST_FILE, left)
+                return _picture(file, None)
+            shape = (1, *(side or 0 for side in size), 3)
+            return _levels(self._wire.image(name, values, OUTPUT, shape, left))
+
+        return self._attempted(ask)
 
 
 def _connected(address: Address) -> Wire:
@@ -264,10 +305,10 @@ def _check_ready(states: list[tuple[str, str]]) -> None:
     raise Failure("UNLOADED", next((why for _, why in states if why), names[-1]))
 
 
-def _chosen(signatures: Mapping[str, Any]) -> _Signature:
+def _chosen(signatures: Mapping[str, Any], takes_picture: bool = True) -> _Signature:
     """One of picture files, otherwise one of floats; `serving_default` before others.
 
-    Those that take nothing besides the picture come before all others.
+    Those that take nothing besides the picture come before all others. A sampler's takes none.
     """
     found = []
     names = sorted(signatures, key=lambda name: (name != "serving_default", name))
@@ -275,11 +316,16 @@ def _chosen(signatures: Mapping[str, Any]) -> _Signature:
     for source, target, dtype in kinds:
         for name in names:
             inputs, outputs = signatures[name].inputs, signatures[name].outputs
-            if source not in inputs or set(outputs) != {target}:
+            pictures = {INPUT, IMAGE_BYTES} & set(inputs)
+            fits = source in pictures if takes_picture else not pictures
+            if not fits or set(outputs) != {target}:
                 continue
             extra = _extra(inputs, source)
-            if extra is not None and inputs[source].dtype == outputs[target].dtype == dtype:
-                size = _fixed_size(inputs[source])
+            picture = inputs[source] if takes_picture else outputs[target]
+            size = _fixed_size(picture)
+            if not takes_picture and source == INPUT and None in size:
+                continue  # as large as it likes
+            if extra is not None and picture.dtype == outputs[target].dtype == dtype:
                 found.append(_Signature(name, source == IMAGE_BYTES, size, extra))
     if found:
         return min(found, key=lambda one: bool(one.extra))
@@ -288,7 +334,8 @@ def _chosen(signatures: Mapping[str, Any]) -> _Signature:
         f"{', '.join(sorted(signatures[name].outputs))}"
         for name in names
     )
-    raise Failure("SIGNATURE", f"its signatures are {known}" if known else "it has no signature")
+    code = "SIGNATURE" if takes_picture else "SAMPLER"
+    raise Failure(code, f"its signatures are {known}" if known else "it has no signature")
 
 
 def _fixed_size(tensor: Any) -> tuple[int | None, int | None]:
@@ -325,12 +372,15 @@ def _levels(translation: Image) -> Pixels:
     return np.clip(np.rint(translation[0]), 0, 255).astype(np.uint8)
 
 
-def _picture(file: bytes, shape: tuple[int, ...]) -> Pixels:
-    """The pixels of a PNG file of a known shape; its header is looked at before it is decoded."""
+def _picture(file: bytes, shape: tuple[int, ...] | None) -> Pixels:
+    """The pixels of a PNG file of a known shape; its header is looked at before it is decoded.
+
+    None: a sampler's, of whatever shape.
+    """
     if not (file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) > 24):
         raise Failure("REPLY", f"{len(file)} bytes that are no PNG file")
     width, height = struct.unpack(">II", file[16:24])
-    if (height, width) != shape[:2]:
+    if shape is not None and (height, width) != shape[:2]:
         raise Failure(
             "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
         )

@@ -1,7 +1,6 @@
 """Asks a TensorFlow Serving server over gRPC."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -15,10 +14,11 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
     prediction_service_pb2_grpc,
 )
 
-from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
+from tfi2i_export.inputs import Shape
+from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, reading
 
 
-class GrpcWire:
+class GrpcWire(Wire):
     """A connection to each server that the host's name stands for, asked in turn."""
 
     def __init__(self, address: Address):
@@ -45,11 +45,9 @@ class GrpcWire:
             self._spec["version_label"] = address.label
 
     def close(self) -> None:
-        """As `Wire.close`."""
         self._channel.close()
 
     def states(self, seconds: float) -> list[tuple[str, str]]:
-        """As `Wire.states`."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
         reply = _called(self._models.GetModelStatus, request, seconds)
         name = get_model_status_pb2.ModelVersionStatus.State.Name
@@ -59,7 +57,6 @@ class GrpcWire:
             ]
 
     def signatures(self, seconds: float) -> dict[str, Any]:
-        """As `Wire.signatures`."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec, metadata_field=["signature_def"]
         )
@@ -70,19 +67,11 @@ class GrpcWire:
                 raise TypeError
         return dict(found.signature_def)
 
-    def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+    def file(
+        self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        """As `Wire.send_file`; gRPC has read the reply before its size can be checked."""
-        tensor = tf.make_tensor_proto([file], dtype=tf.string, shape=[1])
-        inputs = {alias: tensor, **_tensors(extra)}
-        answer = self._predicted(signature, inputs, alias, seconds)
+        # gRPC has read the reply before its size can be checked.
+        answer = self._predicted(signature, inputs, output, seconds)
         with reading("the translation"):
             if answer.dtype != types_pb2.DT_STRING:
                 raise TypeError
@@ -91,40 +80,28 @@ class GrpcWire:
                 raise Failure("REPLY", f"{len(translation)} bytes, {limit} would be many")
         return translation
 
-    def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+    def image(
+        self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        """As `Wire.send_tensor`."""
-        inputs = _tensors({source: image, **extra})
-        answer = self._predicted(signature, inputs, target, seconds)
+        answer = self._predicted(signature, inputs, output, seconds)
         with reading("the translation"):
             # Before it becomes an array: a shape of a few bytes may claim any memory.
             claimed = tuple(dim.size for dim in answer.tensor_shape.dim)
-            if answer.dtype != types_pb2.DT_FLOAT or claimed != image.shape:
-                raise Failure("REPLY", f"a shape of {claimed} instead of {image.shape}")
+            if answer.dtype != types_pb2.DT_FLOAT or claimed != shape:
+                raise Failure("REPLY", f"a shape of {claimed} instead of {shape}")
             return tf.make_ndarray(answer)
 
-    def _predicted(
-        self, signature: str, inputs: Mapping[str, Any], target: str, seconds: float
-    ) -> Any:
+    def _predicted(self, signature: str, inputs: Inputs, output: str, seconds: float) -> Any:
         spec = {**self._spec, "signature_name": signature}
         request = predict_pb2.PredictRequest(model_spec=spec)
-        for alias, tensor in inputs.items():
-            request.inputs[alias].CopyFrom(tensor)
+        for name, value in inputs.items():
+            kind = tf.string if isinstance(value, bytes) else None
+            batch = [value] if kind else value
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(batch, kind))
         reply = _called(self._predictions.Predict, request, seconds)
-        if target not in reply.outputs:
-            raise Failure("REPLY", f"no output {target}")
-        return reply.outputs[target]
-
-
-def _tensors(values: Values) -> dict[str, Any]:
-    return {name: tf.make_tensor_proto(value) for name, value in values.items()}
+        if output not in reply.outputs:
+            raise Failure("REPLY", f"no output {output}")
+        return reply.outputs[output]
 
 
 def _called(method: Any, request: Any, seconds: float) -> Any:

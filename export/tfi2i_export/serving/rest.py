@@ -3,22 +3,22 @@
 import base64
 import contextlib
 import json
+import math
+import queue
 import threading
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import numpy as np
 import requests
 import urllib3
 from google.protobuf import json_format  # type: ignore[import-untyped]
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from tfi2i_export.serving.wire import Address, Failure, Image, Values, reading
+from tfi2i_export.inputs import Shape
+from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, reading
 
-DESCRIPTION_LIMIT = 2**24
-"""Bytes that a server may tell about a model."""
+DESCRIPTION_LIMIT = 2**24  # bytes that a server may tell about a model
 
 _BY_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -29,8 +29,11 @@ _BY_STATUS = {
     503: "UNAVAILABLE",
 }
 
+Outcomes = queue.SimpleQueue[bytes | Exception]
+"""The first is the answer; closing puts in a failure at any time."""
 
-class RestWire:
+
+class RestWire(Wire):
     """Sessions with a server, each used by one thread at a time.
 
     Every exchange has a thread of its own, which is left to itself when its time is up: the
@@ -41,20 +44,18 @@ class RestWire:
         self._root = address.url
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: deque[requests.Session] = deque()
-        self._waiting: set[Future[bytes]] = set()
+        self._idle: list[requests.Session] = []
+        self._waiting: set[Outcomes] = set()
 
     def close(self) -> None:
-        """As `Wire.close`."""
         with self._lock:
             self._closed = True
-            for future in self._waiting:
-                _settle(future, Failure("CLOSED", ""))
+            for answers in self._waiting:
+                answers.put(Failure("CLOSED", ""))
             while self._idle:
                 self._idle.pop().close()
 
     def states(self, seconds: float) -> list[tuple[str, str]]:
-        """As `Wire.states`."""
         document = self._asked("", None, DESCRIPTION_LIMIT, seconds)
         with reading("the status of the model"):
             return [
@@ -63,59 +64,47 @@ class RestWire:
             ]
 
     def signatures(self, seconds: float) -> dict[str, Any]:
-        """As `Wire.signatures`."""
         document = self._asked("/metadata", None, DESCRIPTION_LIMIT, seconds)
         with reading("the description of the model"):
             found = document["metadata"]["signature_def"]
             # The second name is OpenVINO's.
             found = found["signature_def"] if "signature_def" in found else found["signatureDef"]
             return {
-                name: json_format.ParseDict(
-                    values, meta_graph_pb2.SignatureDef(), ignore_unknown_fields=True
-                )
+                name: json_format.ParseDict(values, SignatureDef(), ignore_unknown_fields=True)
                 for name, values in found.items()
             }
 
-    def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+    def file(
+        self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        """As `Wire.send_file`."""
-        row: dict[str, Any] = {"b64": base64.b64encode(file).decode("ascii")}
-        if extra:  # a single input needs no name
-            row = {alias: row} | {name: value[0].tolist() for name, value in extra.items()}
+        row: Any = {
+            name: {"b64": base64.b64encode(value).decode("ascii")}
+            if isinstance(value, bytes)
+            else value[0].tolist()
+            for name, value in inputs.items()
+        }
+        if len(row) == 1:  # which needs no name
+            [row] = row.values()
         question = {"signature_name": signature, "instances": [row]}
         document = self._asked(":predict", question, limit * 4 // 3 + 2**16, seconds)
         with reading("the translation"):
             [answer] = document["predictions"]
             return base64.b64decode(answer["b64"], validate=True)
 
-    def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+    def image(
+        self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        """As `Wire.send_tensor`."""
-        inputs = {name: value.tolist() for name, value in {source: image, **extra}.items()}
-        question = {"signature_name": signature, "inputs": inputs}
-        limit = 32 * image.size + 2**16  # characters of a number, with room
+        columns = {name: np.asarray(value).tolist() for name, value in inputs.items()}
+        question = {"signature_name": signature, "inputs": columns}
+        limit = 32 * math.prod(shape) + 2**16  # characters of a number, with room
         document = self._asked(":predict", question, limit, seconds)
         with reading("the translation"):
             # A single output comes without its name, from some servers with it.
             outputs = document["outputs"]
-            outputs = outputs[target] if isinstance(outputs, dict) else outputs
+            outputs = outputs[output] if isinstance(outputs, dict) else outputs
             translation = np.asarray(outputs, np.float32)
-            if translation.shape != image.shape:
-                raise Failure("REPLY", f"a shape of {translation.shape} instead of {image.shape}")
+            if translation.shape != shape:
+                raise Failure("REPLY", f"a shape of {translation.shape} instead of {shape}")
             return translation
 
     def _asked(
@@ -123,54 +112,50 @@ class RestWire:
     ) -> dict[str, Any]:
         """The JSON object that the server answers with; POST if there is a question."""
         body = None if question is None else json.dumps(question).encode()
-        future: Future[bytes] = Future()
+        answers: Outcomes = queue.SimpleQueue()
         with self._lock:
             if self._closed:
                 raise Failure("CLOSED", "")
-            self._waiting.add(future)
-        arguments = (future, self._root + path, body, limit, max(seconds, 1e-3))
+            self._waiting.add(answers)
+        arguments = (answers, self._root + path, body, limit, max(seconds, 1e-3))
         threading.Thread(target=self._exchange, args=arguments, daemon=True).start()
         try:
-            content = future.result(max(seconds, 1e-3))
-        except TimeoutError as error:
+            outcome = answers.get(timeout=max(seconds, 1e-3))
+        except queue.Empty as error:
             raise Failure("DEADLINE_EXCEEDED", "") from error
         finally:
             with self._lock:
-                self._waiting.discard(future)
+                self._waiting.discard(answers)
+        if isinstance(outcome, Exception):
+            raise outcome
         with reading("its JSON"):
-            document = json.loads(content)
+            document = json.loads(outcome)
             if not isinstance(document, dict):
                 raise TypeError
         return document
 
     def _exchange(
-        self, future: Future[bytes], url: str, body: bytes | None, limit: int, seconds: float
+        self, answers: Outcomes, url: str, body: bytes | None, limit: int, seconds: float
     ) -> None:
-        """Sends a request and settles the future with what comes back."""
-        try:
-            session = self._idle.pop()
-        except IndexError:
-            session = requests.Session()
+        """Sends a request and hands over what comes back."""
+        with self._lock:
+            session = self._idle.pop() if self._idle else requests.Session()
         try:
             outcome: bytes | Exception = _exchanged(session, url, body, limit, seconds)
-        except Exception as error:  # whoever waits for the future gets it
+        except Exception as error:  # whoever waits for the answer gets it
             outcome = error
         with self._lock:
             if self._closed or isinstance(outcome, Exception):
                 session.close()
             else:
                 self._idle.append(session)
-        _settle(future, outcome)
+        answers.put(outcome)
 
 
 def _exchanged(
     session: requests.Session, url: str, body: bytes | None, limit: int, seconds: float
 ) -> bytes:
-    """The body of the answer.
-
-    Raises:
-        Failure: There is none, it is larger than the limit, or it is that of an error.
-    """
+    """The body of the answer; a failure if there is none, it is too large or that of an error."""
     # No compression, so that the limit is one on memory; nor to another place than the user named.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     method = "GET" if body is None else "POST"
@@ -207,11 +192,3 @@ def _failure(error: Exception) -> Failure:
     if parsing or isinstance(about, urllib3.exceptions.NameResolutionError):
         return Failure("UNKNOWN_HOST", reason)
     return Failure("UNAVAILABLE", reason)
-
-
-def _settle(future: Future[bytes], outcome: bytes | Exception) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was settled by `close`
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

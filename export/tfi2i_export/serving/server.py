@@ -27,13 +27,9 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
-from tensorflow_serving.config.model_server_config_pb2 import (  # type: ignore[import-untyped]
-    ModelServerConfig,
-)
+from tensorflow_serving.config import model_server_config_pb2  # type: ignore[import-untyped]
 
 from tfi2i.errors import InputError
 from tfi2i.processes import answer_of
@@ -61,6 +57,8 @@ POLL_SECONDS = 0.2
 STATUS_BYTES = 2**20
 STATUS_SECONDS = 5
 LOG_LINES = 15
+
+NOT_ITS_ANSWER = (ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,22 +119,17 @@ def why_none() -> str:
 def _look() -> Server | str:
     if program := shutil.which(BINARY):
         return Server(program)
-    docker = shutil.which("docker")
+    docker, pull = shutil.which("docker"), f"`docker pull {IMAGE}`."
     if docker is None:
         return (
             f"TensorFlow Serving is not installed: put {BINARY} on PATH, or install docker and run"
-            f" `docker pull {IMAGE}`."
+            f" {pull}"
         )
+    none = f"There is no {BINARY} on PATH, and docker"
     if not _answers(docker, "version", "--format", "{{.Server.Version}}"):
-        return (
-            f"There is no {BINARY} on PATH, and docker's engine does not answer: start it and run"
-            f" `docker pull {IMAGE}`."
-        )
+        return f"{none}'s engine does not answer: start it and run {pull}"
     if not _answers(docker, "image", "inspect", IMAGE):
-        return (
-            f"There is no {BINARY} on PATH, and docker has not got the image {IMAGE}: run"
-            f" `docker pull {IMAGE}`."
-        )
+        return f"{none} has not got the image {IMAGE}: run {pull}"
     return Server(docker, IMAGE)
 
 
@@ -172,12 +165,15 @@ def start(
             logged then.
     """
     grpc_port, rest_port = _ports(server, grpc_port, rest_port)
-    with (
-        tempfile.TemporaryDirectory(prefix="tfi2i-serving-") as temporary,
-        _unwound_by_sigterm(),
-        contextlib.ExitStack() as stack,
-    ):
-        folder = Path(temporary)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfi2i-serving-")))
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # nobody else handles it
+        ):
+            # It leaves blocks as Ctrl-C does.
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+            stack.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)
         container = f"tfi2i-serving-{os.getpid()}-{secrets.token_hex(4)}" if server.image else None
         command = _command(server, models, folder, container, (grpc_port, rest_port), batching)
         log_path = folder / "log.txt"
@@ -187,7 +183,8 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                # The server logs: the command line silences our TensorFlow by this variable.
+                env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
                 # Or else the terminal's Ctrl-C would reach the server beside us.
                 start_new_session=True,
             )
@@ -195,31 +192,6 @@ def start(
         running = Running(grpc_port, rest_port, process, log_path)
         _wait(running, list(models), wait_seconds)
         yield running
-
-
-def _environment() -> dict[str, str]:
-    """Ours, but the server logs: the command line silences TensorFlow by this variable."""
-    return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-
-
-@contextlib.contextmanager
-def _unwound_by_sigterm() -> Iterator[None]:
-    """SIGTERM leaves the block as Ctrl-C does, unless somebody else handles it."""
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if ours:
-        signal.signal(signal.SIGTERM, _leave)
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _stop(process: subprocess.Popen[bytes], program: str, container: str | None) -> None:
@@ -236,26 +208,25 @@ def _stop(process: subprocess.Popen[bytes], program: str, container: str | None)
             process.wait()
 
 
-def _ports(server: Server, grpc_port: int | None, rest_port: int | None) -> tuple[int, int]:
+def _ports(server: Server, *wanted: int | None) -> tuple[int, int]:
     """Both ports, free ones for None and 0; all are tried, as two servers may share a gRPC port."""
+    grpc_port, rest_port = wanted
     if grpc_port and grpc_port == rest_port:
         raise InputError(f"Port {grpc_port} cannot be that of gRPC and of REST: give two ports.")
-    host = "127.0.0.1" if server.on_loopback_only else ""
+    found = []
     with contextlib.ExitStack() as open_together:
-        ports = [_free_port(open_together, host, port) for port in (grpc_port or 0, rest_port or 0)]
-    return ports[0], ports[1]
-
-
-def _free_port(stack: contextlib.ExitStack, host: str, port: int) -> int:
-    bound = stack.enter_context(socket.socket())
-    if sys.platform != "win32":  # where it would let a port be shared
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "ports are 1 to 65535"
-        raise InputError(f"Port {port} cannot be used ({reason}); give another one.") from error
-    return bound.getsockname()[1]
+        for port in wanted:
+            bound = open_together.enter_context(socket.socket())
+            if sys.platform != "win32":  # where it would let a port be shared
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                bound.bind(("127.0.0.1" if server.on_loopback_only else "", port or 0))
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or "ports are 1 to 65535"
+                message = f"Port {port} cannot be used ({reason}); give another one."
+                raise InputError(message) from error
+            found.append(bound.getsockname()[1])
+    return found[0], found[1]
 
 
 def _command(
@@ -269,19 +240,16 @@ def _command(
     """Command to run; the files that it names are written to `folder`."""
     paths = {name: path.resolve() for name, path in models.items()}
     in_container = {name: Path("/models", name) for name in models}
-    config = models_config(paths)
+    config = models_config(paths)  # which checks them, docker or not
     if container:
         config = models_config(in_container)
     (folder / "models.config").write_text(config, encoding="utf-8")
     (folder / "batching_parameters.txt").write_text(BATCHING, encoding="utf-8")
     seen = Path("/config") if container else folder
-    flags = [
-        f"--model_config_file={seen / 'models.config'}",
-        "--max_num_load_retries=0",  # by default five, a minute apart
-    ]
+    flags = [f"--model_config_file={seen}/models.config"]
+    flags += ["--max_num_load_retries=0"]  # by default five, a minute apart
     if batching:
-        flags += ["--enable_batching"]
-        flags += [f"--batching_parameters_file={seen / 'batching_parameters.txt'}"]
+        flags += ["--enable_batching", f"--batching_parameters_file={seen}/batching_parameters.txt"]
     if container is None or server.image is None:
         return [server.program, f"--port={ports[0]}", f"--rest_api_port={ports[1]}", *flags]
     mounts = {folder: Path("/config")} | {paths[name]: in_container[name] for name in paths}
@@ -308,6 +276,7 @@ def models_config(models: Mapping[str, Path]) -> str:
     """
     if not models:
         raise InputError("There is no model to serve.")
+    config = model_server_config_pb2.ModelServerConfig()
     for name, path in models.items():
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
             raise InputError(
@@ -316,8 +285,6 @@ def models_config(models: Mapping[str, Path]) -> str:
             )
         if not str(path).isprintable():
             raise InputError(f"{path}: the server needs a path without control characters.")
-    config = ModelServerConfig()
-    for name, path in models.items():
         config.model_config_list.config.add(
             name=name, base_path=path.as_posix(), model_platform="tensorflow"
         )
@@ -329,8 +296,7 @@ def _wait(running: Running, names: Sequence[str], seconds: float) -> None:
     end = time.monotonic() + seconds
     for name in names:
         while not _available(running, name):
-            code = running.process.poll()
-            if code is not None:
+            if (code := running.process.poll()) is not None:
                 raise _failure(running, f"ended with code {code} before it served {name}")
             if time.monotonic() > end:
                 raise _failure(running, f"did not serve {name} within {seconds:.0f} s")
@@ -338,30 +304,23 @@ def _wait(running: Running, names: Sequence[str], seconds: float) -> None:
 
 
 def _available(running: Running, name: str) -> bool:
-    versions = _status(running.rest_url(name))
-    states = {version.get("state") for version in versions}
-    if states == {"END"}:
-        statuses = [version.get("status") for version in versions]
-        reasons = [str(one.get("error_message")) for one in statuses if isinstance(one, dict)]
-        reason = printable(" ".join("; ".join(reasons).split()), 300)
-        raise _failure(running, f"could not load {name} ({reason})")
-    return "AVAILABLE" in states
-
-
-def _status(url: str) -> list[dict[str, Any]]:
-    """The state of each version; none while the server does not answer, or not in its manner.
+    """Whether a model has an available version; not while the server does not answer as it does.
 
     The answer's code is 200 also while a model loads.
     """
     # Without the proxies of the environment, which do not lead to this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=STATUS_SECONDS) as reply:
-            status = json.loads(reply.read(STATUS_BYTES))
-    except (OSError, http.client.HTTPException, ValueError, RecursionError):
-        return []
-    versions = status.get("model_version_status") if isinstance(status, dict) else None
-    return [one for one in versions if isinstance(one, dict)] if isinstance(versions, list) else []
+        with opener.open(running.rest_url(name), timeout=STATUS_SECONDS) as reply:
+            versions = json.loads(reply.read(STATUS_BYTES))["model_version_status"]
+        states = {one["state"] for one in versions}
+        reasons = "; ".join(str(one.get("status", {}).get("error_message")) for one in versions)
+    except (OSError, http.client.HTTPException, RecursionError, *NOT_ITS_ANSWER):
+        return False
+    if states == {"END"}:
+        reason = printable(" ".join(reasons.split()), 300)
+        raise _failure(running, f"could not load {name} ({reason})")
+    return "AVAILABLE" in states
 
 
 def _failure(running: Running, what: str) -> InputError:

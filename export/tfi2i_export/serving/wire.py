@@ -1,6 +1,6 @@
 """URLs and failures of a TensorFlow Serving server, for REST and gRPC alike.
 
-`serving_rest` and `serving_grpc` each have a wire, with the same methods. A call ends within the
+`rest` and `grpc` each have a wire, with the same methods. A call ends within the
 seconds it is given, or when the wire is closed by another thread, and it never tries twice. What
 goes wrong is a `Failure`, which the client puts into a sentence.
 """
@@ -18,11 +18,13 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import printable
+from tfi2i_export.inputs import Shape
 
 LONGEST_REASON = 300
 
 Image = NDArray[np.float32]
-Values = Mapping[str, NDArray[np.float32]]
+Inputs = Mapping[str, bytes | NDArray[np.float32]]
+"""A picture file, or a row (1, ...), for each input by name."""
 
 _WORD = r"\w[\w.+~-]*"
 _URL = re.compile(
@@ -45,33 +47,15 @@ class Wire(Protocol):
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Inputs and outputs of the model by the signature's name."""
 
-    def send_file(
-        self,
-        signature: str,
-        alias: str,
-        file: bytes,
-        limit: int,
-        seconds: float,
-        extra: Values,
+    def file(
+        self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        """A picture file -> its translation of up to `limit` bytes, if `alias` is both's name.
+        """The picture file of up to `limit` bytes that a signature makes of its inputs."""
 
-        In `extra` are a row (1, ...) for each input besides the picture, by name.
-        """
-
-    def send_tensor(
-        self,
-        signature: str,
-        source: str,
-        target: str,
-        image: Image,
-        seconds: float,
-        extra: Values,
+    def image(
+        self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        """An image (1, H, W, 3) named `source` -> its translation `target`, of the same shape.
-
-        `extra` is as in `send_file`.
-        """
+        """The image of a shape (1, H, W, 3) that a signature makes of its inputs."""
 
 
 class Failure(Exception):
@@ -150,11 +134,10 @@ def _without_password(url: str) -> str:
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turns what goes wrong with a reply of another form into a failure."""
+    other_form = (LookupError, TypeError, ValueError, AttributeError, json_format.ParseError)
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise Failure("REPLY", f"{what} cannot be read") from error
-    except (OverflowError, RecursionError, json_format.ParseError) as error:
+    except (*other_form, OverflowError, RecursionError) as error:
         raise Failure("REPLY", f"{what} cannot be read") from error
 
 

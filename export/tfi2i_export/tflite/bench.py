@@ -22,9 +22,9 @@ from tfi2i.pictures.tiles import Progress
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
 from tfi2i_export.agreement import EQUAL_DB
-from tfi2i_export.inputs import Array
+from tfi2i_export.inputs import Array, takes_picture
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.tflite.interpreter import INPUT, TFLiteTranslator, opened
+from tfi2i_export.tflite.interpreter import ENCODER_END, INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
 from tfi2i_export.tflite.pictures import sidecar_of
 
@@ -176,7 +176,7 @@ def tflite_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob("*.tflite"))
+            inside = sorted(set(path.glob("*.tflite")) - set(path.glob(f"*{ENCODER_END}")))
             if not inside:
                 raise InputError(
                     f"{path}: there is no .tflite file in it; `tfi2i export` makes them."
@@ -211,9 +211,10 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
     from tfi2i_export.tflite.conversion import convert
 
     translator = in_float32(run.network(direction))
-    image = keras.Input((*size, 3), name=INPUT)
-    inputs = packed([image, *inputs_like(translator)[1:]])
-    return convert(keras.Model(inputs, translator(inputs)))
+    given = inputs_like(translator)
+    if takes_picture(translator):
+        given[0] = keras.Input((*size, 3), name=INPUT)
+    return convert(keras.Model(packed(given), translator(packed(given))))
 
 
 def _plain_file(run: Run, like: "_File", folder: Path) -> Path | None:
@@ -274,7 +275,8 @@ def _tried(
     values = {
         one: random.standard_normal(shape, np.float32) for one, shape in translator.extra.items()
     }
-    translator(np.zeros((1, *picture, 3), np.uint8), **values)
+    shown = np.zeros((1, *picture, 3), np.uint8) if translator.takes_picture else None
+    translator(shown, **values)
     return _File(name, path, format, picture, sidecar, values)
 
 
@@ -298,9 +300,12 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
     """A function that gives LiteRT a picture and takes its translation."""
     interpreter = opened(file.path.read_bytes(), threads, str(file.path))
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    dtype = signature.get_input_details()[INPUT]["dtype"]
-    pixels = np.random.default_rng(0).integers(0, 256, (1, *file.size, 3)).astype(dtype)
-    call = functools.partial(signature, **{INPUT: pixels}, **file.extra)
+    given: dict[str, Any] = dict(file.extra)
+    details = signature.get_input_details()
+    if INPUT in details:
+        pixels = np.random.default_rng(0).integers(0, 256, (1, *file.size, 3))
+        given[INPUT] = pixels.astype(details[INPUT]["dtype"])
+    call = functools.partial(signature, **given)
     with quiet():
         for _ in range(WARM_UP):
             call()

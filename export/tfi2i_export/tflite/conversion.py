@@ -17,8 +17,9 @@ from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
+from tfi2i_export.inputs import takes_picture
 from tfi2i_export.tflite.inspection import inspect, require_plain
-from tfi2i_export.tflite.interpreter import INPUT, OUTPUT
+from tfi2i_export.tflite.interpreter import INPUT, OUTPUT, VALUE
 
 Io = Literal["float", "uint8"]
 
@@ -38,7 +39,8 @@ def convert(
     """A .tflite file, image (1, H, W, 3) -> translation (1, H, W, 3), RGB 0..255.
 
     The names of layers are part of the names of the tensors. A model of free size makes a file of
-    free size. Inputs besides the picture keep their names, and are float32 of one picture.
+    free size. Inputs besides the picture keep their names, and are float32 of one picture; a
+    sampler has no others.
 
     Args:
         folded: Graph by `fold`, or one for each (H, W): they become signatures such as
@@ -56,6 +58,25 @@ def convert(
         name: with_pixels(model, "uint8" if io == "uint8" else "float32")
         for name, model in _by_signature(folded).items()
     }
+    return _with_a_size_to_start_from(_plain(models, half))
+
+
+def convert_encoders(folded: Mapping[str, keras.Model], *, half: bool) -> bytes:
+    """A .tflite file, image (1, S, S, 3) RGB 0..255 -> value (1, ...); raises as `convert`.
+
+    Args:
+        folded: Graphs by `fold` of encoders of an image, by signature.
+        half: Stores the weights as float16.
+    """
+    models = {}
+    for name, encoder in folded.items():
+        image = keras.Input(encoder.inputs[0].shape[1:], batch_size=1, name=INPUT)
+        models[name] = keras.Model(image, {VALUE: encoder(from_levels(image))})
+    return _plain(models, half)
+
+
+def _plain(models: dict[str, keras.Model], half: bool) -> bytes:
+    """The file of models by signature, in LiteRT's own operations."""
     try:
         with quiet():
             converted = _converted(models, half)
@@ -63,7 +84,7 @@ def convert(
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"The model does not convert to .tflite: {reason}") from error
     require_plain(inspect(converted))
-    return _with_a_size_to_start_from(converted)
+    return converted
 
 
 def _with_a_size_to_start_from(model: bytes) -> bytes:
@@ -84,16 +105,18 @@ def _with_a_size_to_start_from(model: bytes) -> bytes:
 
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
     """The model for one picture of pixels 0..255, named as in the file; dtype float32 or uint8."""
-    given = keras.Input(folded.inputs[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
-    extra = [
+    given = [
         keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
-        for one in folded.inputs[1:]
+        for one in folded.inputs
     ]
-    image = from_levels(ops.cast(given, "float32"))
-    pixels = ops.clip(to_levels(folded(packed([image, *extra]))), 0, 255)
+    values = list(given)
+    if takes_picture(folded):
+        given[0] = keras.Input(given[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
+        values[0] = from_levels(ops.cast(given[0], "float32"))
+    pixels = ops.clip(to_levels(folded(packed(values))), 0, 255)
     if dtype == "uint8":
         pixels = ops.cast(ops.round(pixels), "uint8")
-    return keras.Model(packed([given, *extra]), {OUTPUT: pixels})
+    return keras.Model(packed(given), {OUTPUT: pixels})
 
 
 def convolutions(folded: keras.Model) -> list[str]:

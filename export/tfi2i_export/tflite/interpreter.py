@@ -13,12 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.terminal import quiet
-from tfi2i_export.inputs import fitted, require_all, row
+from tfi2i_export.inputs import count_of, fitted, require_all, row
 
 INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""
 IMAGE_BYTES = "image_bytes"
 """The same where they are files. Of outputs a server encodes only those for JSON that end so."""
+
+VALUE = "value"
+"""The name of what an encoder makes of a picture."""
+ENCODER_END = "-encoder.tflite"
+"""The end of the name of an encoder's file, which lies beside a translator's."""
 
 IDENTIFIER = b"TFL3"  # in bytes 4 to 8 of every .tflite file
 LARGEST = 1 << 30  # bytes of a file; a translator of 8 million weights has 32 million
@@ -30,6 +35,7 @@ DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeEr
 class TFLiteTranslator:
     """Pixels (N, H, W, 3) uint8 -> the same, by a .tflite file as `tfi2i export` makes it.
 
+    A sampler's file takes None for the pixels, and makes a picture for each row of the values.
     Not for use by several threads at once.
 
     Args:
@@ -43,7 +49,9 @@ class TFLiteTranslator:
     Attributes:
         io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
         extra: Shapes of the inputs besides the picture by name, such as {"style": (1, 8)}.
-        size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`.
+        takes_picture: False for a sampler's file.
+        size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`. A
+            sampler's: of those that it makes.
 
     Raises:
         InputError: The file cannot be read, is damaged or is no translator of tfi2i; or it has no
@@ -62,7 +70,7 @@ class TFLiteTranslator:
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; give at least 1.")
         with self._explained():
-            interpreter = opened(_read(model), threads, self._name)
+            interpreter = opened(content_of(model), threads, self._name)
             known = list(interpreter.get_signature_list())
         if signature is not None and signature not in known:
             raise InputError(
@@ -76,12 +84,13 @@ class TFLiteTranslator:
             self._runner = interpreter.get_signature_runner(self.signature)
             taken, made = self._runner.get_input_details(), self._runner.get_output_details()
             self._check(taken, made)
-            dtype = taken[INPUT]["dtype"]
-            _, height, width, _ = map(int, taken[INPUT]["shape_signature"])
+            self.takes_picture = INPUT in taken
+            picture = taken[INPUT] if self.takes_picture else made[OUTPUT]
+            _, height, width, _ = map(int, picture["shape_signature"])
             self.extra = _shapes(taken)
         self._given = fitted(inputs or {}, self.extra, self._name)
         self._started = False
-        self.io = "uint8" if dtype == np.uint8 else "float"
+        self.io = "uint8" if picture["dtype"] == np.uint8 else "float"
         self.size = None if -1 in (height, width) else (height, width)
 
     @functools.cached_property
@@ -98,18 +107,43 @@ class TFLiteTranslator:
                 return multiple
         raise InputError(f"{self._name} gives pictures of another size than it takes.")
 
-    def __call__(self, pixels: NDArray[np.uint8], **extra: ArrayLike) -> NDArray[np.uint8]:
+    def __call__(self, pixels: NDArray[np.uint8] | None, **extra: ArrayLike) -> NDArray[np.uint8]:
         """The translations of pixels (N, H, W, 3), one picture at a time.
 
         Args:
-            pixels: RGB 0..255.
+            pixels: RGB 0..255; None: for a sampler.
             extra: Values (N, ...) of inputs besides the picture by name, or one for all pictures.
 
         Raises:
             InputError: They are not uint8 pictures, or of a size the file does not take; or a value
                 is missing or does not fit.
         """
+        side = self._side(pixels)
+        all_given = {**self._given, **extra}
+        ranks = {name: len(shape) for name, shape in self.extra.items()}
+        rows = {name: one for name, one in all_given.items() if np.ndim(one) == ranks.get(name)}
+        count = count_of(pixels, rows)
+        given = fitted(all_given, self.extra, self._name, count)
+        require_all(given, self.extra, self._name)
+        translations = np.empty((count, *side, 3), np.uint8)
+        for i in range(count):
+            try:
+                shown = None if pixels is None else pixels[i : i + 1]
+                translation = self._run(shown, row(given, i))
+            except DAMAGE as error:
+                raise self._refusal(side) from error
+            if translation.shape[1:3] != side:
+                raise self._refusal(side)
+            translations[i] = translation[0]
+        return translations
+
+    def _side(self, pixels: NDArray[np.uint8] | None) -> tuple[int, ...]:
+        """(H, W) of the pictures that are given, or those that a sampler makes."""
+        if pixels is None and not self.takes_picture:
+            return self.size or ()
         pixels = np.asarray(pixels)
+        if not self.takes_picture:
+            raise InputError(f"{self._name} makes pictures of none; give it no picture.")
         if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
             raise InputError(
                 f"{self._name} takes uint8 pictures (N, H, W, 3), not {pixels.dtype} "
@@ -118,26 +152,17 @@ class TFLiteTranslator:
         side = pixels.shape[1:3]
         if self.size not in (None, side):
             raise InputError(f"{self._name} takes pictures of {_by(self.size)}, not {_by(side)}.")
-        given = fitted({**self._given, **extra}, self.extra, self._name, len(pixels))
-        require_all(given, self.extra, self._name)
-        translations = np.empty_like(pixels)
-        for i in range(len(pixels)):
-            try:
-                translation = self._run(pixels[i : i + 1], row(given, i))
-            except DAMAGE as error:
-                raise self._refusal(side) from error
-            if translation.shape[1:3] != side:
-                raise self._refusal(side)
-            translations[i] = translation[0]
-        return translations
+        return side
 
     def _run(
-        self, pixels: NDArray[np.uint8], extra: Mapping[str, NDArray[np.float32]]
+        self, pixels: NDArray[np.uint8] | None, extra: Mapping[str, NDArray[np.float32]]
     ) -> NDArray[np.uint8]:
-        given = pixels if self.io == "uint8" else pixels.astype(np.float32)
+        given: dict[str, Any] = dict(extra)
+        if pixels is not None:
+            given[INPUT] = pixels if self.io == "uint8" else pixels.astype(np.float32)
         # Only the first call sets up the CPU's delegate, which announces itself.
         with contextlib.nullcontext() if self._started else quiet():
-            translation = self._runner(**{INPUT: given}, **extra)[OUTPUT]
+            translation = self._runner(**given)[OUTPUT]
         self._started = True
         if self.io == "uint8":
             return translation
@@ -162,14 +187,16 @@ class TFLiteTranslator:
         )
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        if INPUT not in inputs or list(outputs) != [OUTPUT]:
+        made = list(map(int, outputs[OUTPUT]["shape_signature"])) if OUTPUT in outputs else []
+        # A sampler's picture has a size of its own.
+        if list(outputs) != [OUTPUT] or (INPUT not in inputs and (-1 in made or not inputs)):
             raise InputError(
                 f"{self._name} makes {', '.join(outputs)} of {', '.join(inputs)}; give a file "
                 f"made by tfi2i export, which makes {OUTPUT} of {INPUT}."
             )
-        for tensor in (inputs[INPUT], outputs[OUTPUT]):
+        for tensor in (inputs.get(INPUT, outputs[OUTPUT]), outputs[OUTPUT]):
             shape, dtype = tuple(map(int, tensor["shape_signature"])), tensor["dtype"]
-            same_type = dtype == inputs[INPUT]["dtype"] and dtype in (np.float32, np.uint8)
+            same_type = dtype == outputs[OUTPUT]["dtype"] and dtype in (np.float32, np.uint8)
             if not same_type or len(shape) != 4 or shape[0] != 1 or shape[3] not in (3, -1):
                 raise InputError(
                     f"{self._name} has a {np.dtype(dtype)} tensor {shape}; give a file made by "
@@ -223,7 +250,8 @@ def _shapes(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _read(model: str | Path | bytes) -> bytes:
+def content_of(model: str | Path | bytes) -> bytes:
+    """The bytes of a .tflite file, unless it cannot be read or is far too large: `InputError`."""
     if isinstance(model, bytes):
         return model
     try:

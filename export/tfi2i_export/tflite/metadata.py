@@ -121,6 +121,7 @@ def read_metadata(model: bytes) -> Values:
 
 def _model_metadata(model: Values, sidecar: Sidecar) -> Values:
     source, target = sidecar.domains["source"], sidecar.domains["target"]
+    does = f"Translates pictures from domain {source} to" if source else "Makes pictures of"
     subgraphs = _subgraphs(model, sidecar)
     about = dataclasses.asdict(sidecar)
     for name in ("file", "sha256", "size_bytes"):
@@ -129,7 +130,7 @@ def _model_metadata(model: Values, sidecar: Sidecar) -> Values:
     subgraphs[0]["custom_metadata"] = [{"name": CUSTOM_NAME, "data": data}]
     return {
         "name": sidecar.name,
-        "description": f"Translates pictures from domain {source} to domain {target}:"
+        "description": f"{does} domain {target}:"
         f" {sidecar.system} trained on {sidecar.data}, {sidecar.format}.",
         "version": f"step {sidecar.step} of {sidecar.run}",
         "subgraph_metadata": subgraphs,

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.tiles import MINIMUM, Pixels, Size, Tiling, Values, is_tile
-from tfi2i_export.inputs import require_all
+from tfi2i_export.inputs import NOTHING_TO_TRANSLATE, require_all
 from tfi2i_export.sidecar import Sidecar, verify
 from tfi2i_export.tflite.interpreter import TFLiteTranslator, opened
 
@@ -54,6 +54,8 @@ class TFLitePictureTranslator(Tiling):
         self._warned = False
         self._translators = _by_size(path, inputs or {})
         for translator in self._translators.values():
+            if not translator.takes_picture:
+                raise InputError(f"{path} {NOTHING_TO_TRANSLATE}")
             require_all(inputs or {}, translator.extra, path.name)
         if None not in self._translators:
             multiple = sidecar.multiple if sidecar else USUAL_MULTIPLE

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
-from tfi2i_export.inputs import fitted, require_all, row
+from tfi2i_export.inputs import count_of, fitted, require_all, row
 from tfi2i_export.tflite.inspection import inspect, operations, require_plain
 from tfi2i_export.tflite.interpreter import INPUT
 
@@ -88,7 +88,7 @@ def quantize(
         layers: Names of all its convolutions, from the input to the output.
         in_float: Convolutions that stay in float, in addition to the format's own.
         calibration: Pixels (N, H, W, 3) of the file's size, of the source domain; for the formats
-            int8-npu, int8-full and int16x8.
+            int8-npu, int8-full and int16x8. None: a sampler's.
         inputs: Values (N, ...) of the file's extra inputs by name, for each of those pictures.
 
     Raises:
@@ -240,27 +240,30 @@ def _calibrated(
     """The ranges of all maps over the pictures."""
     from litert_quantizer.calibrator import CalibrationMode  # type: ignore[import-untyped]
 
-    if pictures is None or pictures.ndim != 4 or pictures.dtype != np.uint8:
-        given = "none" if pictures is None else f"{pictures.dtype} {pictures.shape}"
-        raise InputError(f"Static ranges take uint8 pictures (N, H, W, 3); received {given}.")
-    if len(pictures) < ENOUGH:
-        raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {len(pictures)}.")
     signatures = inspect(model).signatures
     taken = next(iter(signatures.values()))[0]
-    image = taken[INPUT]
-    if len(signatures) != 1 or image.shape != (1, *pictures.shape[1:]):
+    if INPUT not in taken:
+        pictures = None
+    elif pictures is None or pictures.ndim != 4 or pictures.dtype != np.uint8:
+        given = "none" if pictures is None else f"{pictures.dtype} {pictures.shape}"
+        raise InputError(f"Static ranges take uint8 pictures (N, H, W, 3); received {given}.")
+    count = count_of(pictures, inputs)
+    if count < ENOUGH:
+        raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {count}.")
+    if pictures is not None and (
+        len(signatures) != 1 or taken[INPUT].shape != (1, *pictures.shape[1:])
+    ):
         raise InputError(
             f"Static ranges take a file for one size and pictures of that size; it takes "
             f"{', '.join(str(inputs[INPUT].shape) for inputs, _ in signatures.values())}, and the "
             f"pictures are {pictures.shape}."
         )
     shapes = {name: one.shape for name, one in taken.items() if name != INPUT}
-    extra = fitted(inputs, shapes, "The file", len(pictures))
+    extra = fitted(inputs, shapes, "The file", count)
     require_all(extra, shapes, "The file")
-    fed = [
-        {INPUT: picture[None].astype(image.dtype), **row(extra, i)}
-        for i, picture in enumerate(pictures)
-    ]
+    if pictures is not None:
+        extra = {INPUT: pictures.astype(taken[INPUT].dtype), **extra}
+    fed = [row(extra, i) for i in range(count)]
     with quiet():
         return quantizer.calibrate(
             {next(iter(signatures)): fed},

@@ -11,7 +11,7 @@ from small_files import network
 from tfi2i_export.saved_model import writing as saved_model
 from tfi2i_export.saved_model.files import signatures
 from tfi2i_export.saved_model.lint import lint
-from tfi2i_export.saved_model.server_session import Request, answers_in_fresh_process
+from tfi2i_export.saved_model.server_session import Request, answers_in_child
 from tfi2i_export.saved_model.writing import TENSOR, SavedTranslator, refuse_unservable, save
 
 from tfi2i.errors import InputError
@@ -50,7 +50,7 @@ def test_pictures_of_any_sizes_come_back_in_their_own(free):
     pictures = [pixels(32, 48), pixels(1, 1), pixels(61, 34)]
     files = [png(one) for one in pictures]
     alone = [Request("", {"image_bytes": [one]}) for one in files]
-    answers = answers_in_fresh_process(free, [Request("", {"image_bytes": files}), *alone])
+    answers = answers_in_child(free, [Request("", {"image_bytes": files}), *alone])
     together = answers[0].outputs["image_bytes"]
     assert [opened(one).shape for one in together] == [one.shape for one in pictures]
     assert together == [answer.outputs["image_bytes"][0] for answer in answers[1:]]
@@ -61,7 +61,7 @@ def test_pictures_of_any_sizes_come_back_in_their_own(free):
 def test_tensors_are_translated_in_batches_of_any_size(free):
     image = np.stack([pixels(32, 64, seed) for seed in range(3)])
     request = Request("predict_tensor", {"image": image.astype(np.float32)})
-    answer = answers_in_fresh_process(free, [request])[0].outputs["translation"]
+    answer = answers_in_child(free, [request])[0].outputs["translation"]
     difference = np.rint(answer) - SavedTranslator(network())(image)
     assert np.abs(difference).max() <= 1
 
@@ -71,7 +71,7 @@ def test_a_bad_picture_is_an_invalid_argument(free):
         Request("", {"image_bytes": [content]})
         for content in (b"", b"junk", png(pixels(8, 8))[:60])
     ]
-    assert [answer.error.code for answer in answers_in_fresh_process(free, requests)] == [3] * 3
+    assert [answer.error.code for answer in answers_in_child(free, requests)] == [3] * 3
 
 
 SHAPES = [(32, 32, 3), (1, 1, 32, 32, 3), (1, 32, 32, 6), (1, 32, 32, 1), (1, 63, 62, 3)]
@@ -81,7 +81,7 @@ SHAPES += [(1, 2, 4, 3), (1, 28, 32, 3), (3,), (1, 0, 32, 3)]
 def test_tensors_of_another_shape_are_refused(free):
     """The runtime does not look at the shapes of signatures; a wrong rank would end the process."""
     requests = [Request(TENSOR, {"image": np.zeros(shape, np.float32)}) for shape in SHAPES]
-    answers = answers_in_fresh_process(free, requests)
+    answers = answers_in_child(free, requests)
     assert [answer.error and answer.error.code for answer in answers] == [3] * len(SHAPES)
     assert "multiples of 4 from 32 on" in answers[4].error.message
 
@@ -91,7 +91,7 @@ def test_a_translator_of_one_size_gets_pictures_scaled_to_it(tmp_path):
     folder = save(keras.Model(fixed, -fixed), tmp_path / "model")
     slopes = np.stack(np.broadcast_arrays(*np.ogrid[:96, :64], 7), -1).astype(np.uint8)
     files = [png(slopes), png(pixels(32, 32))]
-    answer = answers_in_fresh_process(folder, [Request("", {"image_bytes": files})])[0]
+    answer = answers_in_child(folder, [Request("", {"image_bytes": files})])[0]
     large, same = map(opened, answer.outputs["image_bytes"])
     assert large.shape == slopes.shape
     assert np.abs(255 - slopes - large.astype(int)).max() <= 3
@@ -102,7 +102,7 @@ def test_a_translator_of_one_size_may_be_small(tmp_path):
     fixed = keras.Input((18, 20, 3), name="image")
     folder = save(keras.Model(fixed, -fixed), tmp_path / "model")
     image = pixels(18, 20)[None].astype(np.float32)
-    (answer,) = answers_in_fresh_process(folder, [Request(TENSOR, {"image": image})])
+    (answer,) = answers_in_child(folder, [Request(TENSOR, {"image": image})])
     np.testing.assert_allclose(answer.outputs["translation"], 255 - image, atol=1e-4)
 
 
@@ -117,7 +117,7 @@ def test_extra_inputs_are_in_both_signatures(tmp_path, size):
     tensors = {"image": np.stack([image] * 2).astype(np.float32), "style": style}
     files = {"image_bytes": [png(image)] * 2, "style": style}
     requests = [Request("predict_tensor", tensors), Request("serving_default", files)]
-    by_tensor, by_file = answers_in_fresh_process(folder, requests)
+    by_tensor, by_file = answers_in_child(folder, requests)
     translation = np.rint(by_tensor.outputs["translation"])
     assert np.abs(translation[0] - translation[1]).mean() > 1
     for i, content in enumerate(by_file.outputs["image_bytes"]):
@@ -125,7 +125,7 @@ def test_extra_inputs_are_in_both_signatures(tmp_path, size):
     wrong = [np.zeros(shape, np.float32) for shape in [(2, 5), (4,), (2, 4, 1)]]
     requests = [Request(TENSOR, tensors | {"style": one}) for one in wrong]
     requests += [Request("", files | {"style": one}) for one in [*wrong, style[:1]]]
-    codes = [answer.error.code for answer in answers_in_fresh_process(folder, requests)]
+    codes = [answer.error.code for answer in answers_in_child(folder, requests)]
     assert set(codes) == {3}
 
 

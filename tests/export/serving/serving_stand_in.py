@@ -18,6 +18,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -368,6 +369,7 @@ def running(models: Mapping[str, Path], *flags: str) -> Iterator[Running]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
+                env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},  # spares the import of Keras
             )
         late = threading.Timer(START_SECONDS, process.kill)
         late.start()

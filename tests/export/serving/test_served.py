@@ -156,6 +156,21 @@ def server(request, exported, tmp_path_factory):
         yield served
 
 
+@pytest.fixture(scope="module")
+def other(exported, tmp_path_factory):
+    """A second server, of a models.config: the stand-in."""
+    config = tmp_path_factory.mktemp("config") / "models.config"
+    config.write_text(
+        f"""model_config_list {{
+          config {{ name: "a" base_path: "{exported}/two" model_platform: "tensorflow"
+            model_version_policy {{ all {{}} }} version_labels {{ key: "old" value: 1 }} }}
+          config {{ name: "points" base_path: "{exported}/free" model_platform: "tensorflow" }}
+        }}"""
+    )
+    with running({}, f"--config={config}", "--early-labels") as started:
+        yield started
+
+
 def wait_for(condition):
     end = time.monotonic() + SECONDS
     while not condition():
@@ -353,21 +368,13 @@ def test_a_new_version_takes_over_and_one_that_fails_its_warm_up_does_not(server
     wait_for(lambda: np.array_equal(answer(), before))
 
 
-def test_the_stand_in_reads_a_models_config(exported, tmp_path):
-    config = tmp_path / "models.config"
-    config.write_text(
-        f"""model_config_list {{
-          config {{ name: "a" base_path: "{exported}/two" model_platform: "tensorflow"
-            model_version_policy {{ all {{}} }} version_labels {{ key: "old" value: 1 }} }}
-          config {{ name: "b" base_path: "{exported}/tensors" model_platform: "tensorflow" }} }}"""
-    )
-    with running({}, f"--config={config}", "--early-labels") as started:
-        served = Served(started, {})
-        assert served.states("a") == {1: "AVAILABLE", 2: "AVAILABLE"}
-        assert served.states("b") == {1: "AVAILABLE"}
-        pixels = picture(32, 40)
-        files = served.predict({"image_bytes": [png(pixels)]}, model="a", label="old")
-        assert_translated([pixels_of(files["image_bytes"][0])], [pixels])
+def test_the_stand_in_reads_a_models_config(other):
+    served = Served(other, {})
+    assert served.states("a") == {1: "AVAILABLE", 2: "AVAILABLE"}
+    assert served.states("points") == {1: "AVAILABLE"}
+    pixels = picture(32, 40)
+    files = served.predict({"image_bytes": [png(pixels)]}, model="a", label="old")
+    assert_translated([pixels_of(files["image_bytes"][0])], [pixels])
 
 
 # What it refuses
@@ -509,18 +516,15 @@ def test_a_folder_is_translated_on_the_command_line(url, tmp_path, capsys):
     assert_translated([clear.pixels], [read_picture(folder / "clear.png").pixels])
 
 
-def test_the_client_shares_its_requests_between_the_servers_of_a_name(
-    server, exported, monkeypatch
-):
+def test_the_client_shares_its_requests_between_the_servers_of_a_name(server, other, monkeypatch):
     connect = grpc.insecure_channel
     pixels = picture(32, 32)
-    with running({"points": exported / "free"}) as other:
-        # As a name with two addresses would be looked up.
-        both = f"ipv4:{server.place},127.0.0.1:{other.grpc_port}"
-        monkeypatch.setattr(
-            grpc, "insecure_channel", lambda target, *rest, **more: connect(both, *rest, **more)
-        )
-        with ServerTranslator(other.grpc_url("points")) as translate:
-            wait_for(lambda: len({translate(pixels).tobytes() for _ in range(2)}) == 2)
-            counts = Counter(translate(pixels).tobytes() for _ in range(10))
+    # As a name with two addresses would be looked up.
+    both = f"ipv4:{server.place},127.0.0.1:{other.grpc_port}"
+    monkeypatch.setattr(
+        grpc, "insecure_channel", lambda target, *rest, **more: connect(both, *rest, **more)
+    )
+    with ServerTranslator(other.grpc_url("points")) as translate:
+        wait_for(lambda: len({translate(pixels).tobytes() for _ in range(2)}) == 2)
+        counts = Counter(translate(pixels).tobytes() for _ in range(10))
     assert sorted(counts.values()) == [5, 5]

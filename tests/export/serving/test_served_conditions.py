@@ -8,17 +8,21 @@ import tensorflow as tf
 from inputs_stand_in import FIELDS, LABEL, NAMES, SIDE, STYLE, stand_in, values
 from PIL import Image
 from serving_stand_in import running
+from stand_in import Painter, Tinter
 from tfi2i_export import sidecar
+from tfi2i_export.artefacts import sampler, told_by
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.inputs import chosen, told_conditions
 from tfi2i_export.saved_model.writing import save
-from tfi2i_export.serving.client import ServerTranslator
-from tfi2i_export.sidecar import Sidecar, fingerprint
+from tfi2i_export.serving.client import ServerSampler, ServerTranslator
+from tfi2i_export.sidecar import Sidecar, fields_of, fingerprint
 from tfi2i_export.signatures import of_saved_model
 
 from tfi2i.cli import main
+from tfi2i.data.resize import scaled_to_square
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.pixels import to_image
 
 DOMAINS = {"source": "photo", "target": None}
 SIZE = (SIDE, SIDE + 16)
@@ -29,20 +33,22 @@ def folded():
     return fold(stand_in(), side=None)
 
 
-def described(version, tensor_only, fields=FIELDS):
+def described(version, tensor_only, fields=FIELDS, model=None, domains=DOMAINS):
     """Writes the sidecar of a version, whose path it returns."""
     sha256, size_bytes = fingerprint(version)
     known = Sidecar(
         **{"name": "any", "file": version.name, "sha256": sha256, "size_bytes": size_bytes},
         **{"format": "saved_model", "recipe": {}, "system": "StandIn", "direction": "any"},
-        **{"domains": DOMAINS, "data": "drawn", "run": "1", "step": 0, "image_size": SIDE},
+        **{"domains": domains, "data": "drawn", "run": "1", "step": 0, "image_size": SIDE},
         **{
             "multiple": 2,
             "io": "float",
             "created": "2026-01-01T00:00:00Z",
             "versions": dict.fromkeys(("tfi2i", "tensorflow", "litert")),
         },
-        signatures=of_saved_model(folded(), DOMAINS, tensor_only=tensor_only, extra=fields),
+        signatures=of_saved_model(
+            model or folded(), domains, tensor_only=tensor_only, extra=fields
+        ),
     )
     sidecar.write(known, version.with_suffix(".json"))
     return version.with_suffix(".json")
@@ -57,9 +63,32 @@ def bases(tmp_path_factory):
     return {name: folder / name for name in ("any", "tensors")}
 
 
+@functools.cache
+def painter():
+    return fold(Painter(width=4, latent_size=STYLE).network(), side=None)
+
+
+PAINTED = {"source": None, "target": "any"}
+LATENT = {"latent": {**FIELDS["style"], "kind": "latent"}}
+
+
 @pytest.fixture(scope="module")
-def server(bases):
-    with running(bases) as started:
+def painters(tmp_path_factory):
+    """Folders of versions of a sampler."""
+    folder = tmp_path_factory.mktemp("painters")
+    label = {"kind": "label", "names": ("day", "dusk", "winter")}
+    for name, tensor_only in (("painter", False), ("colours", True)):
+        version = save(painter(), folder / name, tensor_only=tensor_only)
+        described(version, tensor_only, {**LATENT, "label": label}, painter(), PAINTED)
+    tinter = fold(Tinter().network(), side=None)
+    fields = {"reference": fields_of(Tinter().conditions[0], None, "squash")}
+    described(save(tinter, folder / "tinter"), False, fields, tinter)
+    return {name: folder / name for name in ("painter", "colours", "tinter")}
+
+
+@pytest.fixture(scope="module")
+def server(bases, painters):
+    with running({**bases, **painters}) as started:
         yield started
 
 
@@ -187,6 +216,55 @@ def test_what_is_not_known_is_asked_for_in_a_sentence(bases, translated, tmp_pat
         code, error = translated(*options)
         assert (code, error.count("\n")) == (2, 1), error
         assert message in error
+
+
+@pytest.mark.parametrize("model", ["painter", "colours"])
+def test_a_served_sampler_makes_the_pictures_of_its_values(painters, url, tmp_path, model):
+    latent = np.random.default_rng(1).normal(size=(3, STYLE)).astype(np.float32)
+    values = {"latent": latent, "label": np.eye(3, dtype=np.float32)}
+    expected = sampler(painters[model])(**values)
+    with ServerSampler(url(model)) as served:
+        assert served.extra == {"label": (1, 3), "latent": (1, STYLE)}
+        np.testing.assert_array_equal(served.sample(**values), expected)
+        for given, message in (
+            ({"latent": latent}, "also takes label"),
+            ({**values, "label": np.eye(2)}, "(2, 2)"),
+        ):
+            with pytest.raises(InputError) as caught:
+                served.sample(**given)
+            assert message in str(caught.value)
+    card = painters[model] / "1.json"
+    command = ["sample", "--server", url(model), "--sidecar", card, "--label", "winter"]
+    assert main([*map(str, command), "--count", "2", "--seed", "5", "--out", str(tmp_path)]) == 0
+    told, *_ = told_by(card)
+    chosen_values = chosen(told, count=2, seed=5, labels="winter")
+    for name, one in zip(("0001", "0002"), sampler(painters[model])(**chosen_values), strict=True):
+        np.testing.assert_array_equal(read_picture(tmp_path / f"{name}.png").pixels, one)
+
+
+def test_a_second_picture_goes_with_each_picture(painters, translated, tmp_path):
+    Image.fromarray(picture(9)).save(tmp_path / "second.png")
+    card = painters["tinter"] / "1.json"
+    code, answer = translated(
+        "--sidecar", card, "--reference", tmp_path / "second.png", model="tinter"
+    )
+    assert code == 0
+    second = to_image(scaled_to_square(picture(9), 32, "squash"))
+    expected = Tinter().translate(picture(), given={"reference": second})
+    assert np.abs(answer.astype(int) - expected).max() <= 1
+    code, error = translated("--reference", tmp_path / "second.png", model="tinter")
+    assert code == 2 and "a server does not tell what its inputs mean; add --sidecar" in error
+    code, error = translated("--sidecar", card, model="tinter")
+    assert code == 2 and "A picture is needed for 'reference'; give one." in error
+
+
+def test_samplers_and_translators_are_told_apart(url, tmp_path, capsys):
+    with pytest.raises(InputError, match="the model takes no pictures"):
+        ServerTranslator(url("painter"))
+    with pytest.raises(InputError, match="the model makes no pictures by itself"):
+        ServerSampler(url("any"))
+    assert main(["sample", "--server", url("colours"), "--out", str(tmp_path / "out")]) == 2
+    assert "and knows no values for it; give one as" in capsys.readouterr().err
 
 
 def test_sidecars_go_with_a_server(bases, tmp_path, capsys):

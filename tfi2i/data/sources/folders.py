@@ -1,17 +1,13 @@
 """Folders of pictures as data: the trainA/trainB/testA/testB layout, or any two folders."""
 
-import logging
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, PictureDomain, held_out
+from tfi2i.data.domains import PictureDomain
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import picture_paths
 from tfi2i.terminal import printable
-
-log = logging.getLogger("tfi2i")
 
 
 def folders(
@@ -48,9 +44,7 @@ def folders(
         )
     sets_a = _train_and_test("a", train_a, _folder(root, test_a, "testA", "test_a"))
     sets_b = _train_and_test("b", train_b, _folder(root, test_b, "testB", "test_b"))
-    test = {"a": sets_a[1], "b": sets_b[1]}
-    if paired_test:
-        test["b"] = _matched(test["a"], test["b"])
+    test = {"a": sets_a[1], "b": _matched(sets_a[1], sets_b[1]) if paired_test else sets_b[1]}
     name = Path(root).resolve().name if root else f"{train_a.name}2{train_b.name}"
     paired = frozenset({"test"} if paired_test else ())
     return Dataset(name, {"a": sets_a[0], "b": sets_b[0]}, dict(test), paired)
@@ -58,78 +52,59 @@ def folders(
 
 def _folder(root: Path | str | None, given: Path | str | None, child: str, key: str) -> Path | None:
     """The folder for a key, None if it is a test folder that nobody named and that is not there."""
+    folder = None if root is None else Path(root).expanduser() / child
     if given is not None:
         folder = Path(given).expanduser()
-        if not folder.is_dir():
-            raise InputError(
-                f"The folder {printable(str(folder))} of `{key}` is not there; check the path."
-            )
+    if folder and folder.is_dir():
         return folder
-    if root is None:
-        if key.startswith("test"):
-            return None
+    if given is None and key.startswith("test"):
+        return None
+    if folder is None:
         raise InputError(
             f"The data source folders needs `root` (with trainA and trainB in it) or `a` and `b`, "
             f"but `{key}` is missing."
         )
-    folder = Path(root).expanduser() / child
-    if folder.is_dir():
-        return folder
-    if key.startswith("test"):
-        return None
-    parent = folder.parent
+    parent, setting = (folder.parent, "root") if given is None else (folder, key)
+    where = printable(str(parent))
     if not parent.is_dir():
-        raise InputError(
-            f"The folder {printable(str(parent))} of `root` is not there; check the path."
-        )
+        raise InputError(f"The folder {where} of `{setting}` is not there; check the path.")
     inside = [entry.name for entry in sorted(parent.iterdir()) if entry.is_dir()]
     holds = f"it holds {', '.join(map(printable, inside[:6]))}" if inside else "it holds no folders"
     raise InputError(
-        f"{printable(str(parent))} has no folder {child} ({holds}); rename one to that or name the "
-        "two folders with `a` and `b`."
+        f"{where} has no folder {child} ({holds}); rename one to that or name the two folders with "
+        "`a` and `b`."
     )
 
 
-def _train_and_test(key: str, train: Path, test: Path | None) -> tuple[Domain, PictureDomain]:
-    paths = picture_paths(train)
-    if not paths:
+def _train_and_test(
+    key: str, train: Path, test: Path | None
+) -> tuple[PictureDomain, PictureDomain]:
+    training = _domain(train)
+    if not training.names:
         raise InputError(
-            f"The folder {printable(str(train))} holds no pictures (png, jpg, webp, bmp, "
-            "tiff ...); name one that does."
+            f"{training.where} holds no pictures (png, jpg, webp, bmp, tiff ...); name one that "
+            "does."
         )
     if test is not None:
-        test_paths = picture_paths(test)
-        if not test_paths:
+        testing = _domain(test)
+        if not testing.names:
             raise InputError(
                 f"The test folder {printable(str(test))} holds no pictures; add some, or remove it "
                 "to have a share of the training pictures held out."
             )
-        return _domain(train, paths), _domain(test, test_paths)
-    kept = set(held_out([_name(train, path) for path in paths]))
-    if not kept:
+        return training, testing
+    if len(training) < 2:
         raise InputError(
-            f"The folder {printable(str(train))} holds a single picture and there is no test "
-            f"folder; add pictures or name `test_{key}`."
+            f"{training.where} holds a single picture and there is no test folder; add pictures or "
+            f"name `test_{key}`."
         )
-    log.info(
-        "%s: no test folder, so %d of its %d pictures are held out of training, chosen by name",
-        printable(str(train)),
-        len(kept),
-        len(paths),
-    )
-    return (
-        _domain(train, [path for index, path in enumerate(paths) if index not in kept]),
-        _domain(train, [path for index, path in enumerate(paths) if index in kept]),
-    )
+    return training.with_test_share(printable(str(train)), "folder")
 
 
-def _domain(folder: Path, paths: Sequence[Path]) -> PictureDomain:
-    where = printable(f"The folder {folder}")
-    return PictureDomain([_name(folder, path) for path in paths], paths, where)
-
-
-def _name(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _domain(folder: Path) -> PictureDomain:
+    paths = picture_paths(folder)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return PictureDomain(names, paths, printable(f"The folder {folder}"))
 
 
 def _matched(test_a: PictureDomain, test_b: PictureDomain) -> PictureDomain:
@@ -140,16 +115,10 @@ def _matched(test_a: PictureDomain, test_b: PictureDomain) -> PictureDomain:
     if missing or len(by_scene) != len(test_b) or len({*scenes}) != len(scenes):
         example = f", {printable(missing[0])!r} for one is only in one" if missing else ""
         raise InputError(
-            f"paired_test needs the same names in {test_a.where} ({len(test_a)} "
-            f"pictures) and {test_b.where} ({len(test_b)}){example}; rename them or "
-            "drop paired_test."
+            f"paired_test needs the same names in {test_a.where} ({len(test_a)} pictures) and "
+            f"{test_b.where} ({len(test_b)}){example}; rename them or drop paired_test."
         )
-    order = [by_scene[scene] for scene in scenes]
-    return PictureDomain(
-        [test_b.names[index] for index in order],
-        [test_b.pictures[index] for index in order],
-        test_b.where,
-    )
+    return test_b.part([by_scene[scene] for scene in scenes])
 
 
 def _scene(name: str) -> str:

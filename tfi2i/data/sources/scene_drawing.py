@@ -10,14 +10,13 @@ outshines the sky in b. The horizon lies anywhere between 28 and 72 % of the hei
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from tfi2i.data.domains import Pixels, require_at_least
 from tfi2i.errors import InputError
 
 Colour = tuple[int, int, int]
@@ -96,39 +95,26 @@ FIR: Parts = (
 )
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A filled polygon, or the ellipse in the box of two points; x right, y down, unit square."""
+class Shape(NamedTuple):
+    """A filled polygon, or the ellipse in the box of two points; x right, y down, unit square.
+
+    Its colour is that of `paint`, mixed by `share` with that of `towards`.
+    """
 
     paint: str
     points: tuple[Point, ...]
-    form: Literal["polygon", "ellipse"] = "polygon"
     towards: str | None = None
     share: float = 0.0
 
-    def colour(self, style: int) -> Colour:
-        """The paint's colour in style 0 (a) or 1 (b), mixed by `share` with `towards`."""
-        own = PALETTE[self.paint][style]
-        if self.towards is None:
-            return own
-        other = PALETTE[self.towards][style]
-        red, green, blue = (
-            round(x + (y - x) * self.share) for x, y in zip(own, other, strict=True)
-        )
-        return red, green, blue
 
-
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     """Contents of a scene: the horizon (0 is the top, 1 the bottom), the shapes back to front."""
 
     horizon: float
     shapes: tuple[Shape, ...]
 
 
-def draw(
-    seed: int, split: str, index: int, image_size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw(seed: int, split: str, index: int, image_size: int) -> tuple[Pixels, Pixels]:
     """Scene `index` of a split as pixels (S, S, 3) in style a and, aligned exactly, in style b.
 
     The same arguments give the same bytes with the same Pillow; the three splits share no scene.
@@ -144,30 +130,6 @@ def draw(
     return _paint(scene, 0, image_size), _paint(scene, 1, image_size)
 
 
-def draw_many(
-    seed: int, split: str, count: int, image_size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Scenes 0..count-1 of a split as pixels (N, S, S, 3) in style a and in style b.
-
-    Raises:
-        InputError: as `draw`, or a count below 1.
-    """
-    if count < 1:
-        raise InputError(f"count of scenes is {count}; choose 1 or more.")
-    drawn = [draw(seed, split, index, image_size) for index in range(count)]
-    return np.stack([a for a, _ in drawn]), np.stack([b for _, b in drawn])
-
-
-def contact_sheet(seed: int, image_size: int, count: int) -> NDArray[np.uint8]:
-    """The first `count` test scenes, style a over style b, as pixels (2 S, count S, 3).
-
-    Raises:
-        InputError: as `draw_many`.
-    """
-    rows = draw_many(seed, "test", count, image_size)
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-
-
 def compose(seed: int, split: str, index: int) -> Scene:
     """Scene `index` of a split, the same for every image size.
 
@@ -176,26 +138,20 @@ def compose(seed: int, split: str, index: int) -> Scene:
     """
     if split not in SPLITS:
         raise InputError(f"split of scenes is {split!r}; choose from {', '.join(SPLITS)}.")
-    for name, value in (("seed", seed), ("index", index)):
-        if value < 0:
-            raise InputError(f"{name} of scenes is {value}; choose 0 or more.")
+    require_at_least("scenes", seed=(seed, 0), index=(index, 0))
     rng = np.random.default_rng(np.random.SeedSequence((seed, SPLITS.index(split), index)))
     horizon = rng.uniform(*HORIZON)
     return Scene(horizon, (*_sky(rng, horizon), *_mountains(rng, horizon), *_ground(rng, horizon)))
 
 
 def _sky(rng: np.random.Generator, horizon: float) -> list[Shape]:
-    shapes = [
-        Shape("sky_high", points, towards="sky_low", share=share)
-        for points, share in _bands(0.0, horizon + 0.03, lambda y: (0.0, 1.0))
-    ]
+    shapes = _bands("sky_high", "sky_low", 0.0, horizon + 0.03, lambda y: (0.0, 1.0))
     left = rng.random() < 0.5  # the sun and the balloon keep to different halves
     radius = rng.uniform(0.06, 0.09)
     x = rng.uniform(0.12, 0.42)
     y = rng.uniform(radius + 0.02, max(radius + 0.03, horizon * 0.5))
     x = x if left else 1.0 - x
-    shapes.append(_disc("sun", x, y, radius * 1.45, towards="sky_low", share=0.6))
-    shapes.append(_disc("sun", x, y, radius))
+    shapes += [_disc("sun", x, y, radius * 1.45, 1.0, "sky_low", 0.6), _disc("sun", x, y, radius)]
     for _ in range(rng.integers(1, 4)):
         shapes += _cloud(rng, horizon)
     if rng.random() < 0.6:
@@ -204,8 +160,7 @@ def _sky(rng: np.random.Generator, horizon: float) -> list[Shape]:
         y = rng.uniform(radius + 0.01, max(radius + 0.02, horizon * 0.45))
         x = 1.0 - x if left else x
         shapes += _assemble(BALLOON, x, y, radius)
-        shapes.append(_disc("balloon", x, y, radius))
-        shapes.append(_disc("balloon_stripe", x, y, radius * 0.4, flat=2.4))
+        shapes += [_disc("balloon", x, y, radius), _disc("balloon_stripe", x, y, radius * 0.4, 2.4)]
     return shapes
 
 
@@ -213,13 +168,11 @@ def _cloud(rng: np.random.Generator, horizon: float) -> list[Shape]:
     width = rng.uniform(0.26, 0.46)
     x, y = rng.uniform(0.05, 0.95), rng.uniform(0.06, max(0.1, horizon * 0.65))
     puffs = [(-0.3, 0.02, 0.2), (0.3, 0.02, 0.18), (-0.05, -0.06, rng.uniform(0.22, 0.3))]
-    shapes = []
-    for paint, sink in (("cloud_shade", 0.05), ("cloud", 0.0)):
-        for shift, lift, radius in puffs:
-            shapes.append(
-                _disc(paint, x + shift * width, y + (lift + sink) * width, radius * width, flat=0.7)
-            )
-    return shapes
+    return [
+        _disc(paint, x + shift * width, y + (lift + sink) * width, radius * width, 0.7)
+        for paint, sink in (("cloud_shade", 0.05), ("cloud", 0.0))
+        for shift, lift, radius in puffs
+    ]
 
 
 def _mountains(rng: np.random.Generator, horizon: float) -> list[Shape]:
@@ -232,8 +185,8 @@ def _mountains(rng: np.random.Generator, horizon: float) -> list[Shape]:
         left, right = x - height * rng.uniform(0.7, 1.1), x + height * rng.uniform(0.7, 1.1)
         top = horizon - height
         middle = x + rng.uniform(-0.1, 0.15) * height
-        shapes.append(Shape("mountain", ((left, foot), (x, top), (right, foot))))
-        shapes.append(Shape("mountain_shade", ((middle, foot), (x, top), (right, foot))))
+        for paint, start in (("mountain", left), ("mountain_shade", middle)):
+            shapes.append(Shape(paint, ((start, foot), (x, top), (right, foot))))
         # The snow's outer corners lie on the slopes, its lower edge is a zigzag between them.
         edge = [(right, 0.3, 0.3), (right, 0.12, 0.23), (x, 0.0, 0.33)]
         edge += [(left, 0.12, 0.23), (left, 0.3, 0.3)]
@@ -275,10 +228,8 @@ def _field(rng: np.random.Generator, paint: str, top: float, swing: float) -> li
     phase, waves = rng.uniform(0, 2 * math.pi), rng.uniform(0.5, 1.1)
 
     def edge(drop: float) -> tuple[Point, ...]:
-        xs = [step / 24 for step in range(25)]
-        return tuple(
-            (x, top + drop + swing * math.sin(phase + 2 * math.pi * waves * x)) for x in xs
-        )
+        xs = (step / 24 for step in range(25))
+        return tuple((x, top + drop + swing * math.sin(phase + math.tau * waves * x)) for x in xs)
 
     def strip(name: str, start: float, end: float) -> Shape:
         return Shape(name, edge(start) + edge(end)[::-1])
@@ -303,11 +254,8 @@ def _lake(x: float, y: float, half_width: float, half_height: float) -> list[Sha
         (x + half_width + rim, y + half_height + rim),
     )
     return [
-        Shape("shore", shore, "ellipse"),
-        *(
-            Shape("lake_far", points, towards="lake_near", share=share)
-            for points, share in _bands(y - half_height, y + half_height, extent)
-        ),
+        Shape("shore", shore),
+        *_bands("lake_far", "lake_near", y - half_height, y + half_height, extent),
     ]
 
 
@@ -356,44 +304,37 @@ def _free_spot(
 
 
 def _bands(
-    top: float, bottom: float, extent: Callable[[float], tuple[float, float]]
-) -> Iterator[tuple[tuple[Point, ...], float]]:
-    """Slices from top to bottom, each with its share 0..1 of the way: how a gradient is drawn.
-
-    `extent` says where the filled area begins and ends at a height.
-    """
+    paint: str, towards: str, top: float, bottom: float, extent: Callable[[float], Point]
+) -> list[Shape]:
+    """Slices of a gradient from top to bottom; `extent` is the left and right end at a height."""
     count = 20
+    bands = []
     for step in range(count):
         y, lower = (top + (bottom - top) * at / count for at in (step, step + 1))
         (left, right), (lower_left, lower_right) = extent(y), extent(lower)
         corners = ((left, y), (right, y), (lower_right, lower), (lower_left, lower))
-        yield corners, step / (count - 1)
+        bands.append(Shape(paint, corners, towards, step / (count - 1)))
+    return bands
 
 
-def _disc(
-    paint: str,
-    x: float,
-    y: float,
-    radius: float,
-    *,
-    flat: float = 1.0,
-    towards: str | None = None,
-    share: float = 0.0,
-) -> Shape:
-    """A disc, or an ellipse `flat` times as high as it is wide."""
+def _disc(paint: str, x: float, y: float, radius: float, flat: float = 1.0, *mixed: Any) -> Shape:
+    """A disc, or an ellipse `flat` times as high as it is wide; `mixed` as in `Shape`."""
     corners = ((x - radius, y - radius * flat), (x + radius, y + radius * flat))
-    return Shape(paint, corners, "ellipse", towards, share)
+    return Shape(paint, corners, *mixed)
 
 
-def _paint(scene: Scene, style: int, image_size: int) -> NDArray[np.uint8]:
+def _colour(shape: Shape, style: int) -> tuple[int, ...]:
+    paints = shape.paint, shape.towards or shape.paint
+    own, other = (np.array(PALETTE[paint][style]) for paint in paints)
+    return tuple(np.rint(own + (other - own) * shape.share).astype(int).tolist())
+
+
+def _paint(scene: Scene, style: int, image_size: int) -> Pixels:
     side = image_size * SUPERSAMPLING
     canvas = Image.new("RGB", (side, side), PALETTE["sky_low"][style])
     pen = ImageDraw.Draw(canvas)
     for shape in scene.shapes:
         points = [(x * side, y * side) for x, y in shape.points]
-        fill = shape.colour(style)
-        if shape.form == "ellipse":
-            pen.ellipse([*points[0], *points[1]], fill=fill)
-        else:
-            pen.polygon(points, fill=fill)
+        outline = pen.ellipse if len(points) == 2 else pen.polygon
+        outline(points, fill=_colour(shape, style))
     return np.asarray(canvas.reduce(SUPERSAMPLING), np.uint8)

@@ -1,11 +1,8 @@
 """The embedded data set: scenes drawn on demand, whose translation is known."""
 
-from functools import partial
-
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, DrawnDomain, Pixels
+from tfi2i.data.domains import Domain, DrawnDomain, Pixels, require_at_least
 from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
-from tfi2i.errors import InputError
 
 VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
@@ -24,13 +21,8 @@ def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Da
     Raises:
         InputError: A size below 1 or a negative seed.
     """
-    for name, value, least in (
-        ("train_size", train_size, 1),
-        ("test_size", test_size, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise InputError(f"{name} of scenes is {value}; choose {least} or more.")
+    sizes = {"train_size": (train_size, 1), "test_size": (test_size, 1)}
+    require_at_least("scenes", **sizes, seed=(seed, 0))
     return Dataset(
         "scenes",
         train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},
@@ -41,10 +33,8 @@ def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Da
 
 
 def _drawn(seed: int, split: str, key: str, first: int, count: int) -> Domain:
+    def paint(index: int, side: int) -> Pixels:
+        return draw(seed, split, first + index, side)["ab".index(key)]
+
     names = [f"{first + index:05d}.png" for index in range(count)]
-    paint = partial(_scene, seed, split, "ab".index(key), first)
     return DrawnDomain(names, paint, f"scenes {split} (seed {seed})", (SMALLEST, LARGEST))
-
-
-def _scene(seed: int, split: str, style: int, first: int, index: int, side: int) -> Pixels:
-    return draw(seed, split, first + index, side)[style]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, Pixels
+from tfi2i.data.domains import Domain, Pixels, require_at_least
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
@@ -21,7 +21,6 @@ from tfi2i.terminal import printable
 
 TRAIN_PATCHES, TEST_PATCHES = 100_000, 256
 EMBEDDED_SIDE = 256  # patches of 64 then show from a 16th to half of a scene
-_SPLITS = ("train", "test")  # their places are random streams: never reorder
 
 
 def single_image(
@@ -50,8 +49,7 @@ def single_image(
     """
     if not 1 <= scale_max < math.inf:
         raise InputError(f"scale_max of single_image is {scale_max}; choose a number from 1 on.")
-    if seed < 0:
-        raise InputError(f"seed of single_image is {seed}; choose 0 or more.")
+    require_at_least("single_image", seed=(seed, 0))
     if a is None and b is None:
         scenes = (draw(seed, f"train_{key}", 0, EMBEDDED_SIDE)[i] for i, key in enumerate("ab"))
         return _patches("one_scene", [("a scene", pixels) for pixels in scenes], scale_max, seed)
@@ -71,16 +69,12 @@ def single_image(
 
 
 def _patches(name: str, pictures: list[tuple[str, Pixels]], scale_max: float, seed: int) -> Dataset:
-    counts = dict(zip(_SPLITS, (TRAIN_PATCHES, TEST_PATCHES), strict=True))
-    sets: dict[str, dict[str, Domain]] = {
-        split: {
-            key: PatchDomain(
-                pixels, count, scale_max, (seed, stream, i), f"{split} patches of {title}"
-            )
-            for i, (key, (title, pixels)) in enumerate(zip("ab", pictures, strict=True))
-        }
-        for stream, (split, count) in enumerate(counts.items())
-    }
+    sets: dict[str, dict[str, Domain]] = {"train": {}, "test": {}}
+    # The places of splits and domains are random streams: never reorder.
+    for stream, (split, count) in enumerate((("train", TRAIN_PATCHES), ("test", TEST_PATCHES))):
+        for i, (title, pixels) in enumerate(pictures):
+            seeds, where = (seed, stream, i), f"{split} patches of {title}"
+            sets[split]["ab"[i]] = PatchDomain(pixels, count, scale_max, seeds, where)
     return Dataset(name, sets["train"], sets["test"])
 
 
@@ -99,9 +93,7 @@ class PatchDomain(Domain):
         self, pixels: Pixels, count: int, scale_max: float, seed: tuple[int, ...], where: str
     ) -> None:
         super().__init__([f"{index:06d}.png" for index in range(count)], where)
-        self._image = Image.fromarray(pixels)
-        self._scale_max = scale_max
-        self._seed = seed
+        self._image, self._scale_max, self._seed = Image.fromarray(pixels), scale_max, seed
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """Patch (side, side, 3); without `side`, 64."""
@@ -123,9 +115,7 @@ class PatchDomain(Domain):
     def digest(self) -> str:
         """SHA-256 over the picture and the numbers that its patches follow from."""
         numbers = (self._image.size, len(self), self._scale_max, self._seed)
-        total = hashlib.sha256(repr(numbers).encode())
-        total.update(self._image.tobytes())
-        return total.hexdigest()
+        return hashlib.sha256(repr(numbers).encode() + self._image.tobytes()).hexdigest()
 
 
 def _cell(size: list[int], side: int, index: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from tfi2i.errors import InputError
 from tfi2i.evaluate.backbones import efficientnet, inception
 from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
-from tfi2i.pictures.pixels import to_image
+from tfi2i.pictures.pixels import require_pixels, to_image
 
 NAMES = ("efficientnet-lite0", "inception-2015")
 PROTOCOLS = ("default", "nice-gan")
@@ -48,7 +48,7 @@ class Backbone:
     side: int
     resizing: str
     _prepare: Callable[[Pixels], Images] = field(repr=False)
-    _run: Callable[[Images], Images] = field(repr=False)
+    _run: Callable[[Images], Any] = field(repr=False)
 
     def features(self, pixels: Pixels) -> NDArray[np.float32]:
         """The features (N, D) of pictures (N, H, W, 3), uint8.
@@ -59,19 +59,15 @@ class Backbone:
             InputError: another type or shape.
         """
         pixels = np.asarray(pixels)
-        sides = pixels.shape[1:3]
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in sides:
-            raise InputError(
-                f"Pictures for {self.name} are {pixels.dtype} {pixels.shape}; "
-                "give uint8 pictures (N, H, W, 3)."
-            )
         found = np.empty((len(pixels), self.dimensions), np.float32)
+        if len(pixels):
+            require_pixels(f"the input of {self.name}", pixels)
         for start in range(0, len(pixels), BATCH):
             some = pixels[start : start + BATCH]
             # Always a full batch: other sizes would be traced anew and could round otherwise.
             batch = np.zeros((BATCH, self.side, self.side, 3), np.float32)
             batch[: len(some)] = self._prepare(some)
-            found[start : start + BATCH] = self._run(batch)[: len(some)]
+            found[start : start + BATCH] = self._run(batch).numpy()[: len(some)]
         return found
 
 
@@ -90,10 +86,9 @@ def load(
         InputError: an unknown name or protocol, weights that cannot be had or are not the known
             ones.
     """
-    if name not in NAMES:
-        raise InputError(f"The backbones are {', '.join(NAMES)}; received {name!r}.")
-    if protocol not in PROTOCOLS:
-        raise InputError(f"The protocols are {', '.join(PROTOCOLS)}; received {protocol!r}.")
+    for what, given, known in (("backbones", name, NAMES), ("protocols", protocol, PROTOCOLS)):
+        if given not in known:
+            raise InputError(f"The {what} are {', '.join(known)}; received {given!r}.")
     if protocol == "nice-gan" and name != "inception-2015":
         raise InputError(
             f"The protocol nice-gan is for the backbone inception-2015, received {name}; "
@@ -104,20 +99,6 @@ def load(
 
 @functools.cache
 def _load(name: str, weights: Path | None, protocol: str) -> Backbone:
-    run, side, dimensions = _runner(name, weights)
-
-    def prepare(pixels: Pixels) -> Images:
-        if protocol == "nice-gan":
-            return bilinear(to_image(pixels), side)
-        return (bicubic(pixels, side) - _CENTRES[name]) / np.float32(128)
-
-    words = "bilinear, not antialiased" if protocol == "nice-gan" else "bicubic, antialiased"
-    return Backbone(name, dimensions, side, f"{words}, to {side} x {side}", prepare, run)
-
-
-@functools.cache
-def _runner(name: str, weights: Path | None) -> tuple[Callable[[Images], Images], int, int]:
-    """The network as a function of images (BATCH, side, side, 3); its side; its D."""
     if name == "efficientnet-lite0":
         path, sha256 = weights or efficientnet.packaged_weights(), efficientnet.SHA256
         network = efficientnet.network
@@ -130,12 +111,18 @@ def _runner(name: str, weights: Path | None) -> tuple[Callable[[Images], Images]
     tensors.require_all_used()
     side, dimensions = model.input.shape[1], model.output["features"].shape[-1]
 
+    def prepare(pixels: Pixels) -> Images:
+        if protocol == "nice-gan":
+            return bilinear(to_image(pixels), side)
+        return (bicubic(pixels, side) - _CENTRES[name]) / np.float32(128)
+
     # XLA would be 20 times slower on a CPU.
     @tf.function(input_signature=[tf.TensorSpec((BATCH, side, side, 3), tf.float32)])
     def run(images: Any) -> Any:
         return model(images, training=False)["features"]
 
-    return lambda images: run(images).numpy(), side, dimensions
+    words = "bilinear, not antialiased" if protocol == "nice-gan" else "bicubic, antialiased"
+    return Backbone(name, dimensions, side, f"{words}, to {side} x {side}", prepare, run)
 
 
 def _check(path: Path, name: str, sha256: str) -> None:
@@ -162,12 +149,9 @@ def bicubic(pixels: Pixels, side: int) -> Images:
     if pixels.shape[1:3] == (side, side):
         return pixels.astype(np.float32)
     resized = np.empty((len(pixels), side, side, 3), np.float32)
-    for i, picture in enumerate(pixels):
-        for channel in range(3):
-            plane = Image.fromarray(picture[..., channel].astype(np.float32))
-            resized[i, ..., channel] = np.asarray(
-                plane.resize((side, side), Image.Resampling.BICUBIC)
-            )
+    for i, channel in np.ndindex(len(pixels), 3):
+        plane = Image.fromarray(pixels[i, ..., channel].astype(np.float32))
+        resized[i, ..., channel] = np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC))
     return resized.clip(0, 255)
 
 

@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 
 import keras
+from keras import KerasTensor
 
 from tfi2i.errors import InputError
 from tfi2i.evaluate.backbones.tensors import Tensors
@@ -37,24 +38,22 @@ def packaged_weights() -> Path:
 def network(tensors: Tensors) -> keras.Model:
     """Images (N, 224, 224, 3), (pixels - 127) / 128 -> features (N, 1280) and logits (N, 1000)."""
     image = keras.Input((SIDE, SIDE, 3))
-    x = tensors.convolution(image, "_conv_stem", "_bn0", stride=2, activation="relu6")
-    number = 0
-    for blocks, first_stride in _STAGES:
-        for block in range(blocks):
-            x = _block(tensors, x, f"_blocks.{number}", 1 if block else first_stride)
-            number += 1
+    x = tensors.convolution(image, "_conv_stem", "_bn0", strides=2, activation="relu6")
+    strides = [stride for blocks, first in _STAGES for stride in (first, *[1] * (blocks - 1))]
+    for number, stride in enumerate(strides):
+        x = _block(tensors, x, f"_blocks.{number}", stride)
     x = tensors.convolution(x, "_conv_head", "_bn1", activation="relu6")
     features = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(image, {"features": features, "logits": tensors.dense(features, "_fc")})
 
 
-def _block(tensors: Tensors, x: keras.KerasTensor, name: str, stride: int) -> keras.KerasTensor:
+def _block(tensors: Tensors, x: KerasTensor, name: str, stride: int) -> KerasTensor:
     """An inverted bottleneck: widen (but in the first block), look around, narrow, add."""
     y = x
     if name != "_blocks.0":
         y = tensors.convolution(y, f"{name}._expand_conv", f"{name}._bn0", activation="relu6")
     y = tensors.convolution(
-        y, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, activation="relu6"
+        y, f"{name}._depthwise_conv", f"{name}._bn1", strides=stride, activation="relu6"
     )
     y = tensors.convolution(y, f"{name}._project_conv", f"{name}._bn2")
     return x + y if stride == 1 and x.shape == y.shape else y

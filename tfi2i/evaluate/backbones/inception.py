@@ -11,11 +11,11 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 from rich.progress import DownloadColumn, TimeRemainingColumn
 
 from tfi2i.errors import InputError
@@ -26,8 +26,7 @@ from tfi2i.terminal import progress_bar
 SIDE = 299
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(NamedTuple):
     """A file to be had at a URL, of known content; the size is in bytes."""
 
     url: str
@@ -79,25 +78,23 @@ def fetched_weights() -> Path:
 
 
 def _download(wanted: Download, path: Path) -> None:
-    digest = hashlib.sha256()
     received = 0
     with (
         urllib.request.urlopen(wanted.url, timeout=_SECONDS) as response,
-        path.open("wb") as file,
+        path.open("w+b") as file,
         progress_bar(DownloadColumn(), TimeRemainingColumn(), transient=True) as progress,
     ):
-        bar = progress.add_task("inception-2015", total=wanted.size)
-        while received <= wanted.size and (chunk := response.read(_CHUNK)):
-            file.write(chunk)
-            digest.update(chunk)
-            received += len(chunk)
-            progress.update(bar, completed=received)
+        source = progress.wrap_file(response, wanted.size, description="inception-2015")
+        while received <= wanted.size and (chunk := source.read(_CHUNK)):
+            received += file.write(chunk)
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if received > wanted.size:
         raise InputError(f"it is larger than the {wanted.size} bytes wanted")
     if received < wanted.size:
         raise InputError(f"it ended after {received} of {wanted.size} bytes")
-    if digest.hexdigest() != wanted.sha256:
-        raise InputError(f"its SHA-256 is {digest.hexdigest()} and not {wanted.sha256}")
+    if sha256 != wanted.sha256:
+        raise InputError(f"its SHA-256 is {sha256} and not {wanted.sha256}")
 
 
 # the network
@@ -108,15 +105,17 @@ def network(tensors: Tensors) -> keras.Model:
     image = keras.Input((SIDE, SIDE, 3))
     x = _chain(tensors, image, "Conv2d_1a_3x3", halve=True)
     x = _chain(tensors, x, "Conv2d_2a_3x3", padding="valid")
-    x = _halving_pool(_chain(tensors, x, "Conv2d_2b_3x3"))
+    x = layers.MaxPooling2D(3, 2)(_chain(tensors, x, "Conv2d_2b_3x3"))
     x = _chain(tensors, x, "Conv2d_3b_1x1", "Conv2d_4a_3x3", padding="valid")
-    x = _halving_pool(x)
-    for name in ("Mixed_5b", "Mixed_5c", "Mixed_5d"):
-        x = _block_a(tensors, x, name)
-    x = _block_b(tensors, x, "Mixed_6a")
-    for name in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
-        x = _block_c(tensors, x, name)
-    x = _block_d(tensors, x, "Mixed_7a")
+    x = layers.MaxPooling2D(3, 2)(x)
+    for letter in "bcd":
+        branches = {"branch1x1": 1, "branch5x5": 2, "branch3x3dbl": 3}
+        x = _block(tensors, x, f"Mixed_5{letter}", branches)
+    x = _block(tensors, x, "Mixed_6a", {"branch3x3": 1, "branch3x3dbl": 3}, halve=True)
+    for letter in "bcde":
+        branches = {"branch1x1": 1, "branch7x7": 3, "branch7x7dbl": 5}
+        x = _block(tensors, x, f"Mixed_6{letter}", branches)
+    x = _block(tensors, x, "Mixed_7a", {"branch3x3": 2, "branch7x7x3": 4}, halve=True)
     x = _block_e(tensors, x, "Mixed_7b", _average_pool(x))
     # The published network has a maximum here; torchvision's has an average in both.
     x = _block_e(tensors, x, "Mixed_7c", layers.MaxPooling2D(3, 1, "same")(x))
@@ -124,94 +123,46 @@ def network(tensors: Tensors) -> keras.Model:
     return keras.Model(image, {"features": features, "logits": tensors.dense(features, "fc")})
 
 
-def _block_a(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return layers.Concatenate()(
-        [
-            _chain(tensors, x, f"{name}.branch1x1"),
-            _chain(tensors, x, *_numbered(f"{name}.branch5x5", 2)),
-            _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 3)),
-            _chain(tensors, _average_pool(x), f"{name}.branch_pool"),
-        ]
-    )
+def _block(
+    tensors: Tensors, x: KerasTensor, name: str, branches: dict[str, int], halve: bool = False
+) -> KerasTensor:
+    """Chains of so many convolutions beside each other, and a pool."""
+    ends = [
+        _chain(tensors, x, *_numbered(f"{name}.{stem}", count), halve=halve)
+        for stem, count in branches.items()
+    ]
+    if halve:
+        ends.append(layers.MaxPooling2D(3, 2)(x))
+    else:
+        ends.append(_chain(tensors, _average_pool(x), f"{name}.branch_pool"))
+    return layers.Concatenate()(ends)
 
 
-def _block_b(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return layers.Concatenate()(
-        [
-            _chain(tensors, x, f"{name}.branch3x3", halve=True),
-            _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 3), halve=True),
-            _halving_pool(x),
-        ]
-    )
-
-
-def _block_c(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return layers.Concatenate()(
-        [
-            _chain(tensors, x, f"{name}.branch1x1"),
-            _chain(tensors, x, *_numbered(f"{name}.branch7x7", 3)),
-            _chain(tensors, x, *_numbered(f"{name}.branch7x7dbl", 5)),
-            _chain(tensors, _average_pool(x), f"{name}.branch_pool"),
-        ]
-    )
-
-
-def _block_d(tensors: Tensors, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return layers.Concatenate()(
-        [
-            _chain(tensors, x, *_numbered(f"{name}.branch3x3", 2), halve=True),
-            _chain(tensors, x, *_numbered(f"{name}.branch7x7x3", 4), halve=True),
-            _halving_pool(x),
-        ]
-    )
-
-
-def _block_e(
-    tensors: Tensors, x: keras.KerasTensor, name: str, pooled: keras.KerasTensor
-) -> keras.KerasTensor:
+def _block_e(tensors: Tensors, x: KerasTensor, name: str, pooled: KerasTensor) -> KerasTensor:
     one = _chain(tensors, x, f"{name}.branch3x3_1")
     two = _chain(tensors, x, *_numbered(f"{name}.branch3x3dbl", 2))
-    return layers.Concatenate()(
-        [
-            _chain(tensors, x, f"{name}.branch1x1"),
-            _chain(tensors, one, f"{name}.branch3x3_2a"),
-            _chain(tensors, one, f"{name}.branch3x3_2b"),
-            _chain(tensors, two, f"{name}.branch3x3dbl_3a"),
-            _chain(tensors, two, f"{name}.branch3x3dbl_3b"),
-            _chain(tensors, pooled, f"{name}.branch_pool"),
-        ]
+    ends = (
+        *((x, "branch1x1"), (one, "branch3x3_2a"), (one, "branch3x3_2b")),
+        *((two, "branch3x3dbl_3a"), (two, "branch3x3dbl_3b"), (pooled, "branch_pool")),
     )
+    return layers.Concatenate()([_chain(tensors, y, f"{name}.{end}") for y, end in ends])
 
 
 def _chain(
-    tensors: Tensors,
-    x: keras.KerasTensor,
-    *names: str,
-    padding: str = "same",
-    halve: bool = False,
-) -> keras.KerasTensor:
+    tensors: Tensors, x: KerasTensor, *names: str, padding: str = "same", halve: bool = False
+) -> KerasTensor:
     """Convolutions one after the other; to halve, the last has stride 2 and no padding."""
     for name in names:
         last = halve and name == names[-1]
-        x = tensors.convolution(
-            x,
-            f"{name}.conv",
-            f"{name}.bn",
-            stride=2 if last else 1,
-            padding="valid" if last else padding,
-            activation="relu",
-        )
+        size: dict[str, Any] = {"strides": 2, "padding": "valid"} if last else {"padding": padding}
+        x = tensors.convolution(x, f"{name}.conv", f"{name}.bn", activation="relu", **size)
     return x
 
 
 def _numbered(stem: str, count: int) -> list[str]:
-    return [f"{stem}_{number}" for number in range(1, count + 1)]
+    return [f"{stem}_{number}" for number in range(1, count + 1)] if count > 1 else [stem]
 
 
-def _halving_pool(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.MaxPooling2D(3, 2)(x)
-
-
-def _average_pool(x: keras.KerasTensor) -> keras.KerasTensor:
+def _average_pool(x: KerasTensor) -> KerasTensor:
     """Means of 3 x 3 that leave the padding out at the border, where torchvision counts zeros."""
     return layers.AveragePooling2D(3, 1, "same")(x)

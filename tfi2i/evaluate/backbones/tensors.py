@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
+from keras import KerasTensor, layers
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+
+Array = NDArray[np.floating]
 
 _EPSILON = 1e-3  # of all batch normalisations in both networks
 _COUNTER = ".num_batches_tracked"  # of training batches: the one kind of tensor without a use
@@ -28,16 +29,12 @@ class Tensors:
         self._path = path
 
     def convolution(
-        self,
-        x: keras.KerasTensor,
-        convolution: str,
-        normalisation: str,
-        *,
-        stride: int = 1,
-        padding: str = "same",
-        activation: str | None = None,
-    ) -> keras.KerasTensor:
-        """A convolution, or a depthwise one, with the batch normalisation after it folded in."""
+        self, x: KerasTensor, convolution: str, normalisation: str, **settings: Any
+    ) -> KerasTensor:
+        """A convolution, or a depthwise one, with the batch normalisation after it folded in.
+
+        `settings` are those of the Keras layer, whose padding is "same" unless they say otherwise.
+        """
         kernel = self._take(f"{convolution}.weight", 4).astype(np.float64)
         gamma, beta, mean, variance = (
             self._take(f"{normalisation}.{part}", 1).astype(np.float64)
@@ -46,7 +43,7 @@ class Tensors:
         scale = gamma / np.sqrt(variance + _EPSILON)
         folded = (kernel.T * scale).T
         outputs, inputs, *size = kernel.shape
-        settings = {"strides": stride, "padding": padding, "activation": activation}
+        settings = {"padding": "same"} | settings
         if inputs == 1 < x.shape[-1]:
             layer = layers.DepthwiseConv2D(size, **settings)
             folded = folded.transpose(2, 3, 0, 1)
@@ -55,7 +52,7 @@ class Tensors:
             folded = folded.transpose(2, 3, 1, 0)
         return self._apply(layer, x, folded, beta - mean * scale)
 
-    def dense(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    def dense(self, x: KerasTensor, name: str) -> KerasTensor:
         """A fully connected layer."""
         kernel = self._take(f"{name}.weight", 2)
         return self._apply(layers.Dense(len(kernel)), x, kernel.T, self._take(f"{name}.bias", 1))
@@ -68,19 +65,15 @@ class Tensors:
                 f"{str(next(iter(self._left)))[:80]!r}; the weights of another network?"
             )
 
-    def _take(self, name: str, rank: int) -> NDArray[np.floating]:
+    def _take(self, name: str, rank: int) -> Array:
         value = self._left.pop(name, None)
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != rank:
             raise InputError(f"{self._path} lacks {name}, a tensor of {rank} dimensions.")
         return value
 
     def _apply(
-        self,
-        layer: keras.Layer,
-        x: keras.KerasTensor,
-        kernel: NDArray[np.floating],
-        bias: NDArray[np.floating],
-    ) -> keras.KerasTensor:
+        self, layer: layers.Layer, x: KerasTensor, kernel: Array, bias: Array
+    ) -> KerasTensor:
         try:
             y = layer(x)
             layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])

@@ -46,9 +46,11 @@ export function setUpComparison(): void {
   });
 }
 
-/** Shows a photo alone. */
-export function showPhoto(photo: ImageData): void {
+/** Shows a photo alone, or another picture of a name. */
+export function showPhoto(photo: ImageData, name = "Photo"): void {
   draw(before, photo);
+  before.ariaLabel = `The ${name.toLowerCase()}`;
+  element("before-tag", HTMLSpanElement).textContent = name;
   root.style.setProperty("--aspect", `${photo.width / photo.height}`);
   showParts(false);
   root.hidden = false;

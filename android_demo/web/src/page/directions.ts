@@ -33,7 +33,7 @@ function radioOf({ sidecar }: Model, isSet: boolean): HTMLElement {
   const seen = document.createElement("span");
   seen.textContent = direction;
   label.append(radio, seen);
-  if (domains.target !== null) {
+  if (domains.source !== null && domains.target !== null) {
     const read = document.createElement("span"); // by screen readers
     read.className = "unseen";
     read.textContent = `from ${domains.source} to ${domains.target}`;

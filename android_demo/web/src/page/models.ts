@@ -1,8 +1,8 @@
 /** The models that the page offers, from the sidecars that its build lists. */
 
-import type { ModelFile, Signature } from "../messages";
+import type { ModelFile, SecondPicture, Signature } from "../messages";
 import { Problem, reason } from "../problem";
-import { choicesOf, readSidecar, type Sidecar, type Tensor } from "../sidecar";
+import { choicesOf, isPicture, readSidecar, type Sidecar, type Tensor } from "../sidecar";
 
 const FOLDER = "models/";
 const LARGEST = 2 ** 30; // bytes; a translator of 8 million weights has 32 million
@@ -66,18 +66,18 @@ function runnable(sidecar: Sidecar): ModelFile {
   if (bytes > LARGEST) {
     throw new Problem(`${file} has ${bytes} bytes, which is too much for a browser.`);
   }
-  if (domains.source === null) {
-    throw new Problem(`${file} makes pictures of no picture, which this page does not show.`);
-  }
+  const takesPicture = domains.source !== null;
   const signatures = sidecar.signatures.map((signature): Signature => {
-    const [image, ...beside] = signature.inputs;
+    const beside = signature.inputs.slice(takesPicture ? 1 : 0);
     const shapes = Object.fromEntries(beside.map((one) => [one.name, shapeOf(one, file)]));
-    const taken = pictures(image!, file);
+    const others = beside.filter(isPicture).map((one) => [one.name, secondPicture(one)]);
     const made = pictures(signature.outputs[0]!, file);
+    const taken = takesPicture ? pictures(signature.inputs[0]!, file) : made;
     if (made.height !== taken.height || made.width !== taken.width || made.dtype !== taken.dtype) {
       throw new Problem(`${file} gives other pictures than it takes; export it again.`);
     }
-    return { name: signature.name, shapes, ...taken };
+    const second = Object.fromEntries(others);
+    return { name: signature.name, takesPicture, shapes, pictures: second, ...taken };
   });
   const url = FOLDER + encodeURIComponent(file);
   return { label: file, url, bytes, sha256, multiple: Math.max(1, multiple), signatures };
@@ -89,23 +89,27 @@ function shapeOf(tensor: Tensor, file: string): number[] {
   if (dtype !== "float32" || shape[0] !== 1 || shape.some((side) => side < 1)) {
     throw new Problem(`${file} takes ${dtype} (${shape.join(", ")}) for ${name}; export it again.`);
   }
-  if (choicesOf(tensor).length) return shape;
   if (kind === "picture") {
+    if (shape.length === 4 && shape[3] === 3) return shape;
     throw new Problem(
-      `${file} takes a second picture, ${name}, which this page cannot give it; export it with ` +
-        "--bake.",
+      `${file} takes (${shape.join(", ")}) for ${name}, which is no picture; export it again.`,
     );
   }
+  if (choicesOf(tensor).length) return shape;
   throw new Problem(
     `${file} takes ${name} besides the picture, and its sidecar has no presets for it; export it ` +
       "with --bake, or again with this version of tfi2i.",
   );
 }
 
+function secondPicture({ range, aspect }: Tensor): SecondPicture {
+  return { range: range ?? [-1, 1], isCropped: aspect === "crop" };
+}
+
 function pictures(
   { shape, dtype, range }: Tensor,
   file: string,
-): Omit<Signature, "name" | "shapes"> {
+): Omit<Signature, "name" | "takesPicture" | "shapes" | "pictures"> {
   if (dtype !== "float32" && dtype !== "uint8") {
     throw new Problem(
       `${file} takes and gives ${dtype} values, which LiteRT.js does not support; export it with ` +

@@ -7,10 +7,10 @@ import { showAbout } from "./about";
 import { setUpComparison, showPhoto, showStrength, showTranslation } from "./comparison";
 import { chosenModel, showDirections } from "./directions";
 import { element } from "./element";
-import { chosenInputs, showInputs } from "./inputs";
+import { chosenInputs, chosenPictures, showInputs } from "./inputs";
 import { type Choice, findModels, type Model } from "./models";
 import { keepForOffline } from "./offline";
-import { type Photo, pngOf, readPhoto } from "./photo";
+import { imageOf, type Photo, pngOf, readPhoto } from "./photo";
 import { send, stop } from "./worker_line";
 
 const MEANINGS: Record<Fit, string> = {
@@ -33,7 +33,8 @@ const directions = element("directions", HTMLFieldSetElement);
 const fits = element("fits", HTMLFieldSetElement);
 
 interface Result {
-  readonly photo: Photo;
+  /** None: a sampler made the picture. */
+  readonly photo: Photo | undefined;
   readonly model: Model;
   readonly translation: Translation;
 }
@@ -66,7 +67,8 @@ async function take(file: File | null | undefined): Promise<void> {
   element("empty", HTMLDivElement).hidden = true;
   showPhoto(photo.image);
   refresh();
-  if (chosen()) translate();
+  if (isSampler()) show(status, "This model takes no photo; choose another one to translate it.");
+  else if (chosen()) translate();
   else show(status, "There is no model to translate it with.");
 }
 
@@ -121,11 +123,33 @@ function selectModels(): void {
 
 /** Offers what the model of the direction that is set takes, and loads it. */
 function selectModel(): void {
-  refresh();
   const model = chosen();
-  showInputs(model?.sidecar);
+  showInputs(model?.sidecar, (problem) => {
+    show(alertBox, problem);
+    refresh();
+  });
+  refresh();
   if (model) showAbout(model);
+  showStage();
   if (!isBusy) prepare();
+}
+
+/** Shows the stage for a photo, or for what a sampler makes, once another kind is chosen. */
+function showStage(): void {
+  const samples = isSampler();
+  element("sources", HTMLDivElement).hidden = samples;
+  element("fits", HTMLFieldSetElement).hidden = samples;
+  translateButton.textContent = samples ? "Make a picture" : "Translate";
+  const isOther = samples ? result?.photo : result && !result.photo;
+  if (samples && !result) show(status, "Make a picture; it takes no photo.");
+  if (!isOther) return;
+  result = undefined;
+  if (photo) showPhoto(photo.image);
+  refresh();
+}
+
+function isSampler(): boolean {
+  return chosen()?.sidecar.domains.source === null;
 }
 
 /** Loads the model before it is needed, also so that it is there when the network is not. */
@@ -144,15 +168,16 @@ function chosen(): Model | undefined {
 
 function translate(): void {
   const model = chosen();
-  if (!photo || !model) return;
+  const pictures = chosenPictures();
+  if (!model || !pictures || !(photo || isSampler())) return;
   const fit = fits.querySelector<HTMLInputElement>("input:checked")?.value as Fit;
-  const { image } = photo;
+  const given = { photo: isSampler() ? undefined : photo, model };
   show(alertBox, "");
   setBusy(true);
   showStep("Loading the model");
-  const given = { photo, model };
   const inputs = chosenInputs();
-  send({ kind: "translate", model: model.file, photo: image, fit, inputs }, (news) => {
+  const task = { model: model.file, photo: given.photo?.image, fit, inputs, pictures };
+  send({ kind: "translate", ...task }, (news) => {
     hear(news);
     if (news.kind === "translated") finish({ ...given, translation: news.translation }, news.ms);
   });
@@ -163,7 +188,7 @@ function hear(news: News): void {
   if (news.kind === "loading") showStep("Loading the model", news.done / news.total);
   if (news.kind === "ready") isChecked = news.isChecked;
   if (news.kind === "working") {
-    if (news.total === 1) showStep("Translating");
+    if (news.total === 1) showStep(isSampler() ? "Making a picture" : "Translating");
     else showStep(`Translating, ${news.done} of ${news.total} tiles`, news.done / news.total);
   }
   if (news.kind === "failed") {
@@ -174,14 +199,17 @@ function hear(news: News): void {
 
 function finish(made: Result, ms: number): void {
   result = made;
-  showTranslation(made.translation.pixels);
+  element("empty", HTMLDivElement).hidden = true;
+  if (made.photo) showTranslation(made.translation.pixels);
+  else showPhoto(imageOf(made.translation.pixels), "Picture");
   setBusy(false);
   const { size, runs } = made.translation;
   const tiles = runs === 1 ? "" : ` in ${runs} tiles`;
   const time = ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
   const notes = [
-    `Translated in ${time} on the CPU (WebAssembly), at ${size.width} × ${size.height}${tiles}.`,
-    made.photo.note,
+    `${made.photo ? "Translated" : "Made"} in ${time} on the CPU (WebAssembly), at ` +
+      `${size.width} × ${size.height}${tiles}.`,
+    made.photo?.note,
     isChecked ? "" : "The model's SHA-256 was not checked: this page came without https.",
   ];
   show(status, notes.filter(Boolean).join(" "));
@@ -197,11 +225,13 @@ function cancel(): void {
 async function save(): Promise<void> {
   if (!result) return;
   const { photo, model, translation } = result;
-  const picture = mixed(photo.image, translation.pixels, strengthValue());
+  const { pixels } = translation;
+  const picture = photo ? mixed(photo.image, pixels, strengthValue()) : pixels;
+  const stem = photo ? `${photo.name.replace(/\.[^.]*$/, "")}-` : "";
   try {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await pngOf(picture));
-    link.download = `${photo.name.replace(/\.[^.]*$/, "")}-${model.sidecar.direction}.png`;
+    link.download = `${stem}${model.sidecar.direction}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers are slow to take it
   } catch (error) {
@@ -239,8 +269,9 @@ function refresh(): void {
   cancelButton.hidden = !isBusy;
   running.hidden = !isBusy;
   if (isBusy) show(status, "");
-  translateButton.disabled = !photo || !chosen();
-  saveButton.disabled = strength.disabled = !result || isBusy;
+  translateButton.disabled = !(photo || isSampler()) || !chosen() || !chosenPictures();
+  saveButton.disabled = !result || isBusy;
+  strength.disabled = !result?.photo || isBusy;
 }
 
 /** Shows what is going on, and how much of it is done if that is known. */

@@ -1,9 +1,10 @@
 /** Running a model with LiteRT.js, on the CPU. */
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
-import type { Inputs, ModelFile, Signature } from "../messages";
-import { blank, type Pixels } from "../pixels";
+import type { Inputs, ModelFile, Pictures, SecondPicture, Signature } from "../messages";
+import { blank, cropped, type Pixels, type Size } from "../pixels";
 import { Problem, reason } from "../problem";
+import { resized } from "./resizing";
 import type { Generator } from "./translation";
 
 /** The names of the picture that goes in and of the one that comes out, in every signature. */
@@ -36,7 +37,7 @@ export async function startRuntime(): Promise<void> {
 /** A model ready to run. */
 export interface Opened {
   /** It with values for the inputs besides the picture, the same for all pictures. */
-  generator(inputs: Inputs): Generator;
+  generator(inputs: Inputs, pictures: Pictures): Generator;
   close(): void;
 }
 
@@ -48,29 +49,32 @@ export async function openModel(content: Uint8Array, model: ModelFile): Promise<
   if (missing) {
     throw new Problem(`${model.label} lacks the signature ${missing.name}; export it again.`);
   }
-  const run = async (pixels: Pixels, inputs: Inputs) => {
-    const { height, width } = pixels;
+  const run = async (pixels: Pixels | undefined, inputs: Inputs) => {
+    const { height, width } = pixels ?? model.signatures[0]!;
     const signature = model.signatures.find((one) => one.height === height && one.width === width)!;
-    const image = new Tensor(packed(pixels, signature), [1, height, width, 3]);
-    const given: Record<string, Tensor> = { [INPUT]: image };
+    const given: Record<string, Tensor> = {};
     try {
+      if (pixels) given[INPUT] = new Tensor(packed(pixels, signature), [1, height, width, 3]);
       for (const [name, shape] of Object.entries(signature.shapes)) {
         given[name] = new Tensor(new Float32Array(inputs[name]!), [...shape]);
       }
       const outputs = await compiled.run(signature.name, given);
       const values = (await outputs[OUTPUT]?.data()) ?? [];
       for (const output of Object.values(outputs)) output.delete();
-      return unpacked(values, pixels, model.label);
+      return unpacked(values, signature, model.label);
     } finally {
       for (const tensor of Object.values(given)) tensor.delete();
     }
   };
   return {
-    generator: (inputs) => ({
-      sizes: model.signatures,
-      multiple: model.multiple,
-      run: (pixels) => explained(model.label, "run", () => run(pixels, inputs)),
-    }),
+    generator: (inputs, pictures) => {
+      const given = { ...inputs, ...asInputs(pictures, model.signatures[0]!) };
+      return {
+        sizes: model.signatures,
+        multiple: model.multiple,
+        run: (pixels) => explained(model.label, "run", () => run(pixels, given)),
+      };
+    },
     close: () => compiled.delete(),
   };
 }
@@ -87,7 +91,35 @@ function packed({ data }: Pixels, { dtype }: Signature) {
   return values;
 }
 
-function unpacked(values: ArrayLike<number>, like: Pixels, label: string): Pixels {
+/** The values of pictures besides the first one, scaled to the size that a signature takes. */
+function asInputs(pictures: Pictures, { shapes, pictures: about }: Signature): Inputs {
+  const values = Object.entries(pictures).map(([name, pixels]) => {
+    const [, height = 0, width = 0] = shapes[name]!;
+    const square = about[name]!.isCropped ? centre(pixels) : pixels;
+    return [name, rescaled(resized(square, { height, width }), about[name]!)];
+  });
+  return Object.fromEntries(values);
+}
+
+/** The square in the middle of a picture. */
+function centre(pixels: Pixels): Pixels {
+  const side = Math.min(pixels.height, pixels.width);
+  const [top, left] = [pixels.height, pixels.width].map((whole) => Math.floor((whole - side) / 2));
+  return cropped(pixels, { top: top!, left: left!, height: side, width: side });
+}
+
+/** RGB in a range, rounded to float32 where NumPy does. */
+function rescaled({ data }: Pixels, { range: [low, high] }: SecondPicture): Float32Array {
+  const values = new Float32Array((3 * data.length) / 4);
+  for (let from = 0, to = 0; to < values.length; from += 4) {
+    for (let c = 0; c < 3; c++) {
+      values[to++] = Math.fround(data[from + c]! / (255 / (high - low))) + low;
+    }
+  }
+  return values;
+}
+
+function unpacked(values: ArrayLike<number>, like: Size, label: string): Pixels {
   const result = blank(like);
   if (values.length !== 3 * like.height * like.width) {
     throw new Problem(`${label} gives pictures of another size than it takes; export it again.`);

@@ -18,8 +18,8 @@ export interface Generator {
   readonly sizes: readonly Size[];
   /** The network's stride, of which tiles' starts should be multiples. */
   readonly multiple: number;
-  /** The translation of a picture of one of the sizes. */
-  run(pixels: Pixels): Promise<Pixels>;
+  /** The translation of a picture of one of the sizes; none is given to a sampler. */
+  run(pixels?: Pixels): Promise<Pixels>;
 }
 
 export type Progress = (done: number, total: number) => void;
@@ -54,6 +54,14 @@ export async function translate(
   tell(1, 1);
   const translated = resized(topLeft(answer, fitted), picture);
   return { size, pixels: inserted(photo, translated, region), runs: 1 };
+}
+
+/** A sampler's picture. */
+export async function sample(generator: Generator, tell: Progress): Promise<Translation> {
+  tell(0, 1);
+  const pixels = await generator.run();
+  tell(1, 1);
+  return { size: sizeOf(pixels), pixels, runs: 1 };
 }
 
 /** The translation of a photo that is larger than a tile, of which only one band is ever float. */

@@ -4,7 +4,7 @@ import type { ModelFile, News, Numbered, Task } from "../messages";
 import { inWords } from "../problem";
 import { type Opened, openModel, startRuntime } from "./generator";
 import { fetchModel } from "./model_file";
-import { translate } from "./translation";
+import { sample, translate } from "./translation";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 
@@ -34,10 +34,11 @@ async function perform(task: Numbered<Task>): Promise<void> {
     tell({ kind: "ready", isChecked });
     if (task.kind === "prepare") return;
     const begin = performance.now();
-    const translator = generator(task.inputs);
-    const translation = await translate(translator, task.photo, task.fit, (done, total) =>
-      tell({ kind: "working", done, total }),
-    );
+    const translator = generator(task.inputs, task.pictures);
+    const working = (done: number, total: number) => tell({ kind: "working", done, total });
+    const translation = task.photo
+      ? await translate(translator, task.photo, task.fit, working)
+      : await sample(translator, working);
     const ms = performance.now() - begin;
     tell({ kind: "translated", translation, ms }, [translation.pixels.data.buffer]);
   } catch (error) {

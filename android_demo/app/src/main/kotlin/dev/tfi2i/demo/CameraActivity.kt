@@ -106,7 +106,7 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
             found,
             ready = {
                 shutter.isEnabled = true
-                if (translation == null) tell(Message(R.string.camera_without_model))
+                if (translation == null) tell(Message(withoutTranslation()))
             },
             taken = ::keep,
             failed = { tell(Message(R.string.camera_failed)) },
@@ -124,10 +124,16 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun translation(camera: CameraChoice): LiveTranslation? {
         val name = intent.getStringExtra(MODEL)
         val sidecar = app.shelf.sidecars.find { it.name == name } ?: return null
+        if (sidecar.isSampler || sidecar.secondPictures.isNotEmpty()) return null
         val size = Size(intent.getIntExtra(HEIGHT, 0), intent.getIntExtra(WIDTH, 0))
         val inputs = sidecar.values(intent.getBundleExtra(CHOSEN)?.indices().orEmpty())
         val upright = camera.uprightPreviewSize
         return LiveTranslation(app.models, sidecar, size, inputs, upright, ::show, ::tell)
+    }
+
+    private fun withoutTranslation(): Int {
+        val hasModels = app.shelf.sidecars.isNotEmpty()
+        return if (hasModels) R.string.camera_as_it_is else R.string.camera_without_model
     }
 
     private fun show(frame: LiveFrame) {

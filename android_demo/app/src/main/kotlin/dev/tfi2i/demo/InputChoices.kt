@@ -5,16 +5,23 @@ import android.os.Bundle
 import android.view.LayoutInflater
 import android.view.View
 import android.view.ViewGroup
+import android.widget.Button
 import android.widget.Spinner
 import android.widget.TextView
 import dev.tfi2i.core.Sidecar
 
 /**
- * A list to choose from for each input besides the picture, made for the model that is shown.
+ * A list to choose from for each input besides the picture, made for the model that is shown; or a
+ * button, where the input is a picture too.
  *
  * @param choose is told all that is chosen then, by the inputs' names.
+ * @param pick is told the name of the input that a picture is to be chosen for.
  */
-class InputChoices(private val activity: Activity, private val choose: (Map<String, Int>) -> Unit) {
+class InputChoices(
+    private val activity: Activity,
+    private val choose: (Map<String, Int>) -> Unit,
+    private val pick: (String) -> Unit,
+) {
     private val place: ViewGroup = activity.view(R.id.inputs)
     private var shown: Sidecar? = null
     private var chosen = emptyMap<String, Int>()
@@ -29,7 +36,8 @@ class InputChoices(private val activity: Activity, private val choose: (Map<Stri
     private fun fill(sidecar: Sidecar?) {
         shown = sidecar
         place.removeAllViews()
-        spinners = sidecar?.extraInputs.orEmpty().associate { input ->
+        sidecar?.secondPictures.orEmpty().forEach(::addButton)
+        spinners = sidecar?.extraInputs.orEmpty().filterNot { it.isPicture }.associate { input ->
             val field = LayoutInflater.from(activity).inflate(R.layout.input, place, false)
             val label = checkNotNull(field.findViewById<TextView>(R.id.input_name))
             val spinner = checkNotNull(field.findViewById<Spinner>(R.id.choice))
@@ -44,6 +52,13 @@ class InputChoices(private val activity: Activity, private val choose: (Map<Stri
             }
             input.name to spinner
         }
+    }
+
+    private fun addButton(name: String) {
+        val button = Button(activity)
+        button.text = activity.getString(R.string.pick_second, name)
+        button.setOnClickListener { pick(name) }
+        place.addView(button)
     }
 }
 

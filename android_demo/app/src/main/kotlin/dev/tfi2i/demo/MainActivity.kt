@@ -13,6 +13,9 @@ import dev.tfi2i.core.Fit
 class MainActivity : Activity() {
     private lateinit var session: Session
     private lateinit var screen: Screen
+
+    /** The input besides the photo that a picture is being chosen for. */
+    private var second: String? = null
     private val app get() = application as DemoApplication
     private val saved by lazy { SavedPictures(this) }
 
@@ -22,7 +25,8 @@ class MainActivity : Activity() {
         drawEdgeToEdge(view(R.id.root))
         val before = lastNonConfigurationInstance as Session?
         session = before ?: Session(app, chosen(savedInstanceState))
-        screen = Screen(this, app.shelf, session::choose)
+        screen = Screen(this, app.shelf, session::choose, ::pickSecond)
+        second = savedInstanceState?.getString(SECOND)
         savedInstanceState?.let { screen.divider = it.getFloat(DIVIDER, screen.divider) }
         connect()
         session.listener = ::show
@@ -48,6 +52,7 @@ class MainActivity : Activity() {
         outState.putString(MODEL, state.choice.sidecar?.name)
         outState.putInt(SIZE, state.choice.sidecar?.let(::sizesOf)?.indexOf(state.choice.size) ?: 0)
         outState.putInt(FIT, state.choice.fit.ordinal)
+        outState.putString(SECOND, second)
         outState.putBundle(CHOSEN, state.choice.chosen.toBundle())
         outState.putFloat(DIVIDER, screen.divider)
     }
@@ -62,6 +67,7 @@ class MainActivity : Activity() {
         if (resultCode != RESULT_OK || data == null) return
         when (requestCode) {
             PICK -> data.data?.let(session::open)
+            PICK_SECOND -> second?.let { name -> data.data?.let { session.openSecond(name, it) } }
             CAMERA -> {
                 val photo = CameraActivity.photo(data, app.photos)
                 if (photo == null) photoIsGone() else session.open(photo)
@@ -84,6 +90,7 @@ class MainActivity : Activity() {
 
     private fun connect() {
         onClick(R.id.pick) { start(pickIntent(), PICK, Message(R.string.no_picker)) }
+        onClick(R.id.make) { session.make() }
         onClick(R.id.cancel) { session.cancel() }
         onClick(R.id.share) { session.share(screen.strength) }
         onClick(R.id.save) {
@@ -100,6 +107,11 @@ class MainActivity : Activity() {
         camera.setOnClickListener {
             startActivityForResult(CameraActivity.intent(this, session.state.choice), CAMERA)
         }
+    }
+
+    private fun pickSecond(name: String) {
+        second = name
+        start(pickIntent(), PICK_SECOND, Message(R.string.no_picker))
     }
 
     private fun onClick(button: Int, action: () -> Unit) =
@@ -153,12 +165,14 @@ class MainActivity : Activity() {
         const val PICK = 1
         const val CAMERA = 2
         const val SAVE = 3
+        const val PICK_SECOND = 4
 
         const val PHOTO = "photo"
         const val MODEL = "model"
         const val SIZE = "size"
         const val FIT = "fit"
         const val CHOSEN = "chosen"
+        const val SECOND = "second"
         const val DIVIDER = "divider"
     }
 }

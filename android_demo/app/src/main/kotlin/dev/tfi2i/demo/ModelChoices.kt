@@ -33,10 +33,12 @@ class ModelFamily(val sidecars: List<Sidecar>) {
     }
 }
 
-/** The domains, or the direction in its own words where an input chooses the domain. */
-fun directionLabel(sidecar: Sidecar, resources: Resources): String = sidecar.target?.let {
-    resources.getString(R.string.direction_label, sidecar.source, it)
-} ?: sidecar.direction
+/** The domains, or the direction in its own words: of samplers, or where an input chooses one. */
+fun directionLabel(sidecar: Sidecar, resources: Resources): String {
+    val source = sidecar.source ?: return sidecar.direction
+    val target = sidecar.target ?: return sidecar.direction
+    return resources.getString(R.string.direction_label, source, target)
+}
 
 fun sizeLabel(size: Size, resources: Resources): String =
     resources.getString(R.string.size_label, size.width, size.height)

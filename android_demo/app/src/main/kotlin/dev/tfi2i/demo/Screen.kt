@@ -16,6 +16,7 @@ class Screen(
     private val activity: Activity,
     shelf: ModelShelf,
     private val choose: (Choice) -> Unit,
+    pickSecond: (String) -> Unit,
 ) {
     private val compare: CompareView = activity.view(R.id.compare)
     private val empty: View = activity.view(R.id.empty)
@@ -31,9 +32,13 @@ class Screen(
     private val finishing: List<View> = listOf(R.id.save, R.id.share).map { activity.view(it) }
     private val statusText = StatusText(activity.resources, shelf)
     private val families = ModelFamily.of(shelf.sidecars)
-    private val inputs = InputChoices(activity) { chosen ->
-        shown?.let { choose(it.copy(chosen = chosen)) }
-    }
+    private val make: View = activity.view(R.id.make)
+    private val pick: View = activity.view(R.id.pick)
+    private val inputs = InputChoices(
+        activity,
+        choose = { chosen -> shown?.let { choose(it.copy(chosen = chosen)) } },
+        pick = pickSecond,
+    )
     private var shown: Choice? = null
 
     /** Strength of the translation, from 0 to 1. */
@@ -61,10 +66,15 @@ class Screen(
 
     fun show(state: ScreenState) {
         showChoice(state.choice)
-        val photo = state.photo
+        val samples = state.choice.sidecar?.isSampler == true
+        val made = state.translation?.shown
+        val photo = if (samples) made else state.photo?.shown
+        make.visibility = if (samples) View.VISIBLE else View.GONE
+        pick.visibility = if (samples) View.GONE else View.VISIBLE
+        fit.isEnabled = !samples
         empty.visibility = if (photo == null) View.VISIBLE else View.GONE
         compare.visibility = if (photo == null) View.GONE else View.VISIBLE
-        if (photo != null) compare.show(photo.shown, state.translation?.shown)
+        if (photo != null) compare.show(photo, made.takeUnless { samples })
         compare.strength = strength
         showText(statusText.of(state))
         val work = state.work
@@ -75,7 +85,7 @@ class Screen(
         progress.progress = (done * progress.max).roundToInt()
         val finished = state.translation != null && work == Work.None
         finishing.forEach { it.isEnabled = finished }
-        strengthBar.isEnabled = state.translation != null
+        strengthBar.isEnabled = state.translation != null && !samples
     }
 
     /** Only what is new, or TalkBack would say the same again and again. */

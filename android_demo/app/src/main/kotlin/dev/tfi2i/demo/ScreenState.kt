@@ -20,7 +20,7 @@ data class Choice(
     val chosen: Map<String, Int> = emptyMap(),
 )
 
-/** A translated photo, of the photo's size, and how it came about. */
+/** A translated photo, of the photo's size, or what a sampler made; and how it came about. */
 class Translation(
     val pixels: Pixels,
     val shown: Bitmap,
@@ -47,6 +47,8 @@ sealed interface Work {
 data class ScreenState(
     val choice: Choice,
     val photo: Photo? = null,
+    /** Pictures for the inputs that are pictures besides the photo, by name. */
+    val pictures: Map<String, Photo> = emptyMap(),
     val translation: Translation? = null,
     val work: Work = Work.None,
     val notice: Message? = null,

@@ -6,6 +6,7 @@ import android.os.Handler
 import android.os.Looper
 import android.os.SystemClock
 import dev.tfi2i.core.Blend
+import dev.tfi2i.core.Pixels
 import dev.tfi2i.core.Translator
 import java.io.File
 
@@ -45,27 +46,58 @@ class Session(private val app: DemoApplication, choice: Choice) {
     fun open(file: File) = open { file }
 
     private fun open(file: () -> File) {
-        val choice = state.choice
+        val before = state
         begin(Work.Reading) { job ->
             val photo = Photo.read(file())
             app.photos.deleteBefore(photo.file)
             change(job) { it.copy(photo = photo, translation = null) }
-            translated(job, photo, choice)
+            translated(job, photo, before)
+        }
+    }
+
+    /** Reads the picture that [uri] names for an input besides the photo, and translates that. */
+    fun openSecond(input: String, uri: Uri) {
+        val before = state
+        begin(Work.Reading) { job ->
+            val file = app.photos.copied(uri)
+            val picture = Photo.read(file)
+            file.delete() // only its pixels are needed, and a photo's file marks what is older
+            val pictures = before.pictures + (input to picture)
+            change(job) { it.copy(pictures = pictures, translation = null) }
+            val photo = before.photo ?: return@begin { it.copy(work = Work.None) }
+            translated(job, photo, before.copy(pictures = pictures))
+        }
+    }
+
+    /** Makes a picture with the sampler that is chosen. */
+    fun make() {
+        val before = state
+        begin(Work.OpeningModel) { job ->
+            ran(job, before) { translator, _ -> translator.sample() }
         }
     }
 
     /** Translates the photo, if there is one, in another way from now on. */
     fun choose(choice: Choice) {
         if (choice == state.choice) return
-        state = state.copy(choice = choice, translation = null)
-        val photo = state.photo ?: return
-        begin(Work.OpeningModel) { translated(it, photo, choice) }
+        val isSame = choice.sidecar == state.choice.sidecar
+        val pictures = if (isSame) state.pictures else emptyMap()
+        state = state.copy(choice = choice, translation = null, pictures = pictures)
+        val before = state
+        if (choice.sidecar?.isSampler == true) return cancelQuietly()
+        val photo = before.photo ?: return
+        begin(Work.OpeningModel) { translated(it, photo, before) }
     }
 
     fun cancel() {
+        cancelQuietly()
+        tell(Message(R.string.cancelled))
+    }
+
+    private fun cancelQuietly() {
         job?.cancelled = true
         job = null
-        state = state.copy(work = Work.None, notice = Message(R.string.cancelled))
+        state = state.copy(work = Work.None, notice = null)
     }
 
     /** Writes the picture between photo and translation to the phone's pictures. */
@@ -99,27 +131,43 @@ class Session(private val app: DemoApplication, choice: Choice) {
     }
 
     private fun write(strength: Float, to: (Bitmap) -> (ScreenState) -> ScreenState) {
-        val photo = state.photo ?: return
+        val photo = state.photo.takeUnless { state.choice.sidecar?.isSampler == true }
         val translation = state.translation ?: return
         begin(Work.Writing) {
-            to(Blend.mix(photo.pixels, translation.pixels, strength).toBitmap())
+            val made = translation.pixels
+            to((photo?.let { Blend.mix(it.pixels, made, strength) } ?: made).toBitmap())
         }
     }
 
-    private fun translated(job: Job, photo: Photo, choice: Choice): (ScreenState) -> ScreenState {
-        val sidecar = choice.sidecar
-        val size = choice.size
+    private fun translated(
+        job: Job,
+        photo: Photo,
+        before: ScreenState,
+    ): (ScreenState) -> ScreenState {
+        if (before.choice.sidecar?.isSampler == true) return { it.copy(work = Work.None) }
+        return ran(job, before) { translator, tell ->
+            translator.translate(photo.pixels, before.choice.fit, tell) { job.cancelled }
+        }
+    }
+
+    /** Runs the model of a state by [use], which is also given what to tell the progress to. */
+    private fun ran(
+        job: Job,
+        before: ScreenState,
+        use: (Translator, (Float) -> Unit) -> Pixels?,
+    ): (ScreenState) -> ScreenState {
+        val (sidecar, size, _, chosen) = before.choice
         if (sidecar == null || size == null) throw DemoException(Message(R.string.no_models))
+        val missing = sidecar.secondPictures.find { it !in before.pictures }
+        if (missing != null) throw DemoException(Message(R.string.picture_missing, missing))
         change(job) { it.copy(work = Work.OpeningModel) }
         val generator = app.models.generator(sidecar, size)
         val started = SystemClock.elapsedRealtime()
         change(job) { it.copy(work = Work.Translating(0f)) }
-        val pixels = Translator(generator, sidecar.values(choice.chosen)).translate(
-            photo.pixels,
-            choice.fit,
-            progress = { done -> change(job) { it.copy(work = Work.Translating(done)) } },
-            cancelled = { job.cancelled },
-        ) ?: return { it }
+        val inputs = sidecar.values(chosen, before.pictures.mapValues { it.value.pixels })
+        val pixels = use(Translator(generator, inputs)) { done ->
+            change(job) { it.copy(work = Work.Translating(done)) }
+        } ?: return { it }
         val translation = Translation(
             pixels,
             pixels.toShownBitmap(),

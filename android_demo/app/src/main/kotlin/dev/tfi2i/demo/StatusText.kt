@@ -10,8 +10,10 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
         working(state.work)?.let(lines::add)
         state.notice?.let { lines += it.text(resources) }
         if (state.work == Work.None) {
-            state.photo?.let(::reduced)?.let(lines::add)
-            state.translation?.let { lines += done(it) }
+            val samples = state.choice.sidecar?.isSampler == true
+            state.photo?.takeUnless { samples }?.let(::reduced)?.let(lines::add)
+            val words = if (samples) R.string.made else R.string.done
+            state.translation?.let { lines += done(it, words) }
         }
         if (state.photo == null) shelf.problems.mapTo(lines) { it.text(resources) }
         if (shelf.sidecars.isEmpty()) lines += resources.getString(R.string.no_models)
@@ -33,9 +35,9 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
         resources.getString(R.string.reduced, it.width, it.height, pixels.width, pixels.height)
     }
 
-    private fun done(translation: Translation): List<String> = listOfNotNull(
+    private fun done(translation: Translation, words: Int): List<String> = listOfNotNull(
         resources.getString(
-            R.string.done,
+            words,
             translation.pixels.width,
             translation.pixels.height,
             translation.milliseconds,

@@ -16,13 +16,17 @@ interface Generator : AutoCloseable {
      * The translation of a picture (1, [height], [width], 3), of the same shape.
      *
      * RGB 0..255 in and out, whatever the file itself takes and gives; what comes out is not
-     * rounded and may be beyond 0..255. [image] may be written to again after the call.
+     * rounded and may be beyond 0..255. [image] may be written to again after the call; to a
+     * sampler [NO_PICTURE] is given.
      *
      * @param inputs values of the inputs besides the picture, by name; those of others are the
      *   first of their choices.
      */
     fun run(image: FloatArray, inputs: Map<String, FloatArray> = emptyMap()): FloatArray
 }
+
+/** The picture that a sampler takes. */
+val NO_PICTURE = FloatArray(0)
 
 /** A translation that failed; the message is a sentence for people. */
 class TranslationException(message: String) : Exception(message)

@@ -25,6 +25,17 @@ object ImageTensor {
         return Pixels(width, height, argb)
     }
 
+    /** A picture of any size as the values of an [input] besides the first picture. */
+    fun second(pixels: Pixels, input: Tensor): FloatArray {
+        val (_, height, width) = input.shape
+        val side = minOf(pixels.height, pixels.width)
+        val shown = if (input.isCropped) Geometry.centreCrop(pixels, Size(side, side)) else pixels
+        val levels = pack(Geometry.resize(shown, Size(height, width)))
+        val (low, high) = input.range
+        val step = 255f / (high - low) // levels of a unit: as `from_levels` of Python computes it
+        return FloatArray(levels.size) { levels[it] / step + low }
+    }
+
     /** The pixels in [rows] x [columns] as a tensor; an index may come more than once. */
     internal fun pack(pixels: Pixels, rows: IntArray, columns: IntArray): FloatArray {
         val values = FloatArray(rows.size * columns.size * CHANNELS)

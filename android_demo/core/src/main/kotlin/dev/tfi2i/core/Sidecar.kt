@@ -23,7 +23,12 @@ data class Tensor(
     val distribution: String? = null,
     val presets: List<Preset> = emptyList(),
     val encoder: String? = null,
+    val range: List<Float> = emptyList(),
+    val isCropped: Boolean = false,
 ) {
+    /** Tells that it is a picture besides the first one. */
+    val isPicture: Boolean get() = kind == "picture"
+
     /** Values to choose from: the names of an exclusive label, otherwise the presets. */
     val choices: List<Preset>
         get() {
@@ -35,12 +40,27 @@ data class Tensor(
         }
 }
 
-/** One way to call a file; the picture (1, H, W, 3) comes first among [inputs] and [outputs]. */
-data class Signature(val name: String, val inputs: List<Tensor>, val outputs: List<Tensor>) {
-    /** Size of the pictures it takes; null: any whose sides are multiples of [Sidecar.multiple]. */
+/**
+ * One way to call a file; the picture (1, H, W, 3) comes first among [inputs] and [outputs].
+ *
+ * @property takesPicture false: a sampler's, without a picture among [inputs].
+ */
+data class Signature(
+    val name: String,
+    val inputs: List<Tensor>,
+    val outputs: List<Tensor>,
+    val takesPicture: Boolean = true,
+) {
+    /** The inputs besides the picture, such as a style. */
+    val beside: List<Tensor> get() = if (takesPicture) inputs.drop(1) else inputs
+
+    /**
+     * Size of the pictures it takes, or that a sampler makes; null: any whose sides are multiples
+     * of [Sidecar.multiple].
+     */
     val size: Size?
         get() {
-            val (_, height, width) = inputs.first().shape
+            val (_, height, width) = (if (takesPicture) inputs else outputs).first().shape
             return if (height == FREE || width == FREE) null else Size(height, width)
         }
 }
@@ -73,7 +93,7 @@ data class Sidecar(
     val format: String,
     val system: String,
     val direction: String,
-    val source: String,
+    val source: String?,
     val target: String?,
     val data: String,
     val run: String,
@@ -94,17 +114,35 @@ data class Sidecar(
     /** Tells that it takes pictures of any size whose sides are multiples of [multiple]. */
     val isFree: Boolean get() = signatures.any { it.size == null }
 
+    /** Tells that it makes pictures of no picture. */
+    val isSampler: Boolean get() = source == null
+
     /** The inputs besides the picture, such as a style. */
-    val extraInputs: List<Tensor> get() = signatures.first().inputs.drop(1)
+    val extraInputs: List<Tensor> get() = signatures.first().beside
+
+    /** The names of the inputs that are pictures besides the first one. */
+    val secondPictures: List<String> get() = extraInputs.filter { it.isPicture }.map { it.name }
 
     /**
      * The values of the inputs besides the picture, by name.
      *
      * @param chosen by an input's name the index among its choices; of others it is the first.
+     * @param pictures by an input's name what is given for one that is a picture; those that are
+     *   missing here are missing in the result.
      */
-    fun values(chosen: Map<String, Int>): Map<String, FloatArray> = extraInputs.associate {
-        val choice = it.choices.getOrNull(chosen[it.name] ?: 0) ?: it.choices.first()
-        it.name to choice.values.toFloatArray()
+    fun values(
+        chosen: Map<String, Int>,
+        pictures: Map<String, Pixels> = emptyMap(),
+    ): Map<String, FloatArray> = buildMap {
+        for (input in extraInputs) {
+            val picture = pictures[input.name]
+            if (!input.isPicture) {
+                val choice = input.choices.getOrNull(chosen[input.name] ?: 0)
+                put(input.name, (choice ?: input.choices.first()).values.toFloatArray())
+            } else if (picture != null) {
+                put(input.name, ImageTensor.second(picture, input))
+            }
+        }
     }
 
     /**

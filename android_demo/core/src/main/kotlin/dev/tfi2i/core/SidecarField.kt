@@ -17,6 +17,10 @@ internal class SidecarField(private val value: Any?, private val where: String =
         return SidecarField(json.opt(key), if (where.isEmpty()) key else "$where.$key")
     }
 
+    /** The field of an object, where files that are older may lack it; null too for null. */
+    fun optional(key: String): SidecarField? =
+        if ((value as? JSONObject)?.isNull(key) == false) get(key) else null
+
     fun items(): List<SidecarField> {
         val json = value as? JSONArray ?: throw wrong("an array")
         return List(json.length()) { SidecarField(json.opt(it), "$where[$it]") }

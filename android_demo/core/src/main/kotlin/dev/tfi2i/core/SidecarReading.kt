@@ -24,9 +24,7 @@ internal fun read(file: SidecarField): Sidecar {
             "This is of a SavedModel, which a phone does not run; export with --format int8.",
         )
     }
-    val source = file["domains"]["source"].orNull { text(TEXT) } ?: throw SidecarException(
-        "This is of a model that makes pictures of no picture, which this app does not show.",
-    )
+    val source = file["domains"]["source"].orNull { text(TEXT) }
     val io = Io.valueOf(file["io"].oneOf("float", "uint8").uppercase())
     return Sidecar(
         name = file["name"].text(),
@@ -44,7 +42,7 @@ internal fun read(file: SidecarField): Sidecar {
         imageSize = file["image_size"].whole(1..LARGEST_SIDE),
         multiple = file["multiple"].whole(1..LARGEST_MULTIPLE),
         io = io,
-        signatures = filled(file["signatures"]).map { signature(it, io, schema) },
+        signatures = filled(file["signatures"]).map { signature(it, io, schema, source != null) },
         agreement = file["agreement"].orNull { agreement(this) },
         licence = file["licence"].orNull { text() },
         created = file["created"].text(),
@@ -52,14 +50,27 @@ internal fun read(file: SidecarField): Sidecar {
     )
 }
 
-private fun signature(field: SidecarField, io: Io, schema: Long): Signature {
+private fun signature(
+    field: SidecarField,
+    io: Io,
+    schema: Long,
+    takesPicture: Boolean,
+): Signature {
     val inputs = filled(field["inputs"])
+    val pictures = if (takesPicture) 1 else 0
     val signature = Signature(
         name = field["name"].text(),
-        inputs = listOf(tensor(inputs.first())) + inputs.drop(1).map { beside(it, schema) },
+        inputs = inputs.take(pictures).map(::tensor) +
+            inputs.drop(pictures).map { beside(it, schema) },
         outputs = filled(field["outputs"]).map(::tensor),
+        takesPicture = takesPicture,
     )
-    val (taken, given) = listOf(signature.inputs.first(), signature.outputs.first())
+    val given = signature.outputs.first()
+    if (!takesPicture) {
+        if (isPicture(given, io) && FREE !in given.shape) return signature
+        throw field["outputs"].items().first().wrong("${picture(io)} of a fixed size")
+    }
+    val taken = signature.inputs.first()
     if (!isPicture(taken, io)) throw inputs.first().wrong(picture(io))
     if (!isPicture(given, io) || given.shape != taken.shape) {
         throw field["outputs"].items().first().wrong("${picture(io)} of the input's size")
@@ -89,17 +100,19 @@ private fun beside(field: SidecarField, schema: Long): Tensor {
         tensor.shape.any { it < 1 }) {
         throw field.wrong("of float32 numbers, (1, ...)")
     }
+    if (tensor.isPicture) {
+        val isRgb = tensor.shape.size == PICTURE_AXES && tensor.shape.last() == CHANNELS
+        return if (isRgb) tensor else throw field.wrong("a picture (1, H, W, 3)")
+    }
     if (tensor.choices.isNotEmpty()) return tensor
     throw SidecarException(
-        if (tensor.kind == "picture") {
-            "The model takes a second picture, ${tensor.name}, which this app cannot give it; " +
-                "export it with --bake."
-        } else {
-            "The model takes ${tensor.name} besides the picture, and this has no presets for " +
-                "it; export it with --bake, or again with this version of tfi2i."
-        },
+        "The model takes ${tensor.name} besides the picture, and this has no presets for it; " +
+            "export it with --bake, or again with this version of tfi2i.",
     )
 }
+
+private val RANGE = listOf(-1f, 1f)
+private const val PICTURE_AXES = 4
 
 private fun described(field: SidecarField): Tensor {
     val tensor = tensor(field)
@@ -112,6 +125,10 @@ private fun described(field: SidecarField): Tensor {
             Preset(it["name"].text(TEXT), it["values"].floats(tensor.shape.drop(1)))
         },
         encoder = field["encoder"].orNull { text(PLAIN_NAME) },
+        range = field.optional("range")?.floats(listOf(2))?.also {
+            if (it[0] >= it[1]) throw field.wrong("of a range whose second number is the larger")
+        } ?: RANGE,
+        isCropped = field.optional("aspect")?.oneOf("squash", "crop") == "crop",
     )
 }
 

@@ -42,6 +42,13 @@ class Translator(
         Fit.TILES -> tiled(photo, progress, cancelled)
     }
 
+    /**
+     * The picture that a sampler makes of the inputs.
+     *
+     * @throws TranslationException the model's answer is no picture.
+     */
+    fun sample(): Pixels = ImageTensor.unpack(checked(NO_PICTURE), size.width, size.height)
+
     private fun whole(photo: Pixels, progress: (Float) -> Unit, cancelled: () -> Boolean): Pixels? {
         val fitted = Geometry.resize(photo, Geometry.fittedSize(photo, size))
         val answer = once(fitted, cancelled) ?: return null
@@ -92,10 +99,10 @@ class Translator(
 
     private fun checked(image: FloatArray): FloatArray {
         val answer = generator.run(image, inputs)
-        if (answer.size != image.size) {
+        val wanted = CHANNELS * size.height * size.width
+        if (answer.size != wanted) {
             throw TranslationException(
-                "The model gives ${answer.size} values for a picture of ${image.size}; export it " +
-                    "again.",
+                "The model gives ${answer.size} values for a picture of $wanted; export it again.",
             )
         }
         return answer

@@ -95,15 +95,45 @@ class SidecarTest {
                 "it with --bake, or again with this version of tfi2i.",
             refusalOfInput { put("presets", JSONArray()) },
         )
-        assertEquals(
-            "The model takes a second picture, style, which this app cannot give it; export it " +
-                "with --bake.",
-            refusalOfInput { put("presets", JSONArray()).put("kind", "picture") },
-        )
-        assertEquals(
-            "This is of a model that makes pictures of no picture, which this app does not show.",
-            refusalOf { getJSONObject("domains").put("source", JSONObject.NULL) },
-        )
+        val flat = refusalOfInput { put("presets", JSONArray()).put("kind", "picture") }
+        assertTrue("inputs[1]" in flat && "has to be a picture (1, H, W, 3)" in flat, flat)
+        val sampler = refusalOf { getJSONObject("domains").put("source", JSONObject.NULL) }
+        assertTrue("inputs[0]" in sampler.orEmpty(), sampler)
+    }
+
+    private fun changed(change: JSONObject.() -> Unit): Sidecar = Sidecar.parse(
+        JSONObject(text).apply { objects("signatures").forEach(change) }.toString(),
+    )
+
+    @Test
+    fun `a sampler has the size of its pictures and takes its inputs alone`() {
+        val json = JSONObject(text)
+        json.getJSONObject("domains").put("source", JSONObject.NULL)
+        for (signature in json.objects("signatures")) signature.getJSONArray("inputs").remove(0)
+        val sidecar = Sidecar.parse(json.toString())
+        assertTrue(sidecar.isSampler)
+        assertEquals(listOf(Size(64, 64), Size(128, 128)), sidecar.sizes)
+        assertEquals(listOf("style", "label", "planes"), sidecar.extraInputs.map { it.name })
+        assertEquals(setOf("style", "label", "planes"), sidecar.values(emptyMap()).keys)
+        for (signature in json.objects("signatures")) {
+            signature.objects("outputs").first().put("shape", JSONArray(listOf(1, -1, -1, 3)))
+        }
+        assertTrue("of a fixed size" in refusal(json.toString()).orEmpty())
+    }
+
+    @Test
+    fun `a second picture becomes numbers in the range of its input`() {
+        val sidecar = changed {
+            val style = objects("inputs")[1]
+            style.put("kind", "picture").put("presets", JSONArray()).put("aspect", "crop")
+            style.put("shape", JSONArray(listOf(1, 2, 2, 3))).put("range", JSONArray("[-1, 1]"))
+        }
+        assertEquals(listOf("style"), sidecar.secondPictures)
+        assertEquals(setOf("label", "planes"), sidecar.values(emptyMap()).keys)
+        val pixels = Pixels(4, 2, IntArray(8) { opaque(16 * it, 255, 0) })
+        val values = checkNotNull(sidecar.values(emptyMap(), mapOf("style" to pixels))["style"])
+        val reds = listOf(1, 2, 5, 6).map { 16 * it / 127.5f - 1f } // the middle
+        assertContentEquals(reds.flatMap { listOf(it, 1f, -1f) }.toFloatArray(), values)
     }
 
     @Test

@@ -114,7 +114,7 @@ private class CompiledEngine(
     }
 
     override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray {
-        for ((name, values) in inputs + (call.input to image)) {
+        for ((name, values) in inputs + listOfNotNull(call.input).associateWith { image }) {
             this.inputs.getValue(name).writeFloat(values)
         }
         compiled.run(this.inputs, mapOf(call.output to output), call.signature.name)

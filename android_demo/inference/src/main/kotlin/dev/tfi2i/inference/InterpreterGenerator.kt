@@ -81,7 +81,8 @@ private class InterpreterEngine(
             }
             if (call.signature.size == null) { // then it is the file's only one
                 val (height, width) = call.size
-                interpreter.resizeInput(placeOf(call.input), intArrayOf(1, height, width, CHANNELS))
+                val image = placeOf(checkNotNull(call.input)) // samplers have a size
+                interpreter.resizeInput(image, intArrayOf(1, height, width, CHANNELS))
                 interpreter.allocateTensors()
             }
         } catch (error: Throwable) {
@@ -94,10 +95,10 @@ private class InterpreterEngine(
         if (io == Io.UINT8) putLevels(image) else input.asFloatBuffer().put(image)
         for ((name, values) in inputs) beside.getValue(name).asFloatBuffer().put(values)
         val outputs = mapOf(call.output to output.duplicate())
-        val taken = mapOf(call.input to input) + beside
+        val taken = beside + listOfNotNull(call.input).associateWith { input }
         interpreter.runSignature(taken, outputs, call.signature.name)
-        if (io == Io.UINT8) return FloatArray(image.size) { output.get(it).toUByte().toFloat() }
-        return FloatArray(image.size).also { output.asFloatBuffer().get(it) }
+        if (io == Io.UINT8) return FloatArray(call.values) { output.get(it).toUByte().toFloat() }
+        return FloatArray(call.values).also { output.asFloatBuffer().get(it) }
     }
 
     override fun close() = interpreter.close()

@@ -14,14 +14,18 @@ const val DEFAULT_THREADS = 4
 
 /** The one way to call a file that is asked for. */
 internal class Call(val signature: Signature, val size: Size) {
-    val input: String get() = signature.inputs.first().name
+    /** The name of the picture that goes in; null: it is a sampler. */
+    val input: String? get() = if (signature.takesPicture) signature.inputs.first().name else null
 
     /** The inputs besides the picture. */
-    val beside: List<Tensor> get() = signature.inputs.drop(1)
+    val beside: List<Tensor> get() = signature.beside
     val output: String get() = signature.outputs.first().name
 
     /** Numbers in a picture (1, H, W, 3). */
     val values: Int get() = CHANNELS * size.height * size.width
+
+    /** Numbers in the picture that goes in. */
+    val taken: Int get() = if (signature.takesPicture) values else 0
 }
 
 /**

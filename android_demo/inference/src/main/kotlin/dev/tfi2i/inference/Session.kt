@@ -20,10 +20,14 @@ internal class Session(val sidecar: Sidecar, val call: Call, private val engine:
     @Synchronized
     fun run(image: FloatArray, inputs: Map<String, FloatArray> = emptyMap()): FloatArray {
         if (closed) throw InferenceException("${sidecar.file} is closed.")
-        if (image.size != call.values) {
+        if (image.size != call.taken) {
             throw InferenceException(
-                "${sidecar.file} takes pictures of ${call.size.inWords()}, which have " +
-                    "${call.values} values, not ${image.size}.",
+                if (call.input == null) {
+                    "${sidecar.file} makes pictures of none; give it no picture."
+                } else {
+                    "${sidecar.file} takes pictures of ${call.size.inWords()}, which have " +
+                        "${call.values} values, not ${image.size}."
+                },
             )
         }
         val given = valuesOf(inputs)
@@ -72,9 +76,11 @@ internal class Session(val sidecar: Sidecar, val call: Call, private val engine:
         fun tried(sidecar: Sidecar, call: Call, make: () -> Engine): Session {
             val session = Session(sidecar, call, explained("${sidecar.file} cannot be run", make))
             try {
-                val everyLevel = FloatArray(call.values) { (it % LEVELS).toFloat() }
+                val everyLevel = FloatArray(call.taken) { (it % LEVELS).toFloat() }
+                val grey = call.beside.filter { it.isPicture }
+                    .associate { it.name to FloatArray(it.shape.fold(1, Int::times)) }
                 // A GPU may take a model and yet overflow on it.
-                if (!session.run(everyLevel).all(Float::isFinite)) {
+                if (!session.run(everyLevel, grey).all(Float::isFinite)) {
                     throw InferenceException("${sidecar.file} gives values that are not finite.")
                 }
             } catch (error: Throwable) {

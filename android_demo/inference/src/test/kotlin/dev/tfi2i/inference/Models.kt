@@ -1,6 +1,7 @@
 package dev.tfi2i.inference
 
 import dev.tfi2i.core.ImageTensor
+import dev.tfi2i.core.Pixels
 import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Size
 import org.json.JSONArray
@@ -15,7 +16,7 @@ class Case(
     val model: File,
     val sidecar: Sidecar,
     val size: Size,
-    picture: File,
+    picture: File?,
     val values: FloatArray,
     /** The values as pixels: whole numbers from 0 to 255. */
     val levels: IntArray,
@@ -24,9 +25,9 @@ class Case(
     /** The values of the inputs besides the picture. */
     val inputs: Map<String, FloatArray>,
 ) {
-    /** (1, H, W, 3), RGB 0..255. */
-    val image: FloatArray = levels(picture).let { levels ->
-        FloatArray(levels.size) { levels[it].toFloat() }
+    /** (1, H, W, 3), RGB 0..255; of a sampler none. */
+    val image: FloatArray = picture?.let(::levels).let { levels ->
+        FloatArray(levels?.size ?: 0) { checkNotNull(levels)[it].toFloat() }
     }
 
     /** Makes of a generator's values what the app makes of them. */
@@ -58,12 +59,15 @@ object Models {
                 model = File(folder, sidecar.file),
                 sidecar = sidecar,
                 size = Size(case.getInt("height"), case.getInt("width")),
-                picture = file(case, "picture"),
+                picture = if (case.isNull("picture")) null else file(case, "picture"),
                 values = floats(file(case, "values").readBytes()),
                 levels = levels(file(case, "pixels")),
                 prepared = case.getBoolean("prepared"),
                 inputs = sidecar.values(
                     case.getJSONObject("chosen").run { keySet().associateWith(::getInt) },
+                    case.optJSONObject("pictures")?.run {
+                        keySet().associateWith { pixels(file(this, it)) }
+                    }.orEmpty(),
                 ),
             )
         }
@@ -79,6 +83,14 @@ object Models {
 
     /** The first of a file. */
     fun case(name: String): Case = cases.first { it.sidecar.name == name }
+
+    /** A square picture of a file of its pixels. */
+    private fun pixels(file: File): Pixels {
+        val levels = levels(file)
+        val side = kotlin.math.sqrt(levels.size / CHANNELS.toDouble()).toInt()
+        val values = FloatArray(levels.size) { levels[it].toFloat() }
+        return ImageTensor.unpack(values, side, side)
+    }
 
     private fun file(case: JSONObject, key: String) = File(folder, case.getString(key))
 

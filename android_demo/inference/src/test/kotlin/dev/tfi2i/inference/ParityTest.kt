@@ -2,6 +2,7 @@ package dev.tfi2i.inference
 
 import dev.tfi2i.core.Generator
 import dev.tfi2i.core.Io
+import dev.tfi2i.core.NO_PICTURE
 import org.junit.AfterClass
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -61,6 +62,27 @@ class ParityTest {
                 it.run(other.image, other.inputs)
                 assertArrayEquals("the first choices", first.values, it.run(first.image), 0f)
             }
+        }
+    }
+
+    @Test fun `some models are samplers, which take no picture`() {
+        val (first, other) = Models.cases.filter { it.sidecar.name == "sample-float32" }
+        assertTrue(first.sidecar.isSampler)
+        assertEquals(0, first.image.size)
+        assertFalse(first.levels.contentEquals(other.levels))
+        InterpreterGenerator.open(first.model, first.sidecar).use {
+            assertArrayEquals("the first choices", first.values, it.run(NO_PICTURE), 0f)
+            assertArrayEquals(other.values, it.run(NO_PICTURE, other.inputs), 0f)
+            assertThrows(InferenceException::class.java) { it.run(FloatArray(other.values.size)) }
+        }
+    }
+
+    @Test fun `some models take a second picture`() {
+        val (first, other) = Models.cases.filter { it.sidecar.name == "a2b-second-float32" }
+        assertEquals(listOf("reference"), first.sidecar.secondPictures)
+        assertFalse(first.levels.contentEquals(other.levels))
+        InterpreterGenerator.open(first.model, first.sidecar).use {
+            assertThrows(InferenceException::class.java) { it.run(first.image) }
         }
     }
 

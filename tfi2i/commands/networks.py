@@ -1,0 +1,154 @@
+"""A network that a verb uses, wherever it is, and the values that the options choose for it."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tfi2i.errors import InputError
+
+if TYPE_CHECKING:
+    from tfi2i.conditions import Condition
+    from tfi2i.runs.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A network and what it takes besides the picture.
+
+    Attributes:
+        where: Name of the network, for messages.
+        network: Keras model of a run or a .keras file; None: an artefact, or a served one.
+        conditions: Inputs that are open in it; None: nobody says which.
+        readers: Functions (pixels (H, W, 3), target) -> value of a reference picture, by name.
+        target: Domain of the pictures that come out; None: a label chooses it.
+        unread: End of a sentence on what reads no reference.
+    """
+
+    where: Any
+    network: Any
+    conditions: "tuple[Condition, ...] | None"
+    readers: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    target: str | None = None
+    unread: str = "cannot read a picture's style; translate with the run it is from."
+
+    def values(self, arguments: argparse.Namespace, count: int = 1) -> dict[str, Any]:
+        """Values (count, ...) by name: given, read from a reference, or sampled.
+
+        Raises:
+            InputError: A file that cannot be read, or values that do not fit.
+        """
+        from tfi2i_export.inputs import chosen, read_given
+
+        if self.conditions is None:
+            return read_given(arguments.input, "--input")
+        kinds = {one.name: one.kind for one in self.conditions}
+        pictures = {name: one for name, one in self.readers.items() if kinds.get(name) == "picture"}
+        given = read_given(arguments.input, "--input", pictures)
+        if arguments.reference is not None:
+            given |= self._referenced(arguments, kinds, given)
+        seeded = {"seed": arguments.seed, "labels": arguments.label}
+        return chosen(self.conditions, count=count, given=given, **seeded)
+
+    def _referenced(
+        self, arguments: argparse.Namespace, kinds: Mapping[str, str], given: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns by name the value that a reference picture has."""
+        from tfi2i.pictures.files import read_picture
+
+        reference = arguments.reference
+        pixels = read_picture(reference).pixels
+        if not self.readers:
+            raise InputError(f"--reference {reference}: {self.where} {self.unread}")
+        name = min(
+            self.readers, key=lambda one: kinds.get(one) == "picture"
+        )  # an encoder before it
+        if name in given:
+            raise InputError(
+                f"{name!r} is given twice, by --input and by --reference; leave one out."
+            )
+        return {name: self.readers[name](pixels, self._target(arguments, given))}
+
+    def _target(self, arguments: argparse.Namespace, given: dict[str, Any]) -> str | None:
+        """Returns the domain of the results, which a label chooses where the direction is open."""
+        from tfi2i.conditions import values_of
+
+        labels = [one for one in self.conditions or () if one.kind == "label" and one.names]
+        label = next(iter(labels), None)
+        if self.target is not None or label is None or not label.exclusive:
+            return self.target
+        given = {name: value for name, value in given.items() if name == label.name}
+        seeded = {"seed": arguments.seed or 0, "labels": arguments.label}
+        row = values_of([label], 1, given=given, **seeded)[label.name][0]
+        return label.names[int(row.argmax())]
+
+
+def opened(arguments: argparse.Namespace) -> Opened:
+    """The network of a run, a .keras or .tflite file or a SavedModel.
+
+    Raises:
+        InputError: There is none, it is damaged, or the options are not for it.
+    """
+    from tfi2i_export import artefacts
+    from tfi2i_export.inputs import open_conditions, picture_readers, shapes_of
+
+    from tfi2i.runs.keras_files import load_translator, read_conditions
+    from tfi2i.runs.run import Run
+
+    path, direction = arguments.model, arguments.direction
+    is_artefact = artefacts.is_artefact(path)
+    if not is_artefact and not path.is_file():
+        return _of_run(Run(path), direction, arguments.reference is not None)
+    if direction is not None:
+        raise InputError(
+            f"--direction {direction}: {path} has one direction only; leave --direction out."
+        )
+    if is_artefact:
+        return Opened(path, None, *artefacts.told(path))
+    network = load_translator(path)
+    conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))
+    return Opened(path, network, conditions, picture_readers(conditions))
+
+
+def of_server(arguments: argparse.Namespace) -> Opened:
+    """The network of a server, as far as the sidecar that is given describes it."""
+    from tfi2i_export.artefacts import told_by
+
+    if arguments.sidecar is None:
+        for option in ("label", "seed", "reference"):
+            if getattr(arguments, option) is not None:
+                raise InputError(
+                    f"--{option} {getattr(arguments, option)}: a server does not tell what its"
+                    " inputs mean; add --sidecar FILE, the .json file that was exported with the"
+                    " model."
+                )
+        return Opened(None, None, None)
+    return Opened(arguments.sidecar, None, *told_by(arguments.sidecar))
+
+
+def compiled(network: Any) -> Callable[..., Any]:
+    """A network as a function of its inputs, with one graph for any number of pictures."""
+    import tensorflow as tf
+
+    from tfi2i.pictures.pixels import in_order
+
+    signature = [tf.TensorSpec(one.shape, one.dtype) for one in network.inputs]
+    return tf.function(in_order(network), input_signature=signature)
+
+
+def _of_run(run: "Run", direction: str | None, with_encoders: bool) -> Opened:
+    from tfi2i_export.encoders import reader_of
+    from tfi2i_export.inputs import open_conditions, picture_readers, shapes_of
+
+    network = run.network(direction)
+    conditions = open_conditions(run.conditions(direction), shapes_of(network), str(run.path))
+    aspect = (run.config.get("batches") or {}).get("aspect", "squash")  # as in training
+    readers: dict[str, Any] = dict(picture_readers(conditions, aspect))
+    if with_encoders:
+        system = run.load_system()
+        for one in system.conditions_of(direction):
+            if one.encode is not None:
+                readers[one.name] = reader_of(one.encode, system.image_size, aspect)
+    unread = "has nothing that reads a picture's style; leave --reference out."
+    target = run.check_direction(direction).target if with_encoders else None
+    return Opened(run.path, network, conditions, readers, target, unread)
