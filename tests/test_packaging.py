@@ -96,6 +96,7 @@ def used(
     return done
 
 
+@pytest.mark.slow
 def test_the_wheel_works_from_a_folder(wheel, tmp_path):
     home, work = tmp_path / "target", tmp_path / "work"
     work.mkdir()
@@ -103,8 +104,9 @@ def test_the_wheel_works_from_a_folder(wheel, tmp_path):
     python, variables = environment(tmp_path / "venv"), {"PYTHONPATH": str(home)}
     listed = run(python, home / "bin" / "tfi2i", "list", cwd=work, **variables)
     assert "nice_gan/scenes" in listed.stdout
-    planned = used(python, home, work, "train", "nice_gan/scenes", "--smoke", "-n", **variables)
-    assert "system: NICEGAN" in planned.stdout
+    used(python, home, work, "train", "nice_gan/scenes", "--smoke", **variables)
+    used(python, home, work, "demo", "--smoke", "--out", "demo", **variables)
+    assert len(list(work.rglob("checkpoints/last.keras"))) == 2
 
 
 # the whole way, from an environment
@@ -124,6 +126,14 @@ def demo(program, tmp_path_factory):
     bin = program.parent
     command = ("demo", "--smoke", "--out", out, "--seed", "3")
     return out, used(bin / "python", bin.parent, out.parent, *command)
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_from_an_environment(program, tmp_path):
+    assert "nice_gan/scenes" in run(program, "list", cwd=tmp_path).stdout
+    home = program.parent.parent
+    used(program.parent / "python", home, tmp_path, "train", "nice_gan/scenes", "--smoke")
+    assert len(list(tmp_path.rglob("checkpoints/last.keras"))) == 1
 
 
 def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
