@@ -23,11 +23,12 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Without --no-compile pip takes half a minute to compile files of which most are never imported.
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "tfi2i needs Python 3.11 to 3.13; name one with make PYTHON=python3.11"'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
 # The app and the page, without Gradle; needs JDK 17, Maven, Node and gcc, and downloads 400 MB once.

@@ -1,12 +1,31 @@
-"""Ctrl-C stops tests and what they start, and files with slow tests come first."""
+"""Ctrl-C stops tests and what they start, and files that take long come first."""
 
+import shutil
 import signal
+
+import pytest
 
 # Also where a shell's & had it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# A minute and more of a processor each.
+LONG = ("test_fit.py", "test_contract.py", "test_packaging.py", "test_comparison.py")
+
+
 def pytest_collection_modifyitems(items):
     """Begins with files that take long, so that no process is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfi2i.evaluate import backbones
+
 
 @dataclass
 class Squares:
@@ -18,3 +20,8 @@ class Squares:
         count, side = len(pixels), pixels.shape[1]
         blocks = pixels.reshape(count, 4, side // 4, 4, side // 4, 3).mean((2, 4))
         return (blocks.reshape(count, -1) / 255).astype(np.float32)
+
+
+def use_squares(patch):
+    """Makes this the backbone of whatever is trained or evaluated."""
+    patch.setattr(backbones, "load", lambda *args, **settings: Squares())

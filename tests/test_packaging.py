@@ -1,5 +1,9 @@
-"""The wheel is whole: it works wherever it is installed, without the checkout."""
+"""The wheel is whole, and works where it is installed, without the checkout.
 
+There a newcomer's whole way is walked in fresh processes: demo, then translate.
+"""
+
+import json
 import os
 import re
 import subprocess
@@ -11,24 +15,30 @@ import zipfile
 from email.parser import BytesParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from tfi2i_export import sidecar
+
+from tfi2i.data.sources.scene_drawing import draw
+from tfi2i.pictures.files import read_picture
 
 CHECKOUT = Path(__file__).parent.parent
-TRAIN, DEMO = "train nice_gan/scenes --smoke", "demo --smoke"  # 30 and 80 s of a processor
+PACKAGES = {"tfi2i": "tfi2i", "export/tfi2i_export": "tfi2i_export", "configs": "tfi2i/configs"}
+RUN = "00001-nicegan-demo"
 
-# Runs commands in one process, then prints which files of ours were imported.
+# Runs a command, then prints which files of ours were imported.
 USE = """
 import sys
 from tfi2i.cli import main
-for command in sys.argv[1:]:
-    assert main(command.split()) == 0, command
+assert main(sys.argv[1:]) == 0
 ours = [m for name, m in sys.modules.items() if name.split(".")[0] in ("tfi2i", "tfi2i_export")]
 print("imported", *sorted(m.__file__ for m in ours), sep="\\n")
 """
 
 
-def run(*command: object, cwd: Path, **environment: str) -> str:
-    """Returns the output of a command that ends well, without the tests' own search path."""
+def run(*command: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends well, without the tests' own search path."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -38,7 +48,7 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
         timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +69,12 @@ def wheel(sdist):
     return path
 
 
-@pytest.fixture
-def python(tmp_path):
+def environment(home: Path) -> Path:
     """An interpreter with the dependencies of the tests' own, but no tfi2i."""
-    home = tmp_path / "venv"
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
-    purelib = run(
-        python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path
-    ).strip()
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    purelib = run(python, "-c", ask, cwd=home).stdout.strip()
     paths = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     Path(purelib, "dependencies.pth").write_text("\n".join(paths), encoding="utf-8")
     return python
@@ -78,40 +85,113 @@ def install(wheel: Path, *where: object, python: Path | str = sys.executable) ->
     run(*pip, "--no-deps", "--no-index", *where, wheel, cwd=wheel.parent)
 
 
-def use(
-    python: Path, script: Path, home: Path, cwd: Path, *commands: str, **environment: str
-) -> None:
-    """Uses the program installed in `home` from a folder outside of the checkout."""
-    cwd.mkdir()
-    assert "nice_gan/scenes" in run(python, script, "list", cwd=cwd, **environment)
-    imported = run(python, "-c", USE, *commands, cwd=cwd, **environment).partition("\nimported\n")[
-        2
-    ]
-    files = imported.splitlines()
+def used(
+    python: Path, home: Path, cwd: Path, *command: object, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """A command done by nothing but what is installed in `home`."""
+    done = run(python, "-c", USE, *command, cwd=cwd, **variables)
+    files = done.stdout.partition("imported\n")[2].splitlines()
     assert len(files) > 30
     assert [path for path in files if not Path(path).is_relative_to(home)] == []
+    return done
 
 
 @pytest.mark.slow
-def test_the_wheel_works_from_a_folder(wheel, python, tmp_path):
-    home = tmp_path / "target"
+def test_the_wheel_works_from_a_folder(wheel, tmp_path):
+    home, work = tmp_path / "target", tmp_path / "work"
+    work.mkdir()
     install(wheel, "--target", home)
-    script = home / "bin" / "tfi2i"
-    use(python, script, home, tmp_path / "work", TRAIN, DEMO, PYTHONPATH=str(home))
+    python, variables = environment(tmp_path / "venv"), {"PYTHONPATH": str(home)}
+    listed = run(python, home / "bin" / "tfi2i", "list", cwd=work, **variables)
+    assert "nice_gan/scenes" in listed.stdout
+    used(python, home, work, "train", "nice_gan/scenes", "--smoke", **variables)
+    used(python, home, work, "demo", "--smoke", "--out", "demo", **variables)
+    assert len(list(work.rglob("checkpoints/last.keras"))) == 2
+
+
+# the whole way, from an environment
+
+
+@pytest.fixture(scope="module")
+def program(wheel, tmp_path_factory):
+    home = tmp_path_factory.mktemp("venv")
+    python = environment(home)
+    install(wheel, python=python)
+    return python.parent / "tfi2i"
+
+
+@pytest.fixture(scope="module")
+def demo(program, tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    bin = program.parent
+    command = ("demo", "--smoke", "--out", out, "--seed", "3")
+    return out, used(bin / "python", bin.parent, out.parent, *command)
 
 
 @pytest.mark.slow
-def test_the_wheel_works_from_an_environment(wheel, python, tmp_path):
-    install(wheel, python=python)
-    use(python, python.parent / "tfi2i", python.parent.parent, tmp_path / "work", TRAIN, DEMO)
+def test_the_wheel_trains_from_an_environment(program, tmp_path):
+    assert "nice_gan/scenes" in run(program, "list", cwd=tmp_path).stdout
+    home = program.parent.parent
+    used(program.parent / "python", home, tmp_path, "train", "nice_gan/scenes", "--smoke")
+    assert len(list(tmp_path.rglob("checkpoints/last.keras"))) == 1
+
+
+def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
+    out, done = demo
+    assert "held-out pairs" in done.stderr
+    assert "tfi2i translate" in done.stderr
+    with Image.open(out / "demo.png") as picture:
+        assert picture.size[0] > 4 * 128  # four pairs of scenes, enlarged
+    summary = json.loads((out / RUN / "evaluation" / "demo.json").read_text())
+    assert (summary["seed"], summary["steps"], summary["pairs"]) == (3, 4, 4)
+    for errors in summary["l1"].values():
+        trivial = {key: errors[key] for key in ("identity", "colour_statistics", "mean_image")}
+        assert all(0.1 < value < 0.6 for value in trivial.values())
+        assert errors["translation"] > 0.1  # four steps teach nothing
+        assert abs(errors["int8"] - errors["translation"]) < 0.01
+    for direction in ("a2b", "b2a"):
+        assert summary["kid"][direction]["floor"] < summary["kid"][direction]["translation"]
+        card = sidecar.verify(out / RUN / "exports" / f"{direction}-int8.json")
+        assert card.evaluation["pictures"] == 4
+        assert card.size_bytes // 1000 == summary["int8"][direction]["kilobytes"]
+    assert "</html>" in (out / RUN / "evaluation" / "report.html").read_text()
+
+
+def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(
+    program, demo, tmp_path
+):
+    out, _ = demo
+    scene = draw(9, "test", 0, 64)[0]
+    Image.fromarray(np.hstack([scene, scene[:, :30]])).save(tmp_path / "scene.png")
+    script = (
+        "import sys, numpy, tfi2i\n"
+        "from tfi2i.cli import main\n"
+        "from tfi2i.pictures.files import read_picture\n"
+        "from tfi2i.pictures.tiles import PictureTranslator\n"
+        "run, scene, out, made = sys.argv[1:]\n"
+        "assert main(['translate', run, scene, '--out', out]) == 0\n"
+        "translate = PictureTranslator(tfi2i.Run(run).network('a2b'))\n"
+        "numpy.save(made, translate(read_picture(scene).pixels))\n"
+    )
+    paths = (out / RUN, tmp_path / "scene.png", tmp_path / "out", tmp_path / "pixels.npy")
+    run(program.parent / "python", "-c", script, *paths, cwd=tmp_path)
+    pixels = read_picture(tmp_path / "out" / "scene.png").pixels
+    assert pixels.shape == (64, 94, 3)
+    np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), pixels)
+
+
+# what is in it
 
 
 def test_the_wheel_holds_what_the_checkout_has(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"tfi2i/py.typed", "tfi2i_export/py.typed"} <= names
-    configs = {path.relative_to(CHECKOUT) for path in (CHECKOUT / "configs").rglob("*.*")}
-    assert {f"tfi2i/{path.as_posix()}" for path in configs} <= names
+    for folder, home in PACKAGES.items():
+        files = [path for path in (CHECKOUT / folder).rglob("*.*") if path.suffix != ".pyc"]
+        assert files
+        packed = {f"{home}/{path.relative_to(CHECKOUT / folder).as_posix()}" for path in files}
+        assert packed <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"tfi2i", "tfi2i_export"}
 
@@ -130,5 +210,5 @@ def test_the_sdist_is_the_checkout_without_what_git_ignores(sdist):
         packed = {member.name.partition("/")[2] for member in archive if member.isfile()}
     listed = run(
         *("git", "ls-files", "--cached", "--others", "--exclude-standard"), cwd=CHECKOUT
-    ).splitlines()
+    ).stdout.splitlines()
     assert packed - {"PKG-INFO"} == {path for path in listed if (CHECKOUT / path).is_file()}

@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +46,9 @@ def test_make_knows_the_two_commands():
 
 def test_two_folders_are_checked_trained_and_used(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # To make the graph of a step takes longer than its few steps.
+    always = property(lambda system: True, lambda system, value: None)
+    monkeypatch.setattr(tfi2i.NICEGAN, "run_eagerly", always)
     rng = np.random.default_rng(0)
     for folder in ("photos", "paintings"):
         Path(folder).mkdir()
@@ -62,30 +64,19 @@ def test_two_folders_are_checked_trained_and_used(tmp_path, monkeypatch):
         assert picture.size == (81, 70)
 
 
-def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatch):
+def test_the_python_of_the_readme_runs_on_the_embedded_data():
     code = next(block for language, block in BLOCKS if language == "python")
     small = tfi2i.NICEGAN.smoke
     replaced = {
         "tfi2i.NICEGAN(image_size=256)": f"tfi2i.NICEGAN(**{small!r})",
         'tfi2i.data.tfds("cycle_gan/horse2zebra")': "tfi2i.data.scenes(train_size=4)",
+        "model.fit(": "model.run_eagerly = True\nmodel.fit(",  # without a graph, as above
         "steps_per_epoch=1000, epochs=100": "steps_per_epoch=2, epochs=2, verbose=0",
     }
     for old, new in replaced.items():
         assert old in code
         code = code.replace(old, new)
-    before_the_run = code[: code.index("run = ")]
-    script = (
-        "import numpy, warnings\n"
-        "pixels = numpy.zeros((50, 61, 3), 'uint8')\n"
-        f"{before_the_run}\n"
-        "assert zebra.shape == pixels.shape and zebra.dtype == 'uint8'\n"
-        "assert model.step == 4\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", script],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    names = {"pixels": np.zeros((50, 61, 3), np.uint8)}
+    exec(code[: code.index("run = ")], names)
+    assert (names["zebra"].shape, names["zebra"].dtype) == ((50, 61, 3), np.uint8)
+    assert names["model"].step == 4

@@ -365,7 +365,7 @@ def test_a_second_picture_is_asked_for_and_goes_in_as_python_s(visit, site):
     pixels, second = noise(64, 64), noise(48, 70, seed=3)
     visit.give(encoded(pixels))
     page = visit.page
-    page.wait_for_selector("#comparison:visible")
+    page.wait_for_selector("#status:has-text('This model needs another picture; choose it below.')")
     assert page.get_by_role("button", name="Translate").is_disabled()
     files = [{"name": "second.png", "mimeType": "image/png", "buffer": encoded(second)}]
     page.set_input_files("#inputs input", files)

@@ -264,10 +264,10 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path):
 def test_the_command_measures_trains_and_draws(tmp_path, capsys):
     settings = [part for one in TINY for part in ("--set", one)]
     out = tmp_path / "out"
-    assert main(["compare", NICE, "--smoke", "--out", str(out), *settings]) == 0
+    assert main(["compare", CYCLE, "--smoke", "--out", str(out), *settings]) == 0
     found = json.loads((out / "comparison.json").read_text())
     (entry,) = found["systems"]
-    smoke = ALL["NICEGAN"](**ALL["NICEGAN"].smoke)
+    smoke = ALL["CycleGAN"](**ALL["CycleGAN"].smoke)
     groups = smoke.optimizer_variables().values()
     assert entry["size"]["parameters"]["trained"] == sum(
         int(np.prod(v.shape)) for group in groups for v in group
@@ -281,8 +281,8 @@ def test_the_command_measures_trains_and_draws(tmp_path, capsys):
         assert figures["of_best_trivial"] > 0
     with Image.open(out / "comparison.png") as drawn:
         assert drawn.size[0] > 4 * 128
-    assert "nice_gan/scenes" in capsys.readouterr().out
-    assert Run(out / "runs" / "1-nice_gan-scenes").translator_path("b2a").is_file()
+    assert "cyclegan/scenes" in capsys.readouterr().out
+    assert Run(out / "runs" / "1-cyclegan-scenes").translator_path("b2a").is_file()
 
 
 # systems of other inputs

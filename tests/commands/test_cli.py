@@ -234,15 +234,15 @@ def test_a_dry_run_prints_everything_and_writes_nothing(tmp_path, capsys):
 
 
 def test_train_records_the_run_before_it_begins(tmp_path, capsys, fitted):
-    command = ["train", "nice_gan/scenes", "--smoke", "--runs", str(tmp_path)]
+    command = ["train", "cyclegan/scenes", "--smoke", "--runs", str(tmp_path)]
     assert main([*command, "--set", "fit.seed=7", "--set", "model.blocks=2"]) == 0
     [(system, data, run, batches, numbers)] = fitted
-    assert run.path == tmp_path / "00001-nicegan-scenes"
+    assert run.path == tmp_path / "00001-cyclegan-scenes"
     assert run.config == configs.load(run.config_path).resolved().as_dict()
     assert run.config["model"]["width"] == system.width == 4
     assert run.config["model"]["blocks"] == system.blocks == 2, "--set wins over --smoke"
     assert run.config["fit"]["seed"] == numbers["seed"] == 7
-    assert batches == configs.load("nice_gan/scenes").smoke().batches and data.name == "scenes"
+    assert batches == configs.load("cyclegan/scenes").smoke().batches and data.name == "scenes"
     assert run.environment["data"]["train_a"]["count"] == configs.SMOKE_DATA["train_size"]
     assert {"versions", "commit", "platform", "devices"} <= run.environment.keys()
     assert f"INFO run: {run.path}" in run.log_path.read_text()
@@ -250,11 +250,11 @@ def test_train_records_the_run_before_it_begins(tmp_path, capsys, fitted):
 
 
 def test_train_makes_no_run_for_what_cannot_be_trained(tmp_path, capsys, fitted):
-    smoke = ("train", "nice_gan/scenes", "--smoke", "--runs", tmp_path)
+    smoke = ("train", "cyclegan/scenes", "--smoke", "--runs", tmp_path)
     assert "'cut'" in failure(capsys, *smoke, "--set", "batches.aspect=cut")
     assert "-1" in failure(capsys, *smoke, "--set", "data.seed=-1")
     wrong = failure(capsys, *smoke, "--set", "model.image_size=65")
-    assert "nice_gan/scenes.yaml: section `model`: " in wrong and "65" in wrong
+    assert "cyclegan/scenes.yaml: section `model`: " in wrong and "65" in wrong
     folders = ("train", "nice_gan/folders", "--smoke", "--runs", tmp_path)
     assert "needs `root`" in failure(capsys, *folders)
     assert not list(tmp_path.iterdir()) and not fitted
@@ -268,9 +268,9 @@ def test_train_needs_a_configuration_or_a_run(capsys, tmp_path):
 
 def begun(tmp_path: Path, *overrides: str, checkpoint: bool = True) -> Run:
     """A smoke run that was stopped at step 2 of 4."""
-    config = configs.load("nice_gan/scenes", overrides).smoke()
+    config = configs.load("cyclegan/scenes", overrides).smoke()
     system = building.build_system(config)
-    run = Run.create(tmp_path, "NICEGAN", "scenes", config.resolved().as_dict(), {})
+    run = Run.create(tmp_path, "CycleGAN", "scenes", config.resolved().as_dict(), {})
     system.step_counter.assign(2)
     if checkpoint:
         run.save_checkpoint(system)
@@ -316,10 +316,10 @@ def test_stopping_says_how_to_go_on(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "fit", _with_signature_of(train.fit, fit))
-    command = ["train", "nice_gan/scenes", "--smoke", "--runs", str(tmp_path)]
+    command = ["train", "cyclegan/scenes", "--smoke", "--runs", str(tmp_path)]
     assert main(command) == 130
     err = capsys.readouterr().err
-    assert f"tfi2i train --resume {tmp_path / '00001-nicegan-scenes'}" in err
+    assert f"tfi2i train --resume {tmp_path / '00001-cyclegan-scenes'}" in err
 
 
 # translate
@@ -393,17 +393,17 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
         return ALL[system_name](**ALL[system_name].smoke | model)
 
     monkeypatch.setattr(weights, "import_checkpoint", import_checkpoint)
-    command = ["import", "NICEGAN", "h2z_params.pt", "--runs", str(tmp_path)]
+    command = ["import", "CycleGAN", "h2z_params.pt", "--runs", str(tmp_path)]
     assert main([*command, "--set", "model.blocks=2"]) == 0
-    run = Run(tmp_path / "00001-nicegan-h2z-params")
+    run = Run(tmp_path / "00001-cyclegan-h2z-params")
     assert run.config["model"]["blocks"] == 2 and run.config["model"]["width"] == 4
     assert run.network("b2a").count_params() > 0
     capsys.readouterr()
     mine = tmp_path / "runs" / "mine"
-    assert main(["import", "NICEGAN", "h2z_params.pt", str(mine)]) == 0
+    assert main(["import", "CycleGAN", "h2z_params.pt", str(mine)]) == 0
     assert Run(mine).network("a2b").count_params() > 0
     capsys.readouterr()
-    assert "exists already" in failure(capsys, "import", "NICEGAN", "h2z_params.pt", str(mine))
+    assert "exists already" in failure(capsys, "import", "CycleGAN", "h2z_params.pt", str(mine))
     resume = ("train", "--resume", run.path)
     assert "has no section `data`" in failure(capsys, *resume)
     assert main([*map(str, resume), "--set", "data.source=scenes", *SMALL]) == 0

@@ -319,7 +319,7 @@ def test_a_configuration_without_data_can_be_read_but_not_trained():
 
 
 def test_the_seed_decides_the_first_weights():
-    config = configs.load("nice_gan/scenes").smoke()
+    config = configs.load("cyclegan/scenes").smoke()
     first, same = building.build_system(config), building.build_system(config)
     other = building.build_system(configs.load(config.as_dict(), ["fit.seed=1"]))
     kernels = [system.gen_ab.trainable_variables[0].numpy() for system in (first, same, other)]
@@ -327,7 +327,7 @@ def test_the_seed_decides_the_first_weights():
 
 
 def test_recompiling_keeps_the_state_of_optimizers_and_averages():
-    config = configs.load("nice_gan/scenes", ["compile.ema_decay=0.9"]).smoke()
+    config = configs.load("cyclegan/scenes", ["compile.ema_decay=0.9"]).smoke()
     system = building.build_system(config)
     optimizer = system.optimizers["generator"]
     for variable in optimizer.variables:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from rich.progress import Progress
-from squares import Squares
+from squares import Squares, use_squares
 from stand_in import DOMAINS, register
 
 from tfi2i.cli import main
@@ -16,7 +16,7 @@ from tfi2i.conditions import Condition
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones, diversity, evaluation, report, variety
+from tfi2i.evaluate import diversity, evaluation, report, variety
 from tfi2i.evaluate.distances import kid
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import run_over
@@ -29,7 +29,7 @@ PAIR = "1920s2dusk2winter"
 def known():
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
-        patch.setattr(backbones, "load", lambda *args, **settings: Squares())
+        use_squares(patch)
         yield
 
 

@@ -2,7 +2,6 @@ import base64
 import copy
 import io
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -335,18 +334,6 @@ def test_a_long_training_is_drawn_by_means_and_a_gap_stays_one():
     gap = loss_chart("g", range(6), [1.0, 2.0, 1.0, None, 2.0, 1.0])
     [line] = re.findall(r'<path d="([^"]*)" clip-path[^>]*#3d85d8', gap)
     assert line.count("M ") == 2
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

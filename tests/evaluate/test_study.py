@@ -3,7 +3,6 @@ import json
 import math
 import os
 import re
-import shutil
 from base64 import b64decode
 from itertools import accumulate
 from statistics import NormalDist
@@ -327,19 +326,6 @@ def test_the_table_is_aligned():
         "y                 31  77.5 %  65.1 % to 86.4 %",
         "a longer name      9  22.5 %  13.6 % to 34.9 %",
     ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    started = sync_api.sync_playwright().start()
-    opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-    yield opened
-    opened.close()
-    started.stop()
 
 
 class Visit:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
+import pytest
 
 KINDS = {
     "f4": "FloatStorage",
@@ -182,3 +183,25 @@ def write_zip(
             archive.writestr(f"{stem}/data/{key}", changes.get(f"key{key}", stored.content))
         archive.writestr(f"{stem}/version", "3\n")
     return path
+
+
+both = pytest.mark.parametrize("write", [write_legacy, write_zip])
+
+
+def assert_same(found, wanted):
+    """Of what is read from a file: types, order and numbers, bit for bit."""
+    assert type(found) is type(wanted)
+    if isinstance(wanted, dict):
+        assert list(found) == list(wanted)
+        for key in wanted:
+            assert_same(found[key], wanted[key])
+    elif isinstance(wanted, list | tuple):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_same(one, other)
+    elif isinstance(wanted, np.ndarray):
+        assert found.shape == wanted.shape
+        assert found.dtype.newbyteorder("=") == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    else:
+        assert found == wanted

@@ -301,7 +301,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 def test_a_fresh_process_loads_what_was_saved(tmp_path):
     from tfi2i.models import ALL
 
-    system = ALL["NICEGAN"](**ALL["NICEGAN"].smoke)
+    system = ALL["CycleGAN"](**ALL["CycleGAN"].smoke)
     system.compile(total_steps=77, ema_decay=0.9)
     system.step_counter.assign(5)
     run = new_run(tmp_path)

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
-from squares import Squares
+from squares import Squares, use_squares
 from stand_in import DOMAINS, register
 
 from tfi2i.cli import main
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
 from tfi2i.pictures import sheets
@@ -27,7 +26,7 @@ ROW = 4 * 32 + 4  # a picture of a sheet, and the gap below it
 def known():
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
-        patch.setattr(backbones, "load", lambda *args, **settings: Squares())
+        use_squares(patch)
         yield
 
 

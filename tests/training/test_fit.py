@@ -2,21 +2,21 @@
 
 import inspect
 import logging
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from idle import idle
 from PIL import Image
 
+from tfi2i.cli import main
 from tfi2i.conditions import Direction
 from tfi2i.config import building
 from tfi2i.config import config as configs
@@ -34,7 +34,6 @@ from tfi2i.training.diagnosis import KEEPING_WEIGHTS, collapse_note, drift_note,
 from tfi2i.training.fit import Segment, segments
 from tfi2i.training.validation import Validation
 
-CHECKOUT = Path(__file__).parents[2]
 TINY = [
     *("model.image_size=48", "data.train_size=6", "data.test_size=3", "batches.load_size=50"),
     *("fit.sample_images=2", "fit.evaluate_images=3", "fit.show=false"),
@@ -90,7 +89,7 @@ def test_without_held_out_pictures_the_best_is_chosen_on_training_pictures(tmp_p
     config = tiny("fit.tensorboard=false")
     system, data, run = start(tmp_path, config)
     data = replace(data, validation={}, paired=frozenset())
-    train.fit(system, data, run, config.batches, **config.fit)
+    train.fit(idle(system), data, run, config.batches, **config.fit)
     report = run.read_metrics()[-1]
     assert "val_kid" in report
     assert "val_l1" not in report
@@ -105,7 +104,7 @@ def test_without_held_out_pictures_the_best_is_chosen_on_training_pictures(tmp_p
 def test_kid_can_be_switched_off_and_then_there_is_no_best(tmp_path):
     config = tiny("fit.tensorboard=false", "fit.evaluate_steps=0")
     system, data, run = start(tmp_path, config)
-    train.fit(system, data, run, config.batches, **config.fit)
+    train.fit(idle(system), data, run, config.batches, **config.fit)
     assert not [key for report in run.read_metrics() for key in report if key.startswith("val_")]
     assert run.checkpoint_path("last").is_file()
     assert not run.checkpoint_path("best").exists()
@@ -347,7 +346,7 @@ def test_a_collapsed_system_is_noted_in_the_log(tmp_path, caplog):
     kernel = system.gen_ab.get_layer("to_rgb").kernel
     kernel.assign(0 * kernel)  # grey, whatever comes in
     with caplog.at_level(logging.WARNING, "tfi2i"):
-        train.fit(system, data, run, config.batches, **config.fit)
+        train.fit(idle(system), data, run, config.batches, **config.fit)
     assert "step 2, a2b: the outputs for different inputs are all alike" in caplog.text
     assert "b2a: the outputs" not in caplog.text
 
@@ -371,35 +370,37 @@ def test_a_picture_that_breaks_in_training_gives_its_own_sentence(tmp_path):
 
     object.__setattr__(data, "batches", batches)
     with pytest.raises(InputError, match="the disk is gone"):
-        train.fit(system, data, run, config.batches, **config.fit)
+        train.fit(idle(system), data, run, config.batches, **config.fit)
     assert reads
 
 
 # kill -9
 
-# Five kills, each after at most three reports and 0.3 s more, must not reach the end.
+# Five kills, each at most 14 steps after a checkpoint and 0.2 s more, must not reach the end.
 KILLED = [
-    *("compile.total_steps=100", "compile.decay_start=50", "compile.ema_decay=0.9"),
-    *("fit.report_steps=2", "fit.checkpoint_steps=10", "fit.sample_steps=50"),
+    *("compile.total_steps=120", "compile.decay_start=60", "compile.ema_decay=0.9"),
+    *("fit.report_steps=2", "fit.checkpoint_steps=10", "fit.sample_steps=60"),
+    *("fit.evaluate_steps=20", "model.image_size=32", "batches.load_size=34"),
 ]
+
+# Every training is a process of its own, split off from one that has done the imports.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tfi2i.cli", "tfi2i.training.fit", "tfi2i.models"])
 
 
 def command(*arguments):
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tfi2i.cli", "train", *arguments],
-        cwd=CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = PROCESSES.Process(target=typed, args=(["train", *arguments],))
+    process.start()
+    return process
+
+
+def typed(words):
+    sys.exit(main(words))
 
 
 def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return errors
+    process.join(300)
+    assert process.exitcode == 0
 
 
 def sets(*settings):
@@ -414,13 +415,13 @@ def kill_after(process, metrics, reports, delay):
     """kill -9 once so many more reports are there, and a moment later."""
     wanted = reports_of(metrics) + reports
     end = time.monotonic() + 300
-    while reports_of(metrics) < wanted and process.poll() is None and time.monotonic() < end:
+    while reports_of(metrics) < wanted and process.is_alive() and time.monotonic() < end:
         time.sleep(0.005)
     time.sleep(delay)
-    assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.is_alive(), f"ended before it could be killed, with {process.exitcode}"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.slow
@@ -434,7 +435,7 @@ def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
     path = tmp_path / "killed" / "00001-cyclegan-scenes"
     steps = []
     for _ in range(5):
-        kill_after(process, path / "metrics.jsonl", chance.randint(1, 3), chance.uniform(0, 0.3))
+        kill_after(process, path / "metrics.jsonl", chance.randint(1, 3), chance.uniform(0, 0.2))
         steps.append(Run(path).read_metrics()[-1]["step"])
         process = command("--resume", str(path))
     finish(process)

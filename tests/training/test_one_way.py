@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from rich.progress import Progress
+from squares import use_squares
 from tfi2i_export import sidecar
 from tfi2i_export.tflite.bench import plain_export
 
@@ -69,6 +70,7 @@ class OneWay(ImageTranslator):
 def one_way():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.ALL, "OneWay", OneWay)
+        use_squares(patch)
         yield
 
 

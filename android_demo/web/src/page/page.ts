@@ -169,7 +169,8 @@ function chosen(): Model | undefined {
 function translate(): void {
   const model = chosen();
   const pictures = chosenPictures();
-  if (!model || !pictures || !(photo || isSampler())) return;
+  if (!model || !(photo || isSampler())) return;
+  if (!pictures) return show(status, "This model needs another picture; choose it below.");
   const fit = fits.querySelector<HTMLInputElement>("input:checked")?.value as Fit;
   const given = { photo: isSampler() ? undefined : photo, model };
   show(alertBox, "");
