@@ -175,7 +175,7 @@ class Optimizers:
                 one.learning_rate = float(one.learning_rate) * float(rate) / before
 
     def get_config(self) -> dict[str, Any]:
-        """What callbacks have changed, for a saved model; nothing where they have not."""
+        """Returns the changes that callbacks have made, for a saved model; empty without any."""
         scales = {
             name: float(one.rate_scale)
             for name, one in self._inner.items()
@@ -184,7 +184,7 @@ class Optimizers:
         return {"rate_scales": scales} if any(scale != 1 for scale in scales.values()) else {}
 
     def set_scales(self, scales: Mapping[str, float]) -> None:
-        """Brings back what `get_config` has kept."""
+        """Brings back the changes that `get_config` has kept."""
         for name, scale in scales.items():
             self._inner[name].rate_scale.assign(scale)
 

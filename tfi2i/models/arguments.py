@@ -12,7 +12,7 @@ KERAS_OPTIONS = {
     "steps_per_execution": 1,
     "run_eagerly": False,
 }
-"""What `compile` of every system takes besides the paper's numbers, and Keras' own meaning has."""
+"""Arguments of every system's `compile` besides the paper's numbers, as Keras means them."""
 
 
 def keywords_of(function: Any) -> dict[str, inspect.Parameter]:

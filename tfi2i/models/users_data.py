@@ -102,7 +102,7 @@ class Guard:
         self._seen = 0
 
     def watched(self, x: Any) -> Any:
-        """What `x` is, each of its first batches looked at before it is trained on.
+        """Returns `x`, each of whose first batches is looked at before it is trained on.
 
         Raises:
             ValueError: A batch of another layout, or values that are no images in [-1, 1].
