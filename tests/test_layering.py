@@ -1,6 +1,7 @@
 """What the design promises about the code itself: the import direction, sizes and names."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,3 +245,11 @@ def test_docstrings_begin_with_what_they_are_about(path):
             if listing and entry and (entry[2][:1].islower() or begins(entry[2], NO_NOUN)):
                 vague.append(line.strip())
     assert vague == []
+
+
+@pytest.mark.parametrize("package", ["tfi2i", "tfi2i_export"])
+def test_every_public_name_is_there(package):
+    module = importlib.import_module(package)
+    assert {*module.__all__} <= {*dir(module)}
+    for public in module.__all__:
+        assert getattr(module, public) is not None

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Choice": "choice",
-    "ServerTranslator": "serving_client",
+    "ServerTranslator": "serving.client",
     "Sidecar": "sidecar",
-    "TFLiteTranslator": "interpreter",
+    "TFLiteTranslator": "tflite.interpreter",
     "export": "exporting",
 }
 
