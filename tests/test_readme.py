@@ -64,19 +64,26 @@ def test_two_folders_are_checked_trained_and_used(tmp_path, monkeypatch):
         assert picture.size == (81, 70)
 
 
-def test_the_python_of_the_readme_runs_on_the_embedded_data():
+def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     code = next(block for language, block in BLOCKS if language == "python")
     small = tfi2i.NICEGAN.smoke
     replaced = {
         "tfi2i.NICEGAN(image_size=256)": f"tfi2i.NICEGAN(**{small!r})",
-        'tfi2i.data.tfds("cycle_gan/horse2zebra")': "tfi2i.data.scenes(train_size=4)",
+        'tfi2i.data.tfds("cycle_gan/horse2zebra")': "tfi2i.data.scenes(train_size=4, test_size=4)",
         "model.fit(": "model.run_eagerly = True\nmodel.fit(",  # without a graph, as above
         "steps_per_epoch=1000, epochs=100": "steps_per_epoch=2, epochs=2, verbose=0",
+        "export(run, data)": "artefact = export(run, data)",
     }
     for old, new in replaced.items():
-        assert old in code
+        assert code.count(old) == 1
         code = code.replace(old, new)
     names = {"pixels": np.zeros((50, 61, 3), np.uint8)}
-    exec(code[: code.index("run = ")], names)
+    exec(code, names)
     assert (names["zebra"].shape, names["zebra"].dtype) == ((50, 61, 3), np.uint8)
     assert names["model"].step == 4
+    run = names["run"]
+    assert (run.name, run.path.parent) == ("00001-nicegan-scenes", Path("runs"))
+    assert configs.load(run.config_path).data["source"] == "scenes"
+    assert (run.evaluation_dir / "report.html").is_file()
+    assert names["artefact"] == run.exports_dir / "a2b-int8.tflite"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfi2i import data as data
     from tfi2i import evaluate as evaluate
+    from tfi2i.config.building import new_run as new_run
     from tfi2i.config.config import Config as Config
     from tfi2i.errors import InputError as InputError
     from tfi2i.models import CUT as CUT
@@ -34,10 +35,11 @@ _PUBLIC = {
     "data": "tfi2i.data",
     "evaluate": "tfi2i.evaluate",
     "fit": "tfi2i.training.fit",
+    "new_run": "tfi2i.config.building",
 }
 
 __all__ = [
-    *("Config", "InputError", "Run", "data", "evaluate", "fit"),
+    *("Config", "InputError", "Run", "data", "evaluate", "fit", "new_run"),
     *("CUT", "CycleGAN", "FastCUT", "NICEGAN", "SinCUT", "UGATIT"),
 ]
 

@@ -1,9 +1,15 @@
-"""Systems and data of a configuration."""
+"""Systems and data of a configuration, and a run of a system that was made without one."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
-from tfi2i.config.config import Config, system_class
+from tfi2i.config.config import Config, schema, system_class
 from tfi2i.errors import InputError
+from tfi2i.runs import environment
+from tfi2i.runs.run import Run
+
+log = logging.getLogger("tfi2i")
 
 
 def build_system(config: Config) -> Any:
@@ -61,3 +67,41 @@ def build_data(config: Config) -> Any:
     source, swap = SOURCES[arguments.pop("source")], arguments.pop("swap", False)
     data = source(**arguments)
     return data.swapped() if swap else data
+
+
+def new_run(
+    system: Any, data: Any = None, runs: str | Path = "runs", *, folder: str | None = None
+) -> Run:
+    """A run directory for a system made in Python: what every command and `export` take.
+
+    It holds the settings and, of a system that has been trained, a checkpoint and the translators.
+    `tfi2i.fit(system, data, run)` trains it further there, with reports and samples.
+
+    Args:
+        system: Compiled system.
+        data: Dataset of `tfi2i.data`; of one by your own hands the run knows only the description,
+            so that commands ask for it. None: the run has no data.
+        runs: Folder of runs; made if it is not there.
+        folder: Name of the run, instead of NUMBER-SYSTEM-DATA.
+
+    Raises:
+        InputError: The system is not compiled or no public one, or the folder cannot be used.
+    """
+    name = type(system).__name__
+    tables = schema(name, None)
+    if not system.optimizers:
+        raise InputError(f"The {name} is not compiled; call its compile first.")
+    numbers = {key: getattr(system, key) for key in tables["compile"]}
+    if callable(numbers["learning_rate"]):
+        log.warning("The run's settings name the first rate of a schedule; the checkpoint has all.")
+        numbers["learning_rate"] = float(numbers["learning_rate"](0))
+    model = {key: one for key, one in system.get_config().items() if key in tables["model"]}
+    settings = {} if data is None else data.settings
+    config = Config(name, model=model, compile=numbers, data=dict(settings)).resolved()
+    record = environment.describe() | ({} if data is None else {"data": data.description()})
+    title = "data" if data is None else data.name
+    run = Run.create(runs, name, title, config.as_dict(), record, folder=folder)
+    if system.step:
+        run.save_checkpoint(system)
+        run.save_translators(system)
+    return run

@@ -38,6 +38,7 @@ class Dataset:
         validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.
         attributes: 0s and 1s (pictures, names), by split and domain; None: there are none.
         attribute_names: Names of their columns.
+        settings: Section `data` of a configuration that opens it again; empty if there is none.
         failure: Error that stopped the loading of batches; TensorFlow reports it as one of its own,
             which hides the sentence, so a caller of `fit` raises this instead.
     """
@@ -49,6 +50,7 @@ class Dataset:
     validation: dict[str, Domain] = field(default_factory=dict)
     attributes: dict[str, dict[str, NDArray[Any]]] | None = None
     attribute_names: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
     failure: Exception | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,7 @@ class Dataset:
 
         rows = self.attributes and chosen(self.attributes)
         name = f"{self.name}-{a}-{b}"
-        return replace(self, name=name, attributes=rows, **chosen(self.splits()))
+        return replace(self, name=name, attributes=rows, settings={}, **chosen(self.splits()))
 
     def swapped(self) -> "Dataset":
         """Exchanges the two domains.
@@ -110,7 +112,9 @@ class Dataset:
                 "data.swap."
             )
         first, second = self.train
-        return replace(self.choose(second, first), name=f"{self.name}-swapped")
+        settings = self.settings and self.settings | {"swap": not self.settings.get("swap", False)}
+        name = f"{self.name}-swapped"
+        return replace(self.choose(second, first), name=name, settings=settings)
 
     def batches(
         self,

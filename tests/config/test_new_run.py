@@ -1,0 +1,79 @@
+"""Runs of systems that were made in Python."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfi2i
+from tfi2i.config import config as configs
+from tfi2i.config.building import build_data
+from tfi2i.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def system():
+    system = tfi2i.CycleGAN(**tfi2i.CycleGAN.smoke, dtype="mixed_bfloat16")
+    system.compile(total_steps=7, cycle_weight=3.0)
+    return system
+
+
+def trained(system, data):
+    system.run_eagerly = True  # a graph takes longer than two steps
+    system.fit(data.batches(system), steps_per_epoch=2, verbose=0)
+    return system
+
+
+def test_a_run_has_the_systems_numbers_and_its_datas_settings(system, tmp_path):
+    data = tfi2i.data.scenes(train_size=5, test_size=3, seed=2).swapped()
+    run = tfi2i.new_run(system, data, tmp_path)
+    assert run.path == tmp_path / "00001-cyclegan-scenes-swapped"
+    config = configs.load(run.config_path)
+    assert config.system == "CycleGAN"
+    assert {key: config.model[key] for key in system.smoke} == system.smoke
+    assert config.model["dtype"] == "mixed_bfloat16"
+    assert (config.compile["total_steps"], config.compile["cycle_weight"]) == (7, 3.0)
+    again = build_data(config)
+    assert again.description() == data.description() == run.environment["data"]
+    assert not run.checkpoint_path().exists()  # it has not been trained
+
+
+def test_a_trained_systems_run_is_resumed_and_translates(system, tmp_path):
+    data = tfi2i.data.scenes(train_size=4, test_size=4)
+    run = tfi2i.new_run(trained(system, data), data, tmp_path, folder="mine")
+    assert run.path == tmp_path / "mine"
+    assert run.load_system().step == system.step == 2
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    np.testing.assert_array_equal(run.network("a2b")(image), system.network("a2b")(image))
+    with pytest.raises(InputError, match="exists already"):
+        tfi2i.new_run(system, data, tmp_path, folder="mine")
+
+
+def test_fit_goes_on_in_the_run(system, tmp_path):
+    data = tfi2i.data.scenes(train_size=4, test_size=4)
+    run = tfi2i.new_run(system, data, tmp_path)
+    steps = {"report_steps": 1, "sample_steps": 1, "checkpoint_steps": 1, "evaluate_steps": 0}
+    system.compile(total_steps=system.step + 1, run_eagerly=True)
+    tfi2i.fit(system, data, run, **steps, tensorboard=False, show=False)
+    assert run.sample_path(system.step).is_file() and run.load_system().step == system.step
+
+
+def test_a_schedule_is_told_by_its_first_rate(tmp_path, caplog):
+    system = tfi2i.CUT(**tfi2i.CUT.smoke)
+    system.compile(learning_rate=keras.optimizers.schedules.CosineDecay(0.5, 9))
+    run = tfi2i.new_run(system, None, tmp_path)
+    assert configs.load(run.config_path).compile["learning_rate"] == 0.5
+    assert "first rate of a schedule" in caplog.text
+    assert "data" not in run.config and run.name == "00001-cut-data"
+
+
+def test_a_system_that_cannot_have_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match="not compiled"):
+        tfi2i.new_run(tfi2i.CUT(**tfi2i.CUT.smoke), None, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_chosen_domains_have_no_settings():
+    data = tfi2i.data.scenes(train_size=2, test_size=2)
+    assert data.settings == {"source": "scenes", "train_size": 2, "test_size": 2}
+    assert data.swapped().swapped().settings["swap"] is False
+    assert data.choose("b", "a").settings == {}
