@@ -104,7 +104,7 @@ def test_the_wheel_works_from_a_folder(wheel, tmp_path):
     python, variables = environment(tmp_path / "venv"), {"PYTHONPATH": str(home)}
     listed = run(python, home / "bin" / "tfi2i", "list", cwd=work, **variables)
     assert "nice_gan/scenes" in listed.stdout
-    used(python, home, work, "train", "nice_gan/scenes", "--smoke", **variables)
+    used(python, home, work, "train", "cyclegan/scenes", "--smoke", **variables)
     used(python, home, work, "demo", "--smoke", "--out", "demo", **variables)
     assert len(list(work.rglob("checkpoints/last.keras"))) == 2
 
@@ -132,7 +132,7 @@ def demo(program, tmp_path_factory):
 def test_the_wheel_trains_from_an_environment(program, tmp_path):
     assert "nice_gan/scenes" in run(program, "list", cwd=tmp_path).stdout
     home = program.parent.parent
-    used(program.parent / "python", home, tmp_path, "train", "nice_gan/scenes", "--smoke")
+    used(program.parent / "python", home, tmp_path, "train", "cyclegan/scenes", "--smoke")
     assert len(list(tmp_path.rglob("checkpoints/last.keras"))) == 1
 
 
