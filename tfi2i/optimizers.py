@@ -152,6 +152,10 @@ class Optimizers:
         """The optimizers, in order."""
         return list(self._inner.values())
 
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each group's next update."""
+        return {name: float(one.learning_rate) for name, one in self._inner.items()}
+
     @property
     def variables(self) -> list[Any]:
         """The state of all of them."""

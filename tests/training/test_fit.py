@@ -67,6 +67,9 @@ def test_a_run_reports_every_loss_and_the_waiting_and_the_error(trained):
         assert set(system.loss_names) < set(report)
         assert report["images"] == report["step"] * 2
         assert 0 <= report["waiting_share"] <= 1
+        for name, optimizer in system.optimizers.items():
+            rate = optimizer._learning_rate(report["step"])  # of the next update
+            assert report[f"learning_rate_{name}"] == pytest.approx(float(rate), rel=1e-6)
         for name in ("val_l1", "val_kid"):
             mean = (report[f"{name}_a2b"] + report[f"{name}_b2a"]) / 2
             assert report[name] == pytest.approx(mean, rel=1e-6)

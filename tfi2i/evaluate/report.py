@@ -325,8 +325,9 @@ def _kid_chart(number: int, key: str, result: Values, metrics: Reports) -> dict[
 
 
 def _losses(metrics: Reports) -> Iterator[dict[str, Any]]:
-    """The terms of the generator's and the discriminator's loss, each with its curve as SVG."""
-    for title, prefix in (("Generator", "g"), ("Discriminator", "d")):
+    """The terms of the losses, and the learning rates, each with its curve as SVG."""
+    groups = {"Generator": "g", "Discriminator": "d", "Learning rate": "learning_rate"}
+    for title, prefix in groups.items():
         terms = dict.fromkeys(
             term for report in metrics for term in report if re.fullmatch(prefix + r"_\w+", term)
         )

@@ -70,6 +70,7 @@ class Reports(keras.callbacks.Callback):
         step, seconds = self.model.step, time.perf_counter() - self.started
         images = (step - self.start_step) * self.batch_size
         losses = {name: float((logs or {})[name]) for name in self.model.loss_names}
+        rates = self.model.optimizer.rates()
         report = {
             "step": step,
             "images": step * self.batch_size,
@@ -77,6 +78,7 @@ class Reports(keras.callbacks.Callback):
             "images_per_second": round(images / seconds, 2),
             "waiting_share": round((self.clock.waited_seconds - self.start_waited) / seconds, 4),
             **losses,
+            **{f"learning_rate_{name}": rate for name, rate in rates.items()},
             **self.extra,
         }
         self.extra = {}
@@ -84,7 +86,11 @@ class Reports(keras.callbacks.Callback):
         text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.progress.update(self.task, losses=text[:60])
         rate, waiting = report["images_per_second"], 100 * report["waiting_share"]
-        log.info("step %d: %s (%.1f images/s, waiting for data %.1f %%)", step, text, rate, waiting)
+        log.info(
+            "step %d: %s (learning rate %s, %.1f images/s, waiting for data %.1f %%)",
+            *(step, text, " / ".join(dict.fromkeys(f"{one:.3g}" for one in rates.values()))),
+            *(rate, waiting),
+        )
         if waiting > 10 and seconds > 10:
             log.warning(
                 "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
