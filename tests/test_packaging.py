@@ -151,9 +151,9 @@ def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
         assert abs(errors["int8"] - errors["translation"]) < 0.01
     for direction in ("a2b", "b2a"):
         assert summary["kid"][direction]["floor"] < summary["kid"][direction]["translation"]
-        card = sidecar.verify(out / RUN / "exports" / f"{direction}-int8.json")
-        assert card.evaluation["pictures"] == 4
-        assert card.size_bytes // 1000 == summary["int8"][direction]["kilobytes"]
+        record = sidecar.verify(out / RUN / "exports" / f"{direction}-int8.json")
+        assert record.evaluation["pictures"] == 4
+        assert record.size_bytes // 1000 == summary["int8"][direction]["kilobytes"]
     assert "</html>" in (out / RUN / "evaluation" / "report.html").read_text()
 
 

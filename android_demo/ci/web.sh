@@ -26,4 +26,4 @@ timeout 60 npm run --silent build -- --models "$models"
 
 cd "$root"
 echo "Testing the page"
-TFI2I_ANDROID_MODELS=$models timeout 900 "$python" -m pytest -q tests/android_demo/test_web_page.py
+TFI2I_ANDROID_MODELS=$models timeout 900 "$python" -m pytest -q tests/android_demo/test_web_*.py

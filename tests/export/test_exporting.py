@@ -68,12 +68,12 @@ def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_
     pixels = data.pixels("test", "b", SIDE)[0]
     difference = TFLiteTranslator(path)(pixels) - expected(run, pixels, "b2a").astype(int)
     assert np.abs(difference).max() <= 1
-    card = sidecar.verify(path.with_suffix(".json"))
-    assert (card.run, card.system, card.step) == (run.name, "CycleGAN", 0)
-    assert card.domains == {"source": "b", "target": "a"}
-    assert card.agreement["passed"]
-    assert not card.agreement["accepted"]
-    assert card.signatures[0].inputs[0].shape == (1, SIDE, SIDE, 3)
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert (record.run, record.system, record.step) == (run.name, "CycleGAN", 0)
+    assert record.domains == {"source": "b", "target": "a"}
+    assert record.agreement["passed"]
+    assert not record.agreement["accepted"]
+    assert record.signatures[0].inputs[0].shape == (1, SIDE, SIDE, 3)
     inside = read_metadata(path.read_bytes())["subgraph_metadata"][0]["custom_metadata"][0]["data"]
     assert inside["direction"] == "b2a"
 
@@ -105,25 +105,25 @@ def test_an_artefact_that_misses_its_limits_is_not_written(run, data, tmp_path, 
         exported(run, data, tmp_path, accept=False, format="int8")
     assert list(tmp_path.iterdir()) == []
     path = exported(run, data, tmp_path, format="int8")
-    card = sidecar.verify(path.with_suffix(".json"))
-    assert card.agreement["accepted"]
-    assert not card.agreement["passed"]
-    assert card.warnings
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert record.agreement["accepted"]
+    assert not record.agreement["passed"]
+    assert record.warnings
 
 
 def test_int8_is_small_and_close(run, data, tmp_path, float_path):
     small = exported(run, data, tmp_path, format="int8")
     assert small.stat().st_size < 0.8 * float_path.stat().st_size  # a graph of so few weights
-    card = sidecar.read(small.with_suffix(".json"))
-    assert card.agreement["psnr_db_worst"] > 30
-    assert card.recipe["equalised"]
+    record = sidecar.read(small.with_suffix(".json"))
+    assert record.agreement["psnr_db_worst"] > 30
+    assert record.recipe["equalised"]
 
 
 def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path):
     path = exported(run, data, tmp_path, format="float32", sizes=(32, 64), io="uint8")
     assert path.name == "a2b-float32-uint8-32x64.tflite"
-    card = sidecar.verify(path.with_suffix(".json"))
-    assert [one.name for one in card.signatures] == ["translate_32x32", "translate_64x64"]
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert [one.name for one in record.signatures] == ["translate_32x32", "translate_64x64"]
     pixels = data.pixels("test", "a", 32)[0]
     answers = TFLiteTranslator(path, signature="translate_32x32")(pixels)
     assert np.abs(answers - expected(run, pixels).astype(int)).max() <= 1
@@ -134,9 +134,9 @@ def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path
 def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
     path = exported(run, data, tmp_path, accept=False, format="saved_model")
     assert path == tmp_path / "a2b-saved_model" / "1"
-    card = sidecar.verify(path.with_suffix(".json"))
-    assert [one.name for one in card.signatures] == ["serving_default", "predict_tensor"]
-    assert [one.dtype for one in card.signatures[0].inputs] == ["string"]
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert [one.name for one in record.signatures] == ["serving_default", "predict_tensor"]
+    assert [one.dtype for one in record.signatures[0].inputs] == ["string"]
     pixels = data.pixels("test", "a", 48)[0]
     loaded = tf.saved_model.load(path).signatures["predict_tensor"]
     answers = np.rint(loaded(image=tf.cast(pixels, tf.float32))["translation"].numpy())
@@ -169,9 +169,9 @@ def test_a_translator_of_one_size_takes_no_other(run, data, tmp_path, monkeypatc
 
 def test_auto_reaches_its_target(run, data, tmp_path):
     path = exported(run, data, tmp_path, accept=False, format="auto", target_db=41.0)
-    card = sidecar.read(path.with_suffix(".json"))
-    assert card.agreement["psnr_db_mean"] >= 41
-    assert card.recipe["target_db"] == 41
+    record = sidecar.read(path.with_suffix(".json"))
+    assert record.agreement["psnr_db_mean"] >= 41
+    assert record.recipe["target_db"] == 41
 
 
 def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(run, data, tmp_path):

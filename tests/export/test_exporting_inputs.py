@@ -63,12 +63,12 @@ def expected(pixels, given):
 @pytest.mark.parametrize("format", ["float32", "int8-npu"])
 def test_an_export_takes_and_describes_the_inputs(run, data, tmp_path, format):
     path = exported(run, data, tmp_path, format)
-    card = sidecar.verify(path.with_suffix(".json"))
-    image, *extra = card.signatures[0].inputs
+    record = sidecar.verify(path.with_suffix(".json"))
+    image, *extra = record.signatures[0].inputs
     assert (image.name, image.domain) == ("image", "a")
     assert {one.name: one.shape for one in extra} == SHAPES
     assert {(one.dtype, one.colour, one.domain) for one in extra} == {("float32", None, None)}
-    assert "baked" not in card.recipe
+    assert "baked" not in record.recipe
     described = read_metadata(path.read_bytes())["subgraph_metadata"][0]["input_tensor_metadata"]
     assert {one["name"]: one["description"] for one in described} == {
         "image": "the picture to translate",
@@ -78,7 +78,7 @@ def test_an_export_takes_and_describes_the_inputs(run, data, tmp_path, format):
     pixels, given = data.pixels("test", "a", SIDE)[0][:2], values(2)
     answers = TFLiteTranslator(path)(pixels, **given).astype(int)
     if format == "float32":
-        assert card.agreement["passed"]
+        assert record.agreement["passed"]
         assert np.abs(answers - expected(pixels, given)).max() <= 1
     else:
         assert np.abs(answers - expected(pixels, given)).mean() < 8
@@ -91,11 +91,11 @@ def test_what_is_baked_is_gone_from_the_file_and_recorded(run, data, tmp_path, b
     assert path.name == "a2b-float32-deep_winter.tflite"
     assert path.stat().st_size < whole.stat().st_size - 4 * 64 * 64
     assert "FULLY_CONNECTED" not in inspect(path.read_bytes()).operators
-    card = sidecar.verify(path.with_suffix(".json"))
+    record = sidecar.verify(path.with_suffix(".json"))
     digest = hashlib.sha256(winter.read_bytes()).hexdigest()
-    assert card.recipe["baked"] == {"style": {"file": "deep winter.npy", "sha256": digest}}
-    assert [one.name for one in card.signatures[0].inputs] == ["image", "label"]
-    assert card.agreement["passed"]
+    assert record.recipe["baked"] == {"style": {"file": "deep winter.npy", "sha256": digest}}
+    assert [one.name for one in record.signatures[0].inputs] == ["image", "label"]
+    assert record.agreement["passed"]
     pixels, label = data.pixels("test", "a", SIDE)[0][:1], values(1)["label"]
     given = {"style": np.load(winter)[None], "label": label}
     answers = TFLiteTranslator(path, inputs={"label": label})(pixels)

@@ -81,8 +81,8 @@ def places(tmp_path_factory):
     version = save(folded, folder / "a2b-saved_model")
     sha256, size = sidecar.fingerprint(version)
     changes = {"file": version.name, "sha256": sha256, "size_bytes": size}
-    card = dataclasses.replace(sidecar.read(path.with_suffix(".json")), **changes)
-    sidecar.write(card, version.with_suffix(".json"))
+    record = dataclasses.replace(sidecar.read(path.with_suffix(".json")), **changes)
+    sidecar.write(record, version.with_suffix(".json"))
     return {
         "run": run.path,
         "keras": run.translator_path("a2b"),

@@ -120,8 +120,8 @@ def test_an_evaluation_has_one_direction_and_nothing_of_the_way_back(run, capsys
 
 def test_the_exported_file_translates_as_the_run_does(run, tmp_path):
     assert main(["export", str(run.path), "--format", "float32", "--to", str(tmp_path)]) == 0
-    card = sidecar.verify(tmp_path / "a2b-float32.json")
-    assert card.direction == "a2b"
+    record = sidecar.verify(tmp_path / "a2b-float32.json")
+    assert record.direction == "a2b"
     scene = tmp_path / "scene.png"
     Image.fromarray(draw(5, "test", 0, 32)[0]).save(scene)
     made = []

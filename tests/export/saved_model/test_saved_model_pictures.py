@@ -63,11 +63,11 @@ def test_big_pictures_become_tiles(tmp_path, monkeypatch, sides):
 def test_the_sidecar_beside_a_version_has_to_be_its_own(base, tmp_path):
     folder = tmp_path / "10"
     shutil.copytree(base / "10", folder)
-    card = sidecar.read(written(tmp_path, "points", point_file()).with_suffix(".json"))
+    record = sidecar.read(written(tmp_path, "points", point_file()).with_suffix(".json"))
     sha256, size = sidecar.fingerprint(folder)
-    card = dataclasses.replace(card, file="10", sha256=sha256, size_bytes=size)
+    record = dataclasses.replace(record, file="10", sha256=sha256, size_bytes=size)
     for multiple, message in ((128, "multiples of 128"), (4, None)):
-        sidecar.write(dataclasses.replace(card, multiple=multiple), tmp_path / "10.json")
+        sidecar.write(dataclasses.replace(record, multiple=multiple), tmp_path / "10.json")
         if message:
             with pytest.raises(InputError, match=message):
                 saved_picture_translator(tmp_path)

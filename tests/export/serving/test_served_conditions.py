@@ -233,10 +233,10 @@ def test_a_served_sampler_makes_the_pictures_of_its_values(painters, url, tmp_pa
             with pytest.raises(InputError) as caught:
                 served.sample(**given)
             assert message in str(caught.value)
-    card = painters[model] / "1.json"
-    command = ["sample", "--server", url(model), "--sidecar", card, "--label", "winter"]
+    record = painters[model] / "1.json"
+    command = ["sample", "--server", url(model), "--sidecar", record, "--label", "winter"]
     assert main([*map(str, command), "--count", "2", "--seed", "5", "--out", str(tmp_path)]) == 0
-    told, *_ = told_by(card)
+    told, *_ = told_by(record)
     chosen_values = chosen(told, count=2, seed=5, labels="winter")
     for name, one in zip(("0001", "0002"), sampler(painters[model])(**chosen_values), strict=True):
         np.testing.assert_array_equal(read_picture(tmp_path / f"{name}.png").pixels, one)
@@ -244,9 +244,9 @@ def test_a_served_sampler_makes_the_pictures_of_its_values(painters, url, tmp_pa
 
 def test_a_second_picture_goes_with_each_picture(painters, translated, tmp_path):
     Image.fromarray(picture(9)).save(tmp_path / "second.png")
-    card = painters["tinter"] / "1.json"
+    record = painters["tinter"] / "1.json"
     code, answer = translated(
-        "--sidecar", card, "--reference", tmp_path / "second.png", model="tinter"
+        "--sidecar", record, "--reference", tmp_path / "second.png", model="tinter"
     )
     assert code == 0
     second = to_image(scaled_to_square(picture(9), 32, "squash"))
@@ -254,7 +254,7 @@ def test_a_second_picture_goes_with_each_picture(painters, translated, tmp_path)
     assert np.abs(answer.astype(int) - expected).max() <= 1
     code, error = translated("--reference", tmp_path / "second.png", model="tinter")
     assert code == 2 and "a server does not tell what its inputs mean; add --sidecar" in error
-    code, error = translated("--sidecar", card, model="tinter")
+    code, error = translated("--sidecar", record, model="tinter")
     assert code == 2 and "A picture is needed for 'reference'; give one." in error
 
 
