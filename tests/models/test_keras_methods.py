@@ -34,7 +34,7 @@ def state(system):
 
 @pytest.fixture(scope="module")
 def system():
-    return smallest()
+    return smallest(run_eagerly=True)  # a graph takes longer than some steps
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras learns a length by it
@@ -158,7 +158,7 @@ def test_a_bad_rate_is_refused_in_compile(cls, rate, message):
 
 def test_a_schedule_is_followed_and_saved(tmp_path):
     cosine = keras.optimizers.schedules.CosineDecay(1e-3, 10)
-    system = smallest(learning_rate=cosine)
+    system = smallest(learning_rate=cosine, run_eagerly=True)
     system.fit(pairs(system, 4), verbose=0)
     system.save(tmp_path / "s.keras")
     again = keras.models.load_model(tmp_path / "s.keras")
@@ -168,7 +168,7 @@ def test_a_schedule_is_followed_and_saved(tmp_path):
 
 
 def test_callbacks_set_every_optimizers_rate_and_a_saved_system_keeps_it(tmp_path):
-    system = smallest(tfi2i.NICEGAN, discriminator_learning_rate=4e-4)
+    system = smallest(tfi2i.NICEGAN, discriminator_learning_rate=4e-4, run_eagerly=True)
     assert float(system.optimizer.learning_rate) == pytest.approx(1e-4)
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     plateau = keras.callbacks.ReduceLROnPlateau(
