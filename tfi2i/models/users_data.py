@@ -37,8 +37,9 @@ def as_batch(layout: Batch, data: Any, image_size: int, name: str) -> dict[str, 
     batch = {key: tf.convert_to_tensor(value) for key, value in _by_key(layout, data, name).items()}
     _check(layout, batch, image_size, name)
     for key in layout.images:  # a graph may be made for any size
-        wanted = (*batch[key].shape[:-3], image_size, image_size, 3)
-        batch[key] = tf.ensure_shape(batch[key], wanted)
+        shape = batch[key].shape
+        leading = shape[:-3] if shape.rank else (None,) * (1 if layout.updates == 1 else 2)
+        batch[key] = tf.ensure_shape(batch[key], (*leading, image_size, image_size, 3))
     return batch
 
 
