@@ -206,6 +206,7 @@ def test_a_users_optimizers_train(tmp_path):
             system.compile(optimizer=bad)
 
 
+@pytest.mark.filterwarnings("ignore:Model doesn't support `jit_compile=True`")
 def test_keras_options_are_arguments_of_compile(tmp_path):
     system = smallest(steps_per_execution=2)
     assert system.steps_per_execution == 2
@@ -216,7 +217,7 @@ def test_keras_options_are_arguments_of_compile(tmp_path):
     system.compile(run_eagerly=True, jit_compile=False)
     assert system.run_eagerly and system.steps_per_execution == 1
     system.compile(jit_compile=True)
-    assert system.jit_compile
+    assert system.keras_options.jit_compile  # Keras itself drops it under determinism
 
 
 def test_a_h5_file_is_refused_with_the_way_out(system, tmp_path):
