@@ -25,7 +25,9 @@ def browser():
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed")
+    # A name that is not the machine's own, so that a page from there is not trusted.
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP demo.test 127.0.0.1"]
     with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = started.chromium.launch(executable_path=chromium, args=arguments)
         yield opened
         opened.close()

@@ -13,13 +13,17 @@ TEMPORARY = ".*.tmp.*"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
     """A temporary path of the same suffix to write to, renamed to `path` at the end.
 
     An error inside removes it and leaves `path` as it was; so does a kill, but for the temporary.
+
+    Args:
+        path: File to replace.
+        stem: Name for the temporary file; None: that of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    temporary = path.with_name(f".{stem or path.stem}.tmp{path.suffix}")
     try:
         yield temporary
         sync(temporary)

@@ -178,17 +178,14 @@ class Optimizers:
             for one in self.optimizers:
                 one.learning_rate = float(one.learning_rate) * float(rate) / before
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the changes that callbacks have made, for a saved model; empty without any."""
-        scales = {
-            name: float(one.rate_scale)
-            for name, one in self._inner.items()
-            if hasattr(one, "rate_scale")
-        }
-        return {"rate_scales": scales} if any(scale != 1 for scale in scales.values()) else {}
+    @property
+    def scales(self) -> dict[str, float]:
+        """Factors by which callbacks have changed the rates of schedules, by group."""
+        scaled = {name: one for name, one in self._inner.items() if hasattr(one, "rate_scale")}
+        return {name: float(one.rate_scale) for name, one in scaled.items()}
 
-    def set_scales(self, scales: Mapping[str, float]) -> None:
-        """Brings back the changes that `get_config` has kept."""
+    @scales.setter
+    def scales(self, scales: Mapping[str, float]) -> None:
         for name, scale in scales.items():
             self._inner[name].rate_scale.assign(scale)
 

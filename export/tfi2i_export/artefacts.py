@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
@@ -14,9 +14,9 @@ from tfi2i_export.encoders import companion_reader
 from tfi2i_export.inputs import (
     NOTHING_TO_SAMPLE,
     Shape,
+    conditions_in,
     open_conditions,
     picture_readers,
-    told_conditions,
 )
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.sidecar import Sidecar, read
@@ -29,17 +29,28 @@ def is_artefact(path: Path) -> bool:
     return (path / "saved_model.pb").is_file() or bool(path.is_dir() and versions(path))
 
 
-Told = tuple[tuple[Condition, ...], dict[str, Any], str | None]
-"""Conditions; readers of pictures by the condition's name; and the target, None for any."""
+class Inputs(NamedTuple):
+    """Inputs of a model besides the picture.
+
+    Attributes:
+        conditions: Conditions that are open.
+        readers: Functions (pixels (H, W, 3), target) -> value, by the name of a condition that can
+            be read from a picture.
+        target: Domain of the pictures that come out; None: a label chooses it.
+    """
+
+    conditions: tuple[Condition, ...]
+    readers: dict[str, Any]
+    target: str | None
 
 
 def conditions_of(model: Path) -> tuple[Condition, ...]:
-    """The conditions of a .tflite file or a SavedModel's folder; raises as `told`."""
-    return told(model)[0]
+    """The conditions of a .tflite file or a SavedModel's folder; raises as `inputs_of`."""
+    return inputs_of(model).conditions
 
 
-def told(model: Path) -> Told:
-    """Conditions of a .tflite file or a SavedModel's folder, and readers, as its sidecar tells.
+def inputs_of(model: Path) -> Inputs:
+    """The inputs of a .tflite file or a SavedModel's folder, as its sidecar describes them.
 
     Raises:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says.
@@ -56,11 +67,11 @@ def told(model: Path) -> Told:
         model = version_of(model)
         shapes = extra_shapes(model)
     sidecar = sidecar_of(model) if shapes else None
-    return _told(sidecar, shapes, model)
+    return _described(sidecar, shapes, model)
 
 
-def told_by(path: Path) -> Told:
-    """Conditions of a served model, and readers, as the sidecar that it was exported with tells.
+def inputs_in(path: Path) -> Inputs:
+    """The inputs of a served model, as the sidecar that it was exported with describes them.
 
     Raises:
         InputError: It is no sidecar.
@@ -68,12 +79,12 @@ def told_by(path: Path) -> Told:
     sidecar = read(path)
     inputs = sidecar.signatures[0].inputs
     shapes = {one.name: (1, *one.shape[1:]) for one in inputs if one.kind is not None}
-    return _told(sidecar, shapes, path)
+    return _described(sidecar, shapes, path)
 
 
-def _told(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -> Told:
+def _described(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -> Inputs:
     inputs = sidecar.signatures[0].inputs if sidecar else ()
-    conditions = open_conditions(told_conditions(inputs), shapes, str(where))
+    conditions = open_conditions(conditions_in(inputs), shapes, str(where))
     target = sidecar.domains["target"] if sidecar else None
     labels = next((one.names for one in conditions if one.kind == "label"), ())
     readers: dict[str, Any] = {}
@@ -87,7 +98,7 @@ def _told(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -> Tol
         else:
             own = [one for one in conditions if one.name == tensor.name]
             readers |= picture_readers(own, aspect)
-    return conditions, readers, target
+    return Inputs(conditions, readers, target)
 
 
 def picture_translator(

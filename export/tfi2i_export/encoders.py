@@ -120,7 +120,7 @@ def _check(content: bytes, encoders: Mapping[str, Any], pixels: Pixels, half: bo
 def named(sidecar: Sidecar, files: Mapping[str, bytes], artefact: Path, aspect: str) -> Sidecar:
     """Returns the sidecar with the encoders' files that lie beside an artefact."""
 
-    def told(tensor: Tensor) -> Tensor:
+    def with_encoder(tensor: Tensor) -> Tensor:
         if tensor.name not in files:
             return tensor
         sha256 = hashlib.sha256(files[tensor.name]).hexdigest()
@@ -128,7 +128,8 @@ def named(sidecar: Sidecar, files: Mapping[str, bytes], artefact: Path, aspect: 
         return dataclasses.replace(tensor, encoder=file, encoder_sha256=sha256, aspect=aspect)
 
     signatures = tuple(
-        dataclasses.replace(one, inputs=tuple(map(told, one.inputs))) for one in sidecar.signatures
+        dataclasses.replace(one, inputs=tuple(map(with_encoder, one.inputs)))
+        for one in sidecar.signatures
     )
     return dataclasses.replace(sidecar, signatures=signatures)
 

@@ -89,16 +89,8 @@ def export(
     """
     choice = choice or Choice()
     check(choice, force)
-    folder = run.exports_dir if to is None else _folder(to, choice)
-    saved_model = choice.format == "saved_model"
     way = run.check_direction(choice.direction)
-    name = choice.name_of(way.name)
-    target = folder / (name if saved_model else f"{name}.tflite")
-    if saved_model and target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file; name another folder with --to.")
-    taken = target.exists() or target.with_suffix(".json").exists()
-    if taken and not saved_model and not overwrite:
-        raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
+    target = _target(run.exports_dir if to is None else _folder(to, choice), choice, way, overwrite)
     system = run.load_system(choice.checkpoint)
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
@@ -144,6 +136,19 @@ def _folder(to: Path, choice: Choice) -> Path:
     if choice.format == "saved_model":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
     return app / "assets" / "models"
+
+
+def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Path:
+    """The file, or the folder of versions, that an artefact goes to."""
+    saved_model = choice.format == "saved_model"
+    name = choice.name_of(way.name)
+    target = folder / (name if saved_model else f"{name}.tflite")
+    if saved_model and target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; name another folder with --to.")
+    taken = target.exists() or target.with_suffix(".json").exists()
+    if taken and not saved_model and not overwrite:
+        raise InputError(f"{target} is there already; add --overwrite, or --to another folder.")
+    return target
 
 
 def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:

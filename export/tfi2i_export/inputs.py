@@ -143,7 +143,7 @@ def _described(shapes: Mapping[str, Shape]) -> str:
     return ", ".join(f"{name} {shape[1:]}" for name, shape in shapes.items())
 
 
-def told_conditions(tensors: Sequence[Any]) -> tuple[Condition, ...]:
+def conditions_in(tensors: Sequence[Any]) -> tuple[Condition, ...]:
     """Returns the conditions among a sidecar's tensors, without those it knows no values for.
 
     Args:

@@ -44,21 +44,6 @@ def changed_site(built, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    started = sync_api.sync_playwright().start()
-    # A name that is not the machine's own, so that a page from there is not trusted.
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP demo.test 127.0.0.1"]
-    opened = started.chromium.launch(executable_path=chromium, args=arguments)
-    yield opened
-    opened.close()
-    started.stop()
-
-
-@pytest.fixture(scope="module")
 def opened(browser, site):
     made = Visit(browser, site.url)
     yield made

@@ -6,7 +6,7 @@ import pytest
 
 import tfi2i
 from tfi2i.config import config as configs
-from tfi2i.config.building import build_data
+from tfi2i.config.building import build_data, recompile
 from tfi2i.errors import InputError
 
 
@@ -77,3 +77,20 @@ def test_chosen_domains_have_no_settings():
     assert data.settings == {"source": "scenes", "train_size": 2, "test_size": 2}
     assert data.swapped().swapped().settings["swap"] is False
     assert data.choose("b", "a").settings == {}
+
+
+def test_a_resumed_run_keeps_what_only_python_can_give(tmp_path):
+    rate = keras.optimizers.schedules.CosineDecay(0.5, 100)
+    system = tfi2i.CUT(**tfi2i.CUT.smoke)
+    system.compile(total_steps=4, learning_rate=rate, steps_per_execution=2)
+    system.optimizer.learning_rate = 0.25  # as a callback sets it
+    run = tfi2i.new_run(system, None, tmp_path)
+    recompile(system, configs.load(run.config_path, ["compile.total_steps=8"]))
+    assert (system.total_steps, system.steps_per_execution) == (8, 2)
+    rates = [float(one.learning_rate) for one in system.optimizers.values()]
+    assert rates == pytest.approx([0.25] * len(rates))
+    mine = keras.optimizers.SGD(0.125)
+    system.compile(total_steps=4, optimizer=mine)
+    recompile(system, configs.load(run.config_path, ["compile.total_steps=8"]))
+    assert {type(one) for one in system.optimizers.values()} == {keras.optimizers.SGD}
+    assert {float(one.learning_rate) for one in system.optimizers.values()} == {0.125}

@@ -16,7 +16,7 @@ from tfi2i_export import encoders, sidecar
 from tfi2i_export.artefacts import sampler
 from tfi2i_export.exporting import Choice, export
 from tfi2i_export.graph.keras_graph import called
-from tfi2i_export.inputs import chosen, told_conditions
+from tfi2i_export.inputs import chosen, conditions_in
 from tfi2i_export.saved_model.writing import refuse_unservable
 from tfi2i_export.tflite.bench import PLAIN, bench
 from tfi2i_export.tflite.interpreter import TFLiteTranslator, opened
@@ -125,7 +125,7 @@ def test_every_format_takes_a_style_and_a_label(run, data, tmp_path, format):
     answers = translate(pixels, **values).astype(int)
     error = np.abs(answers - expected(None, pixels, values))
     assert error.max() <= 1 if format == "float32" else error.mean() < 8
-    told = told_conditions(known.signatures[0].inputs)
+    told = conditions_in(known.signatures[0].inputs)
     winter = chosen(told, seed=3, labels="winter")
     np.testing.assert_array_equal(winter["label"], [WINTER])
     other = {**winter, "label": winter["label"][:, ::-1]}

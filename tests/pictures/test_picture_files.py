@@ -413,3 +413,10 @@ def test_what_cannot_be_written_is_refused_by_name(tmp_path, name, pixels, alpha
 def test_pictures_need_no_tensorflow():
     source = Path(__file__).parents[2] / "tfi2i" / "pictures" / "files.py"
     assert "tensorflow" not in source.read_text().replace("TensorFlow", "")
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    path = tmp_path / f"{'n' * 251}.png"
+    write_picture(path, pixels)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -60,9 +60,8 @@ class Opened:
         pixels = read_picture(reference).pixels
         if not self.readers:
             raise InputError(f"--reference {reference}: {self.where} {self.unread}")
-        name = min(
-            self.readers, key=lambda one: kinds.get(one) == "picture"
-        )  # an encoder before it
+        # An input that an encoder reads comes before one that is a picture.
+        name = min(self.readers, key=lambda one: kinds.get(one) == "picture")
         if name in given:
             raise InputError(
                 f"{name!r} is given twice, by --input and by --reference; leave one out."
@@ -104,7 +103,7 @@ def opened(arguments: argparse.Namespace) -> Opened:
             f"--direction {direction}: {path} has one direction only; leave --direction out."
         )
     if is_artefact:
-        return Opened(path, None, *artefacts.told(path))
+        return Opened(path, None, *artefacts.inputs_of(path))
     network = load_translator(path)
     conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))
     return Opened(path, network, conditions, picture_readers(conditions))
@@ -112,7 +111,7 @@ def opened(arguments: argparse.Namespace) -> Opened:
 
 def of_server(arguments: argparse.Namespace) -> Opened:
     """The network of a server, as far as the sidecar that is given describes it."""
-    from tfi2i_export.artefacts import told_by
+    from tfi2i_export.artefacts import inputs_in
 
     if arguments.sidecar is None:
         for option in ("label", "seed", "reference"):
@@ -123,7 +122,7 @@ def of_server(arguments: argparse.Namespace) -> Opened:
                     " model."
                 )
         return Opened(None, None, None)
-    return Opened(arguments.sidecar, None, *told_by(arguments.sidecar))
+    return Opened(arguments.sidecar, None, *inputs_in(arguments.sidecar))
 
 
 def compiled(network: Any) -> Callable[..., Any]:

@@ -56,16 +56,11 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes pictures here or by a server."""
-    from tfi2i.pictures.files import WRITABLE_SUFFIXES, write_picture
+    from tfi2i.pictures.files import writable_suffix, write_picture
     from tfi2i.terminal import progress_bar
 
     count, out = arguments.count, arguments.out
-    suffix = f".{arguments.format.lower().removeprefix('.')}"
-    if suffix not in WRITABLE_SUFFIXES:
-        raise InputError(
-            f"Pictures cannot be written as {arguments.format!r}; use one of "
-            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
-        )
+    suffix = writable_suffix(arguments.format)
     if count < 1:
         raise InputError(f"--count {count}: give a number of pictures from 1 on.")
     paths = [out / f"{i + 1:04d}{suffix}" for i in range(count)]

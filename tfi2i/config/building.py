@@ -32,16 +32,23 @@ def build_system(config: Config) -> Any:
 
 
 def recompile(system: Any, config: Config) -> None:
-    """Compiles a system that has been trained with other numbers; optimizers and averages go on."""
+    """Compiles a system that has been trained with other numbers; optimizers and averages go on.
+
+    So do rates that callbacks have set, and what only Python can give: optimizers and schedules.
+    """
     optimizers = {
         name: [variable.numpy() for variable in optimizer.variables]
         for name, optimizer in system.optimizers.items()
     }
     averages = {name: network.get_weights() for name, network in system.averages.items()}
+    given, scales = vars(system.keras_options), system.optimizer.scales
+    if callable(system.learning_rate):
+        given = given | {"learning_rate": system.learning_rate}
     try:
-        system.compile(**config.compile)
+        system.compile(**config.compile | given)
     except ValueError as error:
         raise InputError(f"{config.origin}: section `compile`: {error}") from error
+    system.optimizer.scales = scales
     for name, values in optimizers.items():
         for variable, value in zip(system.optimizers[name].variables, values, strict=True):
             variable.assign(value)

@@ -4,10 +4,13 @@ Which examples step t sees, how they are cropped and whether they are flipped fo
 alone, so a run that is resumed at step t goes on exactly as if it had not stopped.
 """
 
+import functools
+import inspect
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -317,14 +320,22 @@ class Dataset:
             yield np.stack([pixels for pixels, _ in rows]), [name for _, name in rows]
 
     def pixels(
-        self, split: str, domain: str, image_size: int, **how: Any
+        self,
+        split: str,
+        domain: str,
+        image_size: int,
+        *,
+        aspect: str = "squash",
+        limit: int | None = None,
+        seed: int | None = 0,
     ) -> tuple[Pixels, list[str]]:
         """Pixels (N, S, S, 3) and names of `pictures` with the same arguments, all at once.
 
         Raises:
             InputError: No picture can be read.
         """
-        batches = list(self.pictures(split, domain, image_size, **how))
+        read = self.pictures(split, domain, image_size, aspect=aspect, limit=limit, seed=seed)
+        batches = list(read)
         if not batches:
             kind = "test picture" if split == "test" else "picture"
             where = self.domain(split, domain).where
@@ -339,6 +350,19 @@ class Dataset:
                 facts = {"where": one.where, "count": len(one), "digest": one.digest()}
                 sets[f"{split}_{key}"] = facts
         return sets
+
+
+def source(function: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """Makes a source note its arguments in what it returns, for a run's configuration."""
+
+    @functools.wraps(function)
+    def opened(*args, **kwargs):
+        data = function(*args, **kwargs)
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+        plain = {key: str(one) if isinstance(one, Path) else one for key, one in given.items()}
+        return replace(data, settings={"source": function.__name__} | plain)
+
+    return opened
 
 
 def _listed(names: Collection[str]) -> str:

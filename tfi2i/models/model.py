@@ -135,13 +135,14 @@ class GenerativeModel(KerasMethods):
         config = {name: getattr(self, name) for name in keywords_of(type(self).compile)}
         options = vars(self.keras_options).items()
         config |= {name: value for name, value in options if value != KERAS_OPTIONS[name]}
-        return config | self.optimizer.get_config()
+        scales = self.optimizer.scales
+        return config | ({"rate_scales": scales} if set(scales.values()) - {1.0} else {})
 
     def compile_from_config(self, config):
         config = dict(keras.saving.deserialize_keras_object(config))
         scales = config.pop("rate_scales", {})
         self.compile(**config)
-        self.optimizer.set_scales(scales)
+        self.optimizer.scales = scales
 
     # Training
 

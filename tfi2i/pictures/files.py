@@ -8,6 +8,7 @@ decoder is an `InputError` that names the file.
 
 import contextlib
 import io
+import secrets
 import threading
 import warnings
 from dataclasses import dataclass
@@ -262,6 +263,21 @@ def file_key(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def writable_suffix(text: str) -> str:
+    """The suffix, such as ".png", of a format that pictures can be written in: png, .PNG ...
+
+    Raises:
+        InputError: They cannot be.
+    """
+    suffix = f".{text.lower().removeprefix('.')}"
+    if suffix not in WRITABLE_SUFFIXES:
+        raise InputError(
+            f"Pictures cannot be written as {text!r}; use one of "
+            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
+        )
+    return suffix
+
+
 def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:
     """Writes (H, W, 3) pixels in the format of the path's suffix, whole or not at all.
 
@@ -301,7 +317,10 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     try:
         path.parent.stat()  # or `replacing` would make a folder that is not there
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        # A name of its own: that of the picture may be as long as names can be, and two programs
+        # may write the same picture.
+        name = f"tfi2i-{secrets.token_hex(6)}"
+        with replacing(path, name) as temporary, temporary.open("wb") as file:
             image.save(file, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

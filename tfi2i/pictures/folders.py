@@ -24,6 +24,7 @@ from tfi2i.pictures.files import (
     file_key,
     picture_paths,
     read_picture,
+    writable_suffix,
     write_picture,
 )
 from tfi2i.pictures.pixels import Pixels
@@ -88,12 +89,7 @@ def translate_files(
     if workers < 1:
         raise InputError(f"At least 1 worker is needed, received {workers}.")
     inputs, out = [Path(path) for path in inputs], Path(out)
-    dotted = suffix and f".{suffix.lower().removeprefix('.')}"
-    if dotted is not None and dotted not in WRITABLE_SUFFIXES:
-        raise InputError(
-            f"Pictures cannot be written as {suffix!r}; use one of "
-            f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
-        )
+    dotted = None if suffix is None else writable_suffix(suffix)
     jobs, targets = _prepared(inputs, out, dotted, overwrite)
     console = console or Console(stderr=True)
     alone = len(inputs) == 1 and not inputs[0].is_dir()

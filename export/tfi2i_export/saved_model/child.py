@@ -33,6 +33,26 @@ VARIABLES = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 VARIABLES["TF_USE_LEGACY_KERAS"] = "1"  # spares the import of Keras, which takes seconds
 
 
+# All that replies are made of, besides plain values.
+_KINDS = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("tfi2i_export.saved_model.server_session", "Answer"),
+    ("tfi2i_export.saved_model.server_session", "SessionError"),
+}
+
+
+class _Replies(pickle.Unpickler):
+    """Reader of replies, which a process that a stranger's graph has damaged may have written."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _KINDS:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply.")
+        return super().find_class(module, name)
+
+
 class Child:
     """The process, from the first job on; asked by one thread at a time."""
 
@@ -61,8 +81,7 @@ class Child:
             try:
                 process.stdin.write(pickle.dumps((job, arguments)))
                 process.stdin.flush()
-                # Its graphs have the rights of the user, so that pickles give them no more.
-                while reply := pickle.load(process.stdout):
+                while reply := _Replies(process.stdout).load():
                     found += reply
                 return found, None
             except (OSError, EOFError, pickle.UnpicklingError):

@@ -37,8 +37,8 @@ from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt, at most; before each further one twice as many."""
 
-# Of inputs besides the picture; more and longer names would fill a message.
 LARGEST_FILE = 2**26  # bytes of a sampler's picture
+# Of inputs besides the picture; more and longer names would fill a message.
 MOST_INPUTS = 8
 LONGEST_NAME = 40
 

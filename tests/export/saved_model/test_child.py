@@ -30,6 +30,17 @@ def crashing(marker=None):
     yield "after"
 
 
+class Harm:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self):
+        return os.putenv, ("TFI2I_HARM", "done")
+
+
+def harming():
+    return [Harm()]
+
+
 def failing():
     raise ZeroDivisionError("no bug is hidden")
 
@@ -103,3 +114,10 @@ def test_it_ends_with_a_parent_that_is_killed_in_the_middle_of_a_job(tmp_path):
         wait(for_a_sign=True)
         parent.kill()
     wait(for_a_sign=False)
+
+
+def test_a_reply_that_would_run_code_is_the_end_of_the_process(child):
+    found, end = child.replies(harming)
+    assert found == [] and isinstance(end, ChildProcessError)
+    child.replies(own_id)
+    assert subprocess.check_output(["printenv"], text=True).count("TFI2I_HARM") == 0

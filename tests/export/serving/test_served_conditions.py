@@ -10,9 +10,9 @@ from PIL import Image
 from serving_stand_in import running
 from stand_in import Painter, Tinter
 from tfi2i_export import sidecar
-from tfi2i_export.artefacts import sampler, told_by
+from tfi2i_export.artefacts import inputs_in, sampler
 from tfi2i_export.graph.fold import fold
-from tfi2i_export.inputs import chosen, told_conditions
+from tfi2i_export.inputs import chosen, conditions_in
 from tfi2i_export.saved_model.writing import save
 from tfi2i_export.serving.client import ServerSampler, ServerTranslator
 from tfi2i_export.sidecar import Sidecar, fields_of, fingerprint
@@ -170,9 +170,7 @@ def test_labels_and_seeds_are_chosen_by_the_sidecar_on_the_command_line(bases, t
     code, answer = translated(
         "--sidecar", file, "--label", "winter", "--seed", 5, "--workers", 1, model=model
     )
-    given = chosen(
-        told_conditions(sidecar.read(file).signatures[0].inputs), seed=5, labels="winter"
-    )
+    given = chosen(conditions_in(sidecar.read(file).signatures[0].inputs), seed=5, labels="winter")
     assert given["label"].tolist() == [np.eye(LABEL)[NAMES.index("winter")].tolist()]
     first = {name: value[0] for name, value in given.items()}
     np.testing.assert_array_equal(answer, by_the_saved_model(bases, picture(), first))
@@ -236,7 +234,7 @@ def test_a_served_sampler_makes_the_pictures_of_its_values(painters, url, tmp_pa
     record = painters[model] / "1.json"
     command = ["sample", "--server", url(model), "--sidecar", record, "--label", "winter"]
     assert main([*map(str, command), "--count", "2", "--seed", "5", "--out", str(tmp_path)]) == 0
-    told, *_ = told_by(record)
+    told, *_ = inputs_in(record)
     chosen_values = chosen(told, count=2, seed=5, labels="winter")
     for name, one in zip(("0001", "0002"), sampler(painters[model])(**chosen_values), strict=True):
         np.testing.assert_array_equal(read_picture(tmp_path / f"{name}.png").pixels, one)

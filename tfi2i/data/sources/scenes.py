@@ -1,12 +1,13 @@
 """The embedded data set: scenes drawn on demand, whose translation is known."""
 
-from tfi2i.data.dataset import Dataset
+from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import Domain, DrawnDomain, Pixels, require_at_least
 from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
 
 VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
 
+@source
 def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Dataset:
     """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
 

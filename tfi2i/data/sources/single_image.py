@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tfi2i.data.dataset import Dataset
+from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import Domain, Pixels, require_at_least
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
@@ -23,6 +23,7 @@ TRAIN_PATCHES, TEST_PATCHES = 100_000, 256
 EMBEDDED_SIDE = 256  # patches of 64 then show from a 16th to half of a scene
 
 
+@source
 def single_image(
     *,
     a: Path | str | None = None,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfi2i.data.dataset import Dataset
+from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.errors import InputError, first_line
 from tfi2i.terminal import printable
@@ -34,6 +34,7 @@ log = logging.getLogger("tfi2i")
 Label = str | int
 
 
+@source
 def tfds(
     name: str,
     *,
