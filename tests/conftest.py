@@ -1,5 +1,6 @@
-"""Ctrl-C stops tests and what they start, and files that take long come first."""
+"""Ctrl-C stops tests and what they start, files that take long come first, and draws are seeded."""
 
+import random
 import shutil
 import signal
 
@@ -16,6 +17,12 @@ LONG = ("test_fit.py", "test_contract.py", "test_packaging.py", "test_comparison
 def pytest_collection_modifyitems(items):
     """Begins with files that take long, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Seeds Python's generator, from which Keras draws the seed of every initial weight."""
+    random.seed(item.nodeid)
 
 
 @pytest.fixture(scope="module")
