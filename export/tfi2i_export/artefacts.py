@@ -44,11 +44,6 @@ class Inputs(NamedTuple):
     target: str | None
 
 
-def conditions_of(model: Path) -> tuple[Condition, ...]:
-    """The conditions of a .tflite file or a SavedModel's folder; raises as `inputs_of`."""
-    return inputs_of(model).conditions
-
-
 def inputs_of(model: Path) -> Inputs:
     """The inputs of a .tflite file or a SavedModel's folder, as its sidecar describes them.
 

@@ -219,6 +219,66 @@ def chosen(
     return values
 
 
+def from_options(
+    conditions: Sequence[Condition],
+    readers: Mapping[str, Any],
+    target: str | None,
+    *,
+    count: int = 1,
+    files: tuple[str, Sequence[str]],
+    reference: Path | None,
+    labels: str | None,
+    seed: int | None,
+    unread: str,
+) -> dict[str, Array]:
+    """Values (count, ...) of all conditions: given, read from a reference picture, or sampled.
+
+    Args:
+        conditions: Conditions that are open in the network.
+        readers: Functions (pixels (H, W, 3), target) -> value, by name; a reference is for an input
+            that an encoder reads before one that is a picture.
+        target: Domain of the results; None: a label chooses it.
+        count: Number of values, 1 for all pictures of a command.
+        files: Option that names files, for messages, and its texts, as of `files_by_name`.
+        reference: File of a reference picture.
+        labels: Labels by name.
+        seed: Seed of what is neither given nor chosen by a label; None: 0.
+        unread: Sentence on a network that reads no reference.
+
+    Raises:
+        InputError: A file cannot be read, nothing reads the reference, or values do not fit.
+    """
+    kinds = {one.name: one.kind for one in conditions}
+    pictures = {name: one for name, one in readers.items() if kinds.get(name) == "picture"}
+    option, texts = files
+    given = read_given(texts, option, pictures)
+    seeded: dict[str, Any] = {"seed": seed, "labels": labels}
+    if reference is not None:
+        pixels = read_picture(reference).pixels
+        if not readers:
+            raise InputError(f"--reference {reference}: {unread}")
+        name = min(readers, key=lambda one: one in pictures)
+        if name in given:
+            raise InputError(
+                f"{name!r} is given twice, by {option} and by --reference; leave one out."
+            )
+        target = target or _chosen_label(conditions, given, **seeded)
+        given[name] = readers[name](pixels, target)
+    return chosen(conditions, count=count, given=given, **seeded)
+
+
+def _chosen_label(
+    conditions: Sequence[Condition], given: Mapping[str, ArrayLike], labels: str | None, seed: Any
+) -> str | None:
+    """Returns the one label of the results; None: they may have several, or none."""
+    label = next((one for one in conditions if one.kind == "label" and one.names), None)
+    if label is None or not label.exclusive:
+        return None
+    own = {name: value for name, value in given.items() if name == label.name}
+    row = values_of([label], 1, given=own, seed=seed or 0, labels=labels)[label.name][0]
+    return label.names[int(row.argmax())]
+
+
 def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Files that the command line names, each as NAME=FILE or as FILE, whose stem is the name then.
 

@@ -11,7 +11,7 @@ from PIL import Image
 from small_files import network, written
 from stand_in import Painter, Seasons, Tinter, domains_of, register, seasons
 from tfi2i_export import sidecar
-from tfi2i_export.artefacts import conditions_of
+from tfi2i_export.artefacts import inputs_of
 from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import export
 from tfi2i_export.graph.fold import fold
@@ -178,6 +178,9 @@ def test_what_cannot_be_chosen_is_refused(places, folder, tmp_path, capsys, plac
 def test_beam_refuses_what_cannot_be_chosen(places, folder, tmp_path, capsys):
     assert beam(places["tflite"], folder, tmp_path / "out", "--label", "spring") == 2
     assert "There is no label 'spring'" in capsys.readouterr().err
+    shown = folder / "photos" / "one.png"
+    assert beam(places["tflite"], folder, tmp_path / "out", "--reference", shown) == 2
+    assert "has no encoder beside it; leave --reference out." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -274,7 +277,7 @@ def test_only_what_a_sidecar_knows_is_sampled(places, folder, tmp_path, capsys, 
     if not sampled:
         assert "also takes style (8,) and knows no values for it" in capsys.readouterr().err
         return
-    values = values_of(conditions_of(path), 1, seed=2)
+    values = values_of(inputs_of(path).conditions, 1, seed=2)
     made = PictureTranslator(stand_in(), values=values)(SHOWN).astype(int)
     assert np.abs(result(tmp_path / "out") - made).max() <= 1
     presets = [preset.values for preset in FIELDS["style"]["presets"]]
@@ -350,6 +353,8 @@ def test_a_reference_gives_its_style_wherever_the_network_is(
         options = [*more, "--reference", shown, *(run if place == "run" else ())]
         assert translate(places[place], folder, tmp_path / place, *options) == 0
         assert np.abs(result(tmp_path / place) - made).max() <= (0 if place == "run" else 1)
+    assert beam(places["float32"], folder, tmp_path / "beam", *more, "--reference", shown) == 0
+    assert np.abs(result(tmp_path / "beam") - made).max() <= 1
     encoder = places["float32"].with_name(f"{places['float32'].stem}-style-encoder.tflite")
     kept = encoder.read_bytes()
     for content, message in (
@@ -380,7 +385,12 @@ def test_a_second_picture_is_the_same_wherever_the_network_is(
         # A .keras file knows nothing of the data that its system was trained on.
         given = {"reference": whole if place == "keras" else centre}
         made = system.translate(SHOWN, given=given).astype(int)
-        for i, option in enumerate((("--reference", shown), ("--input", f"reference={shown}"))):
+        both = (("--reference", shown), ("--input", f"reference={shown}"))
+        if place == "float32":
+            for i, option in enumerate(both):
+                assert beam(model, folder, tmp_path / f"beam-{i}", *option) == 0
+                assert np.abs(result(tmp_path / f"beam-{i}") - made).max() <= 1
+        for i, option in enumerate(both):
             out = tmp_path / f"{place}-{i}"
             assert translate(model, folder, out, *option) == 0
             allowed = 0 if place in ("run", "keras") else 1

@@ -38,48 +38,19 @@ class Opened:
         Raises:
             InputError: A file that cannot be read, or values that do not fit.
         """
-        from tfi2i_export.inputs import chosen, read_given
+        from tfi2i_export.inputs import from_options, read_given
 
         if self.conditions is None:
             return read_given(arguments.input, "--input")
-        kinds = {one.name: one.kind for one in self.conditions}
-        pictures = {name: one for name, one in self.readers.items() if kinds.get(name) == "picture"}
-        given = read_given(arguments.input, "--input", pictures)
-        if arguments.reference is not None:
-            given |= self._referenced(arguments, kinds, given)
-        seeded = {"seed": arguments.seed, "labels": arguments.label}
-        return chosen(self.conditions, count=count, given=given, **seeded)
-
-    def _referenced(
-        self, arguments: argparse.Namespace, kinds: Mapping[str, str], given: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Returns by name the value that a reference picture has."""
-        from tfi2i.pictures.files import read_picture
-
-        reference = arguments.reference
-        pixels = read_picture(reference).pixels
-        if not self.readers:
-            raise InputError(f"--reference {reference}: {self.where} {self.unread}")
-        # An input that an encoder reads comes before one that is a picture.
-        name = min(self.readers, key=lambda one: kinds.get(one) == "picture")
-        if name in given:
-            raise InputError(
-                f"{name!r} is given twice, by --input and by --reference; leave one out."
-            )
-        return {name: self.readers[name](pixels, self._target(arguments, given))}
-
-    def _target(self, arguments: argparse.Namespace, given: dict[str, Any]) -> str | None:
-        """Returns the domain of the results, which a label chooses where the direction is open."""
-        from tfi2i.conditions import values_of
-
-        labels = [one for one in self.conditions or () if one.kind == "label" and one.names]
-        label = next(iter(labels), None)
-        if self.target is not None or label is None or not label.exclusive:
-            return self.target
-        given = {name: value for name, value in given.items() if name == label.name}
-        seeded = {"seed": arguments.seed or 0, "labels": arguments.label}
-        row = values_of([label], 1, given=given, **seeded)[label.name][0]
-        return label.names[int(row.argmax())]
+        return from_options(
+            *(self.conditions, self.readers, self.target),
+            count=count,
+            files=("--input", arguments.input),
+            reference=arguments.reference,
+            labels=arguments.label,
+            seed=arguments.seed,
+            unread=f"{self.where} {self.unread}",
+        )
 
 
 def opened(arguments: argparse.Namespace) -> Opened:

@@ -335,7 +335,7 @@ def _losses(metrics: Reports) -> Iterator[dict[str, Any]]:
         for number, term in enumerate(terms):
             points = [(report["step"], report[term]) for report in metrics if term in report]
             svg = loss_chart(f"{prefix}{number}", *zip(*points, strict=True))
-            charts.append({"term": term, "svg": svg})
+            charts.append({"term": term.removeprefix("learning_rate_"), "svg": svg})
         if charts:
             yield {"title": title, "charts": charts}
 

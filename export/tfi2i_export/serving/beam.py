@@ -83,8 +83,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FILE",
         action="append",
         default=[],
-        help="a .npy file with an input besides the picture, such as style=style.npy; may be"
-        " repeated",
+        help="a .npy file with an input besides the picture, such as style=style.npy, or a picture"
+        " where it is one; may be repeated",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="PICTURE",
+        type=Path,
+        help="a picture whose style the results get, where the model has an encoder beside it; or"
+        " the second picture of a model that takes one",
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, help="of inputs that are not given, such as a style [0]"
@@ -104,16 +111,18 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
     options = _options(rest)
     from apache_beam.io.filesystems import FileSystems
 
-    from tfi2i_export.artefacts import conditions_of, picture_translator
-    from tfi2i_export.inputs import chosen, read_given
+    from tfi2i_export.artefacts import inputs_of, picture_translator
+    from tfi2i_export.inputs import from_options
     from tfi2i_export.serving import beam_pipeline
 
     FileSystems.set_options(options)  # which may hold the keys to where the pictures are
-    values = chosen(
-        conditions_of(arguments.model),
-        seed=arguments.seed,
-        given=read_given(arguments.value, "--value"),
+    values = from_options(
+        *inputs_of(arguments.model),
+        files=("--value", arguments.value),
+        reference=arguments.reference,
         labels=arguments.label,
+        seed=arguments.seed,
+        unread=f"{arguments.model} has no encoder beside it; leave --reference out.",
     )
     picture_translator(arguments.model, values=values)  # before a worker finds it damaged
     jobs = beam_pipeline.planned(arguments.input[0], arguments.out)
