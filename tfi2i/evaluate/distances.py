@@ -33,6 +33,7 @@ class Moments:
         self.count = 0
         self._mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
+        self._rows: list[Floats] | None = []  # None: more than dimensions
 
     def add(self, features: ArrayLike) -> None:
         """Takes in features (N, D), N >= 1.
@@ -48,6 +49,8 @@ class Moments:
         self._scatter += np.outer(shift, shift) * (self.count * len(batch) / new_count)
         self._mean += shift * (len(batch) / new_count)
         self.count = new_count
+        if self._rows is not None:
+            self._rows = [*self._rows, batch] if new_count < self.dimensions else None
         self.__dict__.pop("root", None)  # that of fewer pictures
 
     @property
@@ -65,10 +68,18 @@ class Moments:
     @functools.cached_property
     def root(self) -> Floats:
         """B (D, rank) with B B^T = covariance; kept, as one set is compared with several."""
-        values, vectors = np.linalg.eigh(self.covariance)
+        if self._rows is None:
+            values, vectors = np.linalg.eigh(self.covariance)
+            rows = None
+        else:  # the smaller matrix of products of pictures has the same values but zeros
+            _at_least(2, "the number of pictures", self.count)
+            rows = (np.concatenate(self._rows) - self._mean) / np.sqrt(self.count - 1)
+            values, vectors = np.linalg.eigh(rows @ rows.T)
         # Fewer pictures than features leave variances of 0, which come out as rounding: its roots
         # would cost seven digits, and the matrix that follows is smaller without them.
         kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+        if rows is not None:
+            return rows.T @ vectors[:, kept]
         return vectors[:, kept] * np.sqrt(values[kept])
 
 
