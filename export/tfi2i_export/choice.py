@@ -13,6 +13,7 @@ from tfi2i_export.tflite.quantization import FORCED, FORMATS
 
 STATIC = ("int8-npu", "int8-full", "int16x8")  # formats with ranges fixed by calibration
 TARGET_DB = 43.0  # of the format "auto"
+LARGEST_BATCH = 1024  # pictures; more is a slip, as no memory holds their maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Choice:
         io: "float": float32 RGB 0..255; "uint8".
         sizes: Sides of square pictures, one signature each; None: the training's.
         dynamic: Free height and width.
+        batch: Number of pictures that a .tflite file takes at a time.
         pad: "slice" for CPUs, "mirror" for GPUs.
         target_db: PSNR in dB for "auto".
         images: Test pictures that the agreement is measured on.
@@ -42,6 +44,7 @@ class Choice:
     io: Io = "float"
     sizes: tuple[int, ...] | None = None
     dynamic: bool = False
+    batch: int = 1
     pad: Literal["slice", "mirror"] = "slice"
     target_db: float = TARGET_DB
     images: int = 24
@@ -58,6 +61,7 @@ class Choice:
         parts += [self.io] if self.io != "float" else []
         parts += ["dynamic"] if self.dynamic else []
         parts += ["x".join(map(str, self.sizes))] if self.sizes else []
+        parts += [f"batch{self.batch}"] if self.batch != 1 else []
         parts += [self.pad] if self.pad != "slice" else []
         parts += [self.signatures] if self.signatures != "all" else []
         values = [path.stem for path in self.bake.values()]
@@ -102,6 +106,10 @@ def check(choice: Choice, force: bool) -> None:
         )
     if choice.images < 1 or choice.calibration < 1:
         raise InputError("Numbers of pictures are 1 or more.")
+    if not 1 <= choice.batch <= LARGEST_BATCH:
+        raise InputError(f"--batch {choice.batch}: give a number of pictures, 1 to {LARGEST_BATCH}.")
+    if choice.format == "saved_model" and choice.batch != 1:
+        raise InputError("A SavedModel takes any number of pictures: leave out --batch.")
     several = len(choice.sizes or ()) > 1
     if choice.format == "saved_model" and (several or choice.dynamic or choice.io != "float"):
         raise InputError(

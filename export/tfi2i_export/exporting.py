@@ -135,6 +135,8 @@ def _folder(to: Path, choice: Choice) -> Path:
         return to
     if choice.format == "saved_model":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
+    if choice.batch != 1:
+        raise InputError(f"{to} is an Android project, which takes one picture: leave out --batch.")
     return app / "assets" / "models"
 
 
@@ -231,7 +233,7 @@ def _build(
     graphs: Any = first
     if len(sizes) > 1:
         graphs = {(side, side): graph for side, graph in folded.items()}
-    model = convert(graphs, io=choice.io, half=choice.format == "float16")
+    model = convert(graphs, io=choice.io, half=choice.format == "float16", batch=choice.batch)
     if not choice.quantised:
         return _Artefact(model, recipe)
     layers = convolutions(first)

@@ -131,6 +131,18 @@ def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path
     assert np.abs(TFLiteTranslator(free)(pixels) - expected(run, pixels).astype(int)).max() <= 1
 
 
+def test_a_file_for_several_pictures_is_quantised_and_checked_as_one_for_one(run, data, tmp_path):
+    path = exported(run, data, tmp_path, format="int8", batch=2)
+    assert path.name == "a2b-int8-batch2.tflite"
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert record.signatures[0].inputs[0].shape == (2, SIDE, SIDE, 3)
+    assert record.agreement["psnr_db_worst"] > 30
+    (tmp_path / "app/src/main").mkdir(parents=True)
+    (tmp_path / "app/src/main/AndroidManifest.xml").touch()
+    with pytest.raises(InputError, match="takes one picture: leave out --batch"):
+        exported(run, data, tmp_path, batch=2)
+
+
 def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
     path = exported(run, data, tmp_path, accept=False, format="saved_model")
     assert path == tmp_path / "a2b-saved_model" / "1"
@@ -196,6 +208,8 @@ def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(r
         (["--checkpoint", "best"], "best"),
         (["--format", "saved_model", "--io", "uint8"], "leave out"),
         (["--signatures", "tensor"], "for --format saved_model"),
+        (["--batch", "0"], "--batch 0: give a number of pictures"),
+        (["--format", "saved_model", "--batch", "2"], "any number of pictures: leave out --batch"),
         (["--check"], "holds no SavedModel"),
     ],
 )

@@ -69,6 +69,13 @@ def _add_tensors(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--dynamic", action="store_true", help="any height and width")
     verb.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        default=1,
+        help="pictures that a .tflite file takes at a time, where it is not resized [1]",
+    )
+    verb.add_argument(
         "--pad",
         choices=("slice", "mirror"),
         default="slice",

@@ -232,7 +232,8 @@ def _of_one_batch(args: Any) -> Any:
 
     def repeated(value):
         is_array = isinstance(value, np.ndarray) and value.ndim == first.ndim
-        return ops.add(value, ops.zeros_like(first)) if is_array else value
+        # Zeros made anew would take their number from the shape, which no delegate has.
+        return ops.add(value, first * 0.0) if is_array else value
 
     return keras.tree.map_structure(repeated, args)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
-from tfi2i_export.inputs import count_of, fitted, require_all, row
+from tfi2i_export.inputs import count_of, fitted, require_all
 from tfi2i_export.tflite.inspection import inspect, operations, require_plain
 from tfi2i_export.tflite.interpreter import INPUT
 
@@ -251,19 +251,21 @@ def _calibrated(
     if count < ENOUGH:
         raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {count}.")
     if pictures is not None and (
-        len(signatures) != 1 or taken[INPUT].shape != (1, *pictures.shape[1:])
+        len(signatures) != 1 or taken[INPUT].shape[1:] != pictures.shape[1:]
     ):
         raise InputError(
             f"Static ranges take a file for one size and pictures of that size; it takes "
             f"{', '.join(str(inputs[INPUT].shape) for inputs, _ in signatures.values())}, and the "
             f"pictures are {pictures.shape}."
         )
-    shapes = {name: one.shape for name, one in taken.items() if name != INPUT}
+    shapes = {name: (1, *one.shape[1:]) for name, one in taken.items() if name != INPUT}
     extra = fitted(inputs, shapes, "The file", count)
     require_all(extra, shapes, "The file")
     if pictures is not None:
         extra = {INPUT: pictures.astype(taken[INPUT].dtype), **extra}
-    fed = [row(extra, i) for i in range(count)]
+    # A file for several pictures gets the same one several times: ranges are those of one.
+    batch = next(iter(taken.values())).shape[0]
+    fed = [{k: v[[i] * batch] for k, v in extra.items()} for i in range(count)]
     with quiet():
         return quantizer.calibrate(
             {next(iter(signatures)): fed},

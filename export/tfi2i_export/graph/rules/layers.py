@@ -188,6 +188,14 @@ def passed_on(layer: keras.layers.Layer, name: str, x: Any) -> Any:
     return x
 
 
+def reshaped(layer: layers.Flatten | layers.Reshape, name: str, x: Any) -> Any:
+    """By a shape that is known but for the number of pictures; Keras asks the map for that."""
+    shape = layer.compute_output_shape(x.shape)[1:]
+    if None in shape:
+        return copied(layer, x, name=name)
+    return ops.reshape(x, (-1, *shape))
+
+
 def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
     """All rules by the layer's exact class, with reflection padding of this kind."""
 
@@ -217,6 +225,8 @@ def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
         LeakyReLU: system_rules.leaky_relu,
         PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
         PerImage: passed_on,
+        layers.Flatten: reshaped,
+        layers.Reshape: reshaped,
         ReflectionPad2D: lambda layer, name, x: reflected(name, x, layer.padding),
         BlurDown: lambda layer, name, x: filtered(reflected(name, x, 1), taps, 2, name),
     }
