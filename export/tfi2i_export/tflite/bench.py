@@ -215,6 +215,8 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
     given = inputs_like(translator)
     if takes_picture(translator):
         given[0] = keras.Input((*size, 3), name=INPUT)
+    # Of one picture, as layers that are not rewritten ask a map for its shape otherwise.
+    given = [keras.Input(one.shape[1:], batch_size=1, name=one.name) for one in given]
     return convert(keras.Model(packed(given), translator(packed(given))))
 
 

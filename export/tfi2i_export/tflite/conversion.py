@@ -44,7 +44,7 @@ def convert(
     no others. `resize_tensor_input` on all inputs gives other numbers of pictures.
 
     Args:
-        folded: Graph by `fold`, or one for each (H, W): they become signatures such as
+        folded: Graph by `fold`, for any number of pictures, or one for each (H, W): they become signatures such as
             translate_256x256 that share the weights.
         io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
             does it.
@@ -116,12 +116,12 @@ def _of_size(model: bytes, batch: int) -> bytes:
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
     """The model for pixels 0..255, named as in the file; dtype float32 or uint8."""
     given = [
-        keras.Input(one.shape[1:], name=one.name, dtype="float32")
+        keras.Input(batch_shape=one.shape, name=one.name, dtype="float32")
         for one in folded.inputs
     ]
     values = list(given)
     if takes_picture(folded):
-        given[0] = keras.Input(given[0].shape[1:], name=INPUT, dtype=dtype)
+        given[0] = keras.Input(batch_shape=given[0].shape, name=INPUT, dtype=dtype)
         values[0] = from_levels(ops.cast(given[0], "float32"))
     pixels = ops.clip(to_levels(folded(packed(values))), 0, 255)
     if dtype == "uint8":

@@ -98,10 +98,13 @@ def _repeated(x: Any) -> Any:
 
 
 def nearest(layer: layers.UpSampling2D, name: str, x: Any) -> Any:
-    """Twice the size by operations that XNNPACK has; other sizes, which no system has, as is."""
-    if layer.size != (2, 2) or layer.interpolation != "nearest":
+    """Larger by operations that XNNPACK has; other kinds, which no system has, as is."""
+    rows, columns = layer.size
+    if rows != columns or layer.interpolation != "nearest":
         return copied(layer, x, name=name)
-    return ops.depth_to_space(ops.concatenate([x] * 4, -1), 2)
+    while rows % 2 == 0:
+        x, rows = ops.depth_to_space(ops.concatenate([x] * 4, -1), 2), rows // 2
+    return x if rows == 1 else ops.depth_to_space(_concatenated([x] * rows**2, -1), rows)
 
 
 def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
