@@ -107,7 +107,9 @@ def check(choice: Choice, force: bool) -> None:
     if choice.images < 1 or choice.calibration < 1:
         raise InputError("Numbers of pictures are 1 or more.")
     if not 1 <= choice.batch <= LARGEST_BATCH:
-        raise InputError(f"--batch {choice.batch}: give a number of pictures, 1 to {LARGEST_BATCH}.")
+        raise InputError(
+            f"--batch {choice.batch}: give a number of pictures, 1 to {LARGEST_BATCH}."
+        )
     if choice.format == "saved_model" and choice.batch != 1:
         raise InputError("A SavedModel takes any number of pictures: leave out --batch.")
     several = len(choice.sizes or ()) > 1

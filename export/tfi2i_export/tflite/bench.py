@@ -26,7 +26,7 @@ from tfi2i_export.inputs import Array, takes_picture
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.tflite.interpreter import ENCODER_END, INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
-from tfi2i_export.tflite.pictures import sidecar_of
+from tfi2i_export.tflite.pictures import checked_sidecar, sidecar_of
 
 THREADS = (1, 2, 4)
 WARM_UP = 3  # runs that are not counted
@@ -253,7 +253,7 @@ def _files(paths: list[Path], size: int | None) -> list[_File]:
     stems = [path.stem for path in paths]
     files = []
     for path in paths:
-        sidecar = sidecar_of(path)
+        sidecar = checked_sidecar(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
         files.append(_tried(name, path, sidecar.format if sidecar else None, sidecar, size))
     if size is not None and all(file.size != (size, size) for file in files):

@@ -44,8 +44,8 @@ def convert(
     no others. `resize_tensor_input` on all inputs gives other numbers of pictures.
 
     Args:
-        folded: Graph by `fold`, for any number of pictures, or one for each (H, W): they become signatures such as
-            translate_256x256 that share the weights.
+        folded: Graph by `fold`, for any number of pictures; or one for each (H, W), which become
+            signatures such as translate_256x256 that share the weights.
         io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
             does it.
         half: Stores the weights as float16.
@@ -116,8 +116,7 @@ def _of_size(model: bytes, batch: int) -> bytes:
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
     """The model for pixels 0..255, named as in the file; dtype float32 or uint8."""
     given = [
-        keras.Input(batch_shape=one.shape, name=one.name, dtype="float32")
-        for one in folded.inputs
+        keras.Input(batch_shape=one.shape, name=one.name, dtype="float32") for one in folded.inputs
     ]
     values = list(given)
     if takes_picture(folded):

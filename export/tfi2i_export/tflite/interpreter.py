@@ -133,6 +133,8 @@ class TFLiteTranslator:
             try:
                 shown = None if pixels is None else pixels[rows]
                 translation = self._run(shown, {name: one[rows] for name, one in given.items()})
+            except MemoryError:
+                raise
             except DAMAGE as error:
                 raise self._refusal(side) from error
             if translation.shape[1:3] != side:
