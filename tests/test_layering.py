@@ -25,7 +25,17 @@ ORDER = [
 # Files of `models` that are no system.
 CONTRACT = ("model.py", "arguments.py", "keras_methods.py", "reconstruction.py", "users_data.py")
 EXPORT_ORDER = [
-    *("inputs", "sidecar", "agreement", "graph", "tflite", "encoders", "choice", "calibration"),
+    *(
+        "inputs",
+        "sidecar",
+        "agreement",
+        "graph",
+        "tflite",
+        "onnx_files",
+        "encoders",
+        "choice",
+        "calibration",
+    ),
     *("saved_model", "artefacts", "signatures", "exporting", "serving"),
 ]
 

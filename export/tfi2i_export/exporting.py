@@ -25,11 +25,11 @@ from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.runs.run import Run
-from tfi2i_export import encoders
+from tfi2i_export import encoders, onnx_files
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.calibration import Pictures, Pixels
-from tfi2i_export.choice import STATIC, Choice, check
+from tfi2i_export.choice import OPEN, STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
 from tfi2i_export.graph.keras_graph import called
@@ -42,9 +42,10 @@ from tfi2i_export.inputs import (
     shapes_of,
     takes_picture,
 )
+from tfi2i_export.onnx_files import OnnxFile
 from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.signatures import of_file, of_saved_model
+from tfi2i_export.signatures import of_file, of_onnx, of_saved_model
 from tfi2i_export.tflite.conversion import convert, convolutions
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import with_metadata
@@ -69,8 +70,8 @@ def export(
 ) -> Path:
     """Exports a translator of a run; returns the artefact's path.
 
-    That is NAME.tflite, with the sidecar NAME.json beside it, or the next version of a SavedModel:
-    NAME/1, with NAME/1.json.
+    That is NAME.tflite or NAME.onnx, with the sidecar NAME.json beside it, or the next version of a
+    SavedModel: NAME/1, with NAME/1.json.
 
     Args:
         run: Run with a checkpoint.
@@ -81,7 +82,7 @@ def export(
             exports/.
         force: Permission for a format that is known to be bad.
         accept: Permission to write an artefact that misses its limits; the sidecar says so.
-        overwrite: Permission to replace a .tflite file; a SavedModel gets another version.
+        overwrite: Permission to replace a file; a SavedModel gets another version.
 
     Raises:
         InputError: options that exclude each other, an artefact that is there already, or one that
@@ -121,7 +122,7 @@ def export(
     sidecar = dataclasses.replace(
         sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
     )
-    half = choice.format not in ("float32", "saved_model")
+    half = choice.format not in ("float32", *OPEN)
     files = encoders.companions(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
@@ -133,7 +134,7 @@ def _folder(to: Path, choice: Choice) -> Path:
     app = to / "app" / "src" / "main"
     if not (app / "AndroidManifest.xml").is_file():
         return to
-    if choice.format == "saved_model":
+    if choice.suffix != ".tflite":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
     if choice.batch != 1:
         raise InputError(f"{to} is an Android project, which takes one picture: leave out --batch.")
@@ -144,7 +145,7 @@ def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Pa
     """The file, or the folder of versions, that an artefact goes to."""
     saved_model = choice.format == "saved_model"
     name = choice.name_of(way.name)
-    target = folder / (name if saved_model else f"{name}.tflite")
+    target = folder / f"{name}{choice.suffix}"
     if saved_model and target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name another folder with --to.")
     taken = target.exists() or target.with_suffix(".json").exists()
@@ -178,13 +179,19 @@ def _folded(
     pictures: Pictures,
 ) -> dict[int | None, keras.Model]:
     """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
-    free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
+    free = choice.dynamic or (choice.format in OPEN and not choice.sizes)
+    # ONNX has padding by reflection, and its runtimes are quick with convolutions of few filters.
+    is_onnx = choice.format == "onnx"
+    ways: dict[str, Any] = {
+        "pad": "mirror" if is_onnx else choice.pad,
+        "retile_output": not is_onnx,
+    }
     free = free and takes_picture(translator) and translator.inputs[0].shape[1] is None
     folded: dict[int | None, keras.Model] = {}
     for side in (None,) if free else sizes:
         pixels, extra = pictures.calibration(side or sizes[0])
         images = None if pixels is None else to_image(pixels)
-        rewritten = fold(translator, side=side, pad=choice.pad, baked=baked)
+        rewritten = fold(translator, side=side, baked=baked, **ways)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
             k_power = 1.0 if choice.format in STATIC else 0.0
@@ -203,7 +210,7 @@ def _folded(
 class _Artefact:
     """An artefact in memory."""
 
-    content: bytes | keras.Model
+    content: bytes | keras.Model | OnnxFile
     recipe: dict[str, Any]
 
     def translator(self, side: int, several: bool) -> Any:
@@ -211,6 +218,8 @@ class _Artefact:
         if isinstance(self.content, bytes):
             signature = f"translate_{side}x{side}" if several else None
             return TFLiteTranslator(self.content, signature=signature)
+        if isinstance(self.content, OnnxFile):
+            return self.content
         return SavedTranslator(self.content)
 
 
@@ -230,6 +239,8 @@ def _build(
         recipe["equalisation_pictures"] = choice.calibration
     if choice.format == "saved_model":
         return _Artefact(first, recipe)
+    if choice.format == "onnx":
+        return _Artefact(onnx_files.convert(first, io=choice.io), {"rewrites": ["folded"]})
     graphs: Any = first
     if len(sizes) > 1:
         graphs = {(side, side): graph for side, graph in folded.items()}
@@ -302,6 +313,8 @@ def _sidecar(
     domains = {"source": way.source, "target": way.target}
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
+    elif isinstance(artefact.content, OnnxFile):
+        signatures = of_onnx(artefact.content.graph, domains, extra)
     else:
         tensor_only = choice.signatures == "tensor"
         signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only, extra=extra)
@@ -309,6 +322,7 @@ def _sidecar(
     if choice.format == "int8-npu":
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
+    packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
         name=choice.name_of(way.name),
         file="",
@@ -402,6 +416,10 @@ def _written(
         sidecar = encoders.named(sidecar, files, target, aspect)
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(artefact.content, sidecar))
+    elif isinstance(artefact.content, OnnxFile):
+        sidecar = encoders.named(sidecar, files, target, aspect)
+        with replacing(target) as temporary:
+            temporary.write_bytes(artefact.content.content)
     else:
         target = save(artefact.content, target, tensor_only=choice.signatures == "tensor")
         sidecar = encoders.named(sidecar, files, target, aspect)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfi2i_export import agreement, sidecar
+from tfi2i_export import agreement, onnx_files, sidecar
 from tfi2i_export.exporting import Choice, export
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import read_metadata
@@ -143,6 +143,35 @@ def test_a_file_for_several_pictures_is_quantised_and_checked_as_one_for_one(run
         exported(run, data, tmp_path, batch=2)
 
 
+@pytest.mark.parametrize("io", ["float", "uint8"])
+def test_an_onnx_file_takes_pictures_of_any_size_and_number(run, data, tmp_path, capsys, io):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = exported(run, data, tmp_path, accept=False, format="onnx", io=io)
+    assert path.name == ("a2b.onnx" if io == "float" else "a2b-uint8.onnx")
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert (record.format, record.agreement["passed"]) == ("onnx", True)
+    assert record.versions["onnxruntime"]
+    assert record.signatures[0].inputs[0].shape == (-1, -1, -1, 3)
+    dtype = {"float": "float32", "uint8": "uint8"}[io]
+    assert record.signatures[0].inputs[0].dtype == record.signatures[0].outputs[0].dtype == dtype
+    pixels = data.pixels("test", "a", 48)[0]
+    session = onnxruntime.InferenceSession(path)
+    (taken,), (made,) = session.get_inputs(), session.get_outputs()
+    assert taken.shape == made.shape == ["batch", "height", "width", 3]
+    answers = session.run(None, {"image": pixels.astype(dtype)})[0]
+    assert np.abs(np.rint(answers.astype(float)) - expected(run, pixels)).max() <= 1
+    with pytest.raises(InputError, match="a2b.*onnx is there already; add --overwrite"):
+        exported(run, data, tmp_path, format="onnx", io=io)
+    assert main(["translate", str(path), "x.png", "--out", str(tmp_path)]) == 2
+    assert "ONNX files are for other programs" in capsys.readouterr().err
+
+
+def test_without_its_packages_an_onnx_export_names_the_extra(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_files, "PACKAGES", ("onnx", "tf2onnx_that_is_not_there"))
+    assert main(["export", str(run.path), "--to", str(tmp_path), "--format", "onnx"]) == 2
+    assert "tf2onnx_that_is_not_there: pip install 'tfi2i[onnx]'" in capsys.readouterr().err
+
+
 def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
     path = exported(run, data, tmp_path, accept=False, format="saved_model")
     assert path == tmp_path / "a2b-saved_model" / "1"
@@ -208,6 +237,7 @@ def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(r
         (["--checkpoint", "best"], "best"),
         (["--format", "saved_model", "--io", "uint8"], "leave out"),
         (["--signatures", "tensor"], "for --format saved_model"),
+        (["--format", "onnx", "--pad", "mirror"], "leave out --dynamic, --pad"),
         (["--batch", "0"], "--batch 0: give a number of pictures"),
         (["--format", "saved_model", "--batch", "2"], "any number of pictures: leave out --batch"),
         (["--check"], "holds no SavedModel"),
