@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from tfi2i_export import onnx_files
 from tfi2i_export.exporting import EXACT_DB, EXACT_LEVELS
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, parity_db
@@ -92,6 +93,16 @@ def test_four_pictures_at_a_time_are_what_four_calls_make(name):
         singles = np.concatenate([by_litert(content, given[i : i + 1]) for i in range(4)])
         assert singles.std() > 1
         np.testing.assert_allclose(by_litert(content, given), singles, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_onnx_file_answers_alike(name):
+    given = to_pixels(images(name, 2))
+    side = given.shape[1]
+    graph = fold(translator(name), side=side, pad="mirror", retile_output=False)
+    made = onnx_files.convert(graph)(given)
+    expected = to_pixels(translator(name)(to_image(given)))
+    assert np.abs(made.astype(int) - expected).max() <= EXACT_LEVELS
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
