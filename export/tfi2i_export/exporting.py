@@ -47,6 +47,7 @@ from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_onnx, of_saved_model
 from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.inspection import operations
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import with_metadata
 from tfi2i_export.tflite.quantization import auto, quantize
@@ -255,14 +256,18 @@ def _build(
         expected = _answers(reference, shown, extra)
         signature = f"translate_{side}x{side}" if len(sizes) > 1 else None
 
+        made: dict[frozenset[str], dict[str, Any]] = {}
+
         def convert_with(in_float: frozenset[str]) -> bytes:
-            return quantize(model, "int8-fast", layers=layers, in_float=in_float)[0]
+            content, made[in_float] = quantize(model, "int8-fast", layers=layers, in_float=in_float)
+            return content
 
         def psnr(candidate: bytes) -> float:
             answers = TFLiteTranslator(candidate, signature=signature)(shown, **extra)
             return agreement(expected, answers, "auto").psnr_db_mean
 
         content, in_float = auto(convert_with, layers, psnr, choice.target_db)
+        recipe |= made[in_float]
         recipe |= {"target_db": choice.target_db, "in_float": sorted(in_float)}
         return _Artefact(content, recipe)
     content, more = quantize(model, choice.format, layers=layers, calibration=shown, inputs=extra)
@@ -319,8 +324,10 @@ def _sidecar(
         tensor_only = choice.signatures == "tensor"
         signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only, extra=extra)
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
-    if choice.format == "int8-npu":
+    if choice.format in STATIC:
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
+        warnings.append(_left_in_float(artefact))
+        log.warning(warnings[-1])
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
@@ -344,6 +351,17 @@ def _sidecar(
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         versions={name: _version(package) for name, package in packages.items()},
         warnings=tuple(warnings),
+    )
+
+
+def _left_in_float(artefact: _Artefact) -> str:
+    """A sentence on what an accelerator without float cannot run of a .tflite file."""
+    assert isinstance(artefact.content, bytes)
+    kinds = artefact.recipe["float_operations"]
+    every = sum(one.kind not in ("QUANTIZE", "DEQUANTIZE") for one in operations(artefact.content))
+    return (
+        f"{sum(kinds.values())} of {every} operations compute in float, which an accelerator that "
+        f"has none leaves to the processor: {', '.join(sorted(kinds))}."
     )
 
 

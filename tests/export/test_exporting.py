@@ -119,6 +119,16 @@ def test_int8_is_small_and_close(run, data, tmp_path, float_path):
     assert record.recipe["equalised"]
 
 
+def test_int8_npu_says_what_an_accelerator_without_float_cannot_run(run, tmp_path):
+    data = building.build_data(configs.load(run.config_path, ["data.train_size=8"]))
+    path = export(run, data, Choice("int8-npu", images=3, calibration=8), to=tmp_path, accept=True)
+    record = sidecar.read(path.with_suffix(".json"))
+    in_float = record.recipe["float_operations"]
+    (told,) = [one for one in record.warnings if "compute in float" in one]
+    assert told.startswith(f"{sum(in_float.values())} of ") and "MEAN" in told
+    assert [one["operation"] for one in record.recipe["quantizer"]].count("CONV_2D") >= 3
+
+
 def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path):
     path = exported(run, data, tmp_path, format="float32", sizes=(32, 64), io="uint8")
     assert path.name == "a2b-float32-uint8-32x64.tflite"

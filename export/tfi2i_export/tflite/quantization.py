@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import count_of, fitted, require_all
-from tfi2i_export.tflite.inspection import inspect, operations, require_plain
+from tfi2i_export.tflite.inspection import (
+    float_operations,
+    inspect,
+    operations,
+    require_plain,
+)
 from tfi2i_export.tflite.interpreter import INPUT
 
 FORMATS = ("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
@@ -82,6 +87,9 @@ def quantize(
 ) -> tuple[bytes, dict[str, Any]]:
     """A float32 .tflite file with 8-bit weights, and the recipe for its sidecar.
 
+    The recipe's "quantizer" is litert-quantizer's own, which its `load_quantization_recipe` takes;
+    "float_operations" are the numbers of those that an accelerator without float cannot run.
+
     Args:
         model: File by `conversion.convert`, without `half`.
         format: One of `QUANTISED`.
@@ -110,10 +118,10 @@ def quantize(
     with quiet():
         made = bytes(quantizer.quantize(ranges, **silent).quantized_model)
     require_plain(inspect(made))
-    dense, rest = ("static", "static") if format == "int8-full" else ("weights", "float")
-    ways = dict.fromkeys(chosen.values())
-    groups = {way: [layer for layer in layers if chosen[layer] == way] for way in ways}
-    recipe: dict[str, Any] = {"convolutions": groups, "dense": dense, "rest": rest}
+    recipe: dict[str, Any] = {
+        "quantizer": quantizer.get_quantization_recipe(),
+        "float_operations": float_operations(made),
+    }
     if ranges is not None and calibration is not None:
         recipe["calibration_pictures"] = len(calibration)
     return made, recipe
