@@ -36,7 +36,7 @@ EXPORT_ORDER = [
         "choice",
         "calibration",
     ),
-    *("saved_model", "artefacts", "signatures", "exporting", "serving"),
+    *("saved_model", "artefacts", "signatures", "scoring", "exporting", "serving"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

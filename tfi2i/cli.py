@@ -108,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _less_memory(arguments: argparse.Namespace) -> str:
-    """What to change where the memory is not enough, by the options that a verb has."""
+    """Advice where the memory is not enough, by the options that a verb has."""
     given = vars(arguments)
     if "tile" in given:
         return "choose smaller tiles, such as --tile 256"

@@ -6,7 +6,6 @@ Nothing is written before the artefact has answered held-out pictures as its for
 import dataclasses
 import datetime
 import functools
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata as versions
@@ -44,6 +43,7 @@ from tfi2i_export.inputs import (
 )
 from tfi2i_export.onnx_files import OnnxFile
 from tfi2i_export.saved_model.writing import SavedTranslator, save
+from tfi2i_export.scoring import evaluated
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_onnx, of_saved_model
 from tfi2i_export.tflite.conversion import convert, convolutions
@@ -121,7 +121,7 @@ def export(
     extra = {one.name: sidecars.fields_of(one, way.target, aspect) for one in left}
     sidecar = _sidecar(run, system, data, choice, way, extra, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(
-        sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
+        sidecar, evaluation=evaluated(run, data, artefact.translator, sidecar, aspect)
     )
     half = choice.format not in ("float32", *OPEN)
     files = encoders.companions(
@@ -326,7 +326,10 @@ def _sidecar(
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format in STATIC:
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
-        warnings.append(_left_in_float(artefact))
+        more = (
+            " int8-full (--force) leaves fewer, and loses more." if "npu" in choice.format else ""
+        )
+        warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
@@ -370,52 +373,6 @@ def _version(package: str) -> str | None:
         return versions.version(package)
     except versions.PackageNotFoundError:
         return None
-
-
-def _evaluated(
-    run: Run, data: Dataset, artefact: _Artefact, sidecar: Sidecar, aspect: str
-) -> dict[str, Any] | None:
-    """Measures what the artefact does to KID and paired error, if the run has an evaluation."""
-    path = run.evaluation_dir / "evaluation.json"
-    if not path.is_file():
-        return None
-    if "baked" in sidecar.recipe or any(one.kind for one in sidecar.signatures[0].inputs):
-        return None  # other styles, other scores
-    from tfi2i.evaluate import backbones
-    from tfi2i.evaluate.measure import Measure
-
-    try:
-        evaluation = json.loads(path.read_text(encoding="utf-8"))
-        checkpoints = evaluation["directions"][sidecar.direction]["checkpoints"]
-        before = next(one for one in checkpoints.values() if one["step"] == sidecar.step)
-        settings = evaluation["protocol"]
-        way = next(way for way in run.directions if way.name == sidecar.direction)
-        if settings["image_size"] != sidecar.image_size:
-            return None
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
-        log.warning("%s says nothing of step %d (%s).", path, sidecar.step, type(error).__name__)
-        return None
-    counts = evaluation["directions"][sidecar.direction]["n"]
-    measure = Measure(
-        data,
-        backbones.load(settings["backbone"]),
-        image_size=sidecar.image_size,
-        aspect=aspect,
-        images=counts["translated"],
-        seed=settings["seed"],
-    )
-    translate = artefact.translator(sidecar.image_size, len(sidecar.signatures) > 1)
-    after = measure.score_of(way, lambda pixels, rows: translate(pixels))
-    paired = {}
-    if before["paired"] and after["paired"]:
-        paired = {"l1": after["paired"]["l1"], "l1_before": before["paired"]["l1"]}
-    return {
-        "backbone": settings["backbone"],
-        "pictures": counts["translated"],
-        "kid": after["kid"],
-        "kid_before": before["kid"],
-        **paired,
-    }
 
 
 def _written(

@@ -18,7 +18,7 @@ MAX_CONFIG_BYTES = 50_000_000
 # What zipfile raises for an archive that is damaged, encrypted or packed in another way.
 _DAMAGE: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError),
+    *(OSError, EOFError, TypeError, ValueError, LookupError, OverflowError, RuntimeError),
 )
 
 CONDITIONS = "conditions.json"
@@ -57,7 +57,7 @@ def read_conditions(path: Path) -> tuple[Condition, ...]:
         with zipfile.ZipFile(path) as archive:
             records = json.loads(archive.read(CONDITIONS))
         return tuple(Condition.of_record(record) for record in records)
-    except (TypeError, *_DAMAGE) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: its {CONDITIONS} is damaged ({error}).") from error
 
 

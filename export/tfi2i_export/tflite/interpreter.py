@@ -129,10 +129,10 @@ class TFLiteTranslator:
         translations = np.empty((count, *side, 3), np.uint8)
         for i in range(0, count, self.batch):
             # The last pictures fill up what the file takes.
-            rows = np.minimum(np.arange(i, i + self.batch), count - 1)
+            some = np.minimum(np.arange(i, i + self.batch), count - 1)
             try:
-                shown = None if pixels is None else pixels[rows]
-                translation = self._run(shown, {name: one[rows] for name, one in given.items()})
+                shown = None if pixels is None else pixels[some]
+                translation = self._run(shown, {name: one[some] for name, one in given.items()})
             except MemoryError:
                 raise
             except DAMAGE as error:
