@@ -1,5 +1,7 @@
 """The command line: it answers at once, wires the verbs, and ends bad input with one sentence."""
 
+import importlib
+import logging
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfi2i.cli import main
@@ -163,6 +166,53 @@ def test_what_goes_wrong_decides_the_code(monkeypatch, capsys, raised, code, lin
     monkeypatch.setattr(listing, "run", fail)
     assert main(["list"]) == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def wrapped():
+    error = RuntimeError("Exception encountered when calling Conv2D.call().")
+    error.__cause__ = tf.errors.ResourceExhaustedError(None, None, "failed to allocate")
+    return error
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        wrapped(),
+    ],
+    ids=repr,
+)
+def test_too_little_memory_ends_in_a_sentence_that_says_what_to_change(monkeypatch, capsys, raised):
+    def fail(arguments):
+        raise raised
+
+    for verb, wanted in {
+        "train": "--set batches.batch_size=1",
+        "translate": "--tile 256",
+        "evaluate": "by --images",
+        "export": "by --sizes",
+    }.items():
+        monkeypatch.setattr(importlib.import_module(f"tfi2i.commands.{verb}"), "run", fail)
+        more = ["x.png", "--out", "out"] if verb == "translate" else []
+        error = failure(capsys, verb, "runs/none", *more)
+        assert error.startswith("the memory is not enough; ")
+        assert wanted in error
+
+
+def test_log_lines_come_once_whatever_handlers_libraries_add(monkeypatch, capsys):
+    monkeypatch.setattr(
+        listing, "run", lambda arguments: logging.getLogger("tfi2i").info("told") or 0
+    )
+    library = logging.StreamHandler(sys.stderr)
+    logging.root.addHandler(library)
+    try:
+        assert main(["list"]) == 0
+    finally:
+        logging.root.removeHandler(library)
+    assert capsys.readouterr().err == "told\n"
+    assert logging.getLogger("tfi2i").propagate
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

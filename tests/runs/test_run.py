@@ -342,6 +342,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     torn.write_bytes(whole.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"torn\.keras: is damaged or no \.keras file"):
         load_translator(torn)
+    content = whole.read_bytes()
+    at = content.rindex(b"PK\x01\x02")  # the last file's entry in the list of the archive
+    for place, value in {6: 228, 10: 77, 8: 1}.items():  # version, packing, encryption
+        torn.write_bytes(content[: at + place] + bytes([value]) + content[at + place + 1 :])
+        with pytest.raises(InputError, match=r"torn\.keras: (is damaged|cannot be loaded)"):
+            load_translator(torn)
     other = tmp_path / "other.keras"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("config.json", "{}")

@@ -73,6 +73,11 @@ def opened(arguments: argparse.Namespace) -> Opened:
         raise InputError(
             f"--direction {direction}: {path} has one direction only; leave --direction out."
         )
+    if path.suffix == ".onnx":
+        raise InputError(
+            f"{path}: ONNX files are for other programs, such as ONNX Runtime; give the run, a"
+            " .keras or a .tflite file."
+        )
     if is_artefact:
         return Opened(path, None, *artefacts.inputs_of(path))
     network = load_translator(path)

@@ -73,9 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
             "train needs a CONFIG such as nice_gan/scenes (`tfi2i list` shows them),"
             " or --resume RUN."
         )
-    config = configs.load(arguments.config, arguments.overrides)
-    if arguments.smoke:
-        config = config.smoke(arguments.overrides)
+    load = configs.load_smoke if arguments.smoke else configs.load
+    config = load(arguments.config, arguments.overrides)
     system = building.build_system(config)
     if arguments.dry_run:
         _print_plan(config, system, arguments.runs)

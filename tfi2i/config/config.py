@@ -13,7 +13,7 @@ No key is listed here: a keyword-only argument is a setting, what is positional 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -96,9 +96,11 @@ class Config:
         """
         data = schema(self.system, self.data.get("source"))["data"]
         full = self.resolved().compile
+        total = next((one.value for one in _of_total(overrides).values()), SMOKE_STEPS)
+        total = total if isinstance(total, int) else SMOKE_STEPS  # what is no number is refused
         # A schedule keeps its shape: a decay that began half-way begins half-way.
         steps = {
-            key: max(1, value * SMOKE_STEPS // max(1, full["total_steps"]))
+            key: max(1, value * total // max(1, full["total_steps"]))
             for key, value in full.items()
             if isinstance(value, int) and key.endswith(("_steps", "_start")) and value > 0
         }
@@ -193,6 +195,22 @@ def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
                     f" it takes {wanted(setting.annotation)}."
                 )
     return Config(system, **parts, origin=document.origin)
+
+
+def load_smoke(source: str | Path, overrides: Sequence[str]) -> Config:
+    """A configuration in its smallest version; the number of steps is that version's.
+
+    Raises:
+        InputError: As `load`.
+    """
+    own = _of_total(overrides)
+    return load(source, [one for one in overrides if one not in own]).smoke(overrides)
+
+
+def _of_total(overrides: Iterable[str]) -> dict[str, _Stated]:
+    """The overrides that set the number of steps, read."""
+    read = {override: _override(override) for override in overrides}
+    return {o: stated for o, (key, stated) in read.items() if key == ("compile", "total_steps")}
 
 
 def dump(config: Config) -> str:
