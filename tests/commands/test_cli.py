@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from tfi2i.commands import list as listing
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
-from tfi2i.official import weights
+from tfi2i.official import checkpoints, weights
 from tfi2i.runs.run import Run
 from tfi2i.training import fit as train
 
@@ -389,10 +390,11 @@ def test_check_data_needs_data(capsys, tmp_path):
 def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch, fitted):
     from tfi2i.models import ALL
 
-    def import_checkpoint(system_name, path, *, model):
-        return ALL[system_name](**ALL[system_name].smoke | model)
+    def read_checkpoint(system_name, path, *, direction):
+        system = ALL[system_name]
+        return SimpleNamespace(system=lambda model: system(**system.smoke | model), fresh=())
 
-    monkeypatch.setattr(weights, "import_checkpoint", import_checkpoint)
+    monkeypatch.setattr(checkpoints, "read_checkpoint", read_checkpoint)
     command = ["import", "CycleGAN", "h2z_params.pt", "--runs", str(tmp_path)]
     assert main([*command, "--set", "model.blocks=2"]) == 0
     run = Run(tmp_path / "00001-cyclegan-h2z-params")
@@ -429,6 +431,25 @@ def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
         runs = tmp_path / "runs"
         assert main(["import", "CycleGAN", str(path), "--runs", str(runs), *size]) == 0
         np.testing.assert_array_equal(Run(runs / name).network("a2b")(image), wanted)
+
+
+def test_a_lone_generator_is_imported_in_the_direction_that_is_named(tmp_path, capsys):
+    from tests.official.torch_writer import state_dict, write_zip
+    from tfi2i.models import CycleGAN
+
+    system = CycleGAN(**CycleGAN.smoke)
+    tensors = weights.export_official(system)["G_A"]
+    path = write_zip(tmp_path / "latest_net_G.pth", state_dict(tensors))
+    size = ("--set", f"model.image_size={CycleGAN.smoke['image_size']}")
+    command = ["import", "CycleGAN", str(path), str(tmp_path / "run"), *size]
+    assert main([*command, "--direction", "b2a"]) == 0
+    assert "holds G_B; G_A, D_A, D_B are not in it and fresh." in capsys.readouterr().err
+    run = Run(tmp_path / "run")
+    assert run.environment["fresh"] == ["G_A", "D_A", "D_B"]
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
+    np.testing.assert_array_equal(run.network("b2a")(image), system.network("a2b")(image))
+    refused = failure(capsys, "import", "CUT", path, "--direction", "b2a")
+    assert refused == "CUT has no direction 'b2a'; choose a2b."
 
 
 def test_a_folder_without_networks_is_no_import(capsys, tmp_path):
