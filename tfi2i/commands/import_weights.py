@@ -74,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         record["fresh"] = list(checkpoint.fresh)
     name, settings, target = _imported_name(arguments.weights), config.as_dict(), arguments.run
     parent, folder = (target.parent, target.name) if target else (arguments.runs, None)
-    run = Run.create(parent, arguments.system, name, settings, record, folder=folder)
-    run.save_checkpoint(system)
+    run = Run.create(parent, arguments.system, name, settings, record, folder=folder, system=system)
     run.save_translators(system)
     print(f"{run.path} holds a checkpoint and the translators.")
     return 0

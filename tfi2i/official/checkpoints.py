@@ -17,7 +17,14 @@ from tfi2i.errors import InputError
 from tfi2i.models import ALL
 from tfi2i.official.tensors import NOTHING, Arguments, Networks
 from tfi2i.official.torch_files import read_torch
-from tfi2i.official.weights import by_name, listed, official_code, official_tensors, system_of
+from tfi2i.official.weights import (
+    by_name,
+    deduced_arguments,
+    listed,
+    official_code,
+    official_tensors,
+    system_of,
+)
 
 LONE = "G"
 """The name that CycleGAN's code gives the only generator of a translator to use."""
@@ -41,6 +48,14 @@ class Checkpoint:
             InputError: The tensors do not fit together, or to the constructor arguments `model`.
         """
         return system_of(ALL[self.system_name], self.networks, self.path, model)
+
+    def arguments(self, given: Arguments = NOTHING) -> dict[str, Any]:
+        """The constructor arguments that the tensors tell, where others are `given`.
+
+        Raises:
+            InputError: The tensors are of another architecture.
+        """
+        return deduced_arguments(ALL[self.system_name], self.networks, self.path, given)
 
     def variables(self, system: Any) -> list[Any]:
         """The variables of such a system that came from the checkpoint."""

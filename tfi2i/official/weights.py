@@ -257,7 +257,7 @@ def system_of(system_class: Any, networks: Networks, path: str | Path, model: Ar
     Raises:
         InputError: The tensors do not fit together or to the constructor arguments `model`.
     """
-    config = _deduced_config(system_class, networks, path, model)
+    config = deduced_arguments(system_class, networks, path, model)
     for key, value in model.items():
         if config.get(key, value) != value:
             raise InputError(
@@ -279,7 +279,7 @@ def system_of(system_class: Any, networks: Networks, path: str | Path, model: Ar
     return system
 
 
-def _deduced_config(
+def deduced_arguments(
     system_class: Any, networks: Networks, path: str | Path, model: Arguments
 ) -> dict[str, Any]:
     """The system's own reading of the tensors, within the sizes that the file really has."""
