@@ -25,7 +25,15 @@ Layers = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Initial:
-    """What a system began with: `fitting` of its `layers`; why each of the others did not fit."""
+    """A beginning: `fitting` of a system's `layers` have weights of `path`; the others are fresh.
+
+    Attributes:
+        path: Run, file or folder.
+        step: Number of steps that those weights were trained; None where it is not known.
+        fitting: Number of layers that fit.
+        layers: Number of layers with weights.
+        fresh: Networks and layers that do not fit, each with the reason.
+    """
 
     path: Path
     step: int | None

@@ -16,8 +16,8 @@
       lock                         held by the process that trains; says which one
 
 The number orders the runs of a folder, over all systems and data sets. Nothing is overwritten but
-checkpoints, translators, and the configuration of a run that is resumed with other numbers. Files are
-written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
+checkpoints, translators, and the configuration of a run that is resumed with other numbers. Files
+are written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
 process leaves every named file whole. The step count is the one inside the checkpoint: there is no
 second file that could disagree.
 """
@@ -181,7 +181,7 @@ class Run:
 
         Args:
             config: Settings by section, all of them.
-            changes: All `changes` of the run.
+            changes: Records of all changes, as the property has them.
         """
         record = {"changes": [dict(one) for one in changes]} if changes else {}
         write_text(self.config_path, yaml_text.dump({**config, **record}))
