@@ -372,7 +372,7 @@ def test_init_begins_a_new_run_with_the_weights_of_another(tmp_path, capsys, fit
     assert all(map(np.array_equal, system.gen_ba.get_weights(), weights_of))
     assert run.environment["init"] == {
         **{"from": str(old.path.resolve()), "step": 2},
-        **{"layers": 26, "fitting": 26, "fresh": []},
+        **{"layers": 26, "fitting": 26, "fresh": [], "unused": []},
     }
     assert "all 26 layers begin with its weights" in run.log_path.read_text()
     # A kill before the first checkpoint: it begins with these weights again.

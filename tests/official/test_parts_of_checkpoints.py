@@ -62,8 +62,6 @@ PARTS = [
     ("CUT", ("G",), ("a2b",)),
     ("CUT", ("G", "F"), ("a2b",)),
     ("UGATIT", ("genB2A",), ("b2a",)),
-    ("UGATIT", ("genA2B", "genB2A"), ("a2b", "b2a")),
-    ("NICEGAN", ("disA", "gen2B"), ("a2b",)),
     ("NICEGAN", ("disB", "gen2A", "gen2B"), ("b2a",)),
     ("SinCUT", ("G",), ("a2b",)),
 ]

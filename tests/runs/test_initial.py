@@ -57,8 +57,8 @@ def test_a_translator_begins_one_direction(old, run):
     assert same(new.gen_ba, old.gen_ba)
     assert all(map(np.array_equal, new.gen_ab.get_weights(), fresh))
     assert initial.fresh == ("gen_ab (not in it)", "disc_a (not in it)", "disc_b (not in it)")
-    assert (initial.step, initial.fitting) == (None, 8)
-    assert "8 of 26 layers begin with its weights; fresh are gen_ab (not in it)," in str(initial)
+    assert (initial.step, initial.fitting, initial.unused) == (None, 8, ())
+    assert "8 of 26 layers begin with its weights; fresh: gen_ab (not in it)," in str(initial)
 
 
 def test_layers_that_do_not_fit_are_named(old, run):
@@ -70,6 +70,18 @@ def test_layers_that_do_not_fit_are_named(old, run):
     assert "disc_a/conv0 (kernel is 4x4x3x4 there and 4x4x3x6 here)" in initial.fresh
     assert str(initial).endswith(f" and {len(fresh) - 5} more.")
     assert same(new.gen_ba.get_layer("up0"), old.gen_ba.get_layer("up0"))
+
+
+def test_layers_that_have_no_place_are_named_too(tmp_path):
+    old, new = (tfi2i.CycleGAN(**SMOKE | {"blocks": blocks}) for blocks in (2, 1))
+    old.network("a2b").save(tmp_path / "a2b.keras")
+    initial = init_from(new, tmp_path / "a2b.keras")
+    assert initial.unused == ("gen_ab/block1_conv0", "gen_ab/block1_conv1")
+    assert str(initial).endswith("; not used: gen_ab/block1_conv0, gen_ab/block1_conv1.")
+    old.gen_ab.save(tmp_path / "gen_ab.keras")
+    translator = tfi2i.CUT(**tfi2i.CUT.smoke | {"antialias": False})
+    initial = init_from(translator, tmp_path / "gen_ab.keras")
+    assert same(translator.gen_ab.get_layer("up1"), old.gen_ab.get_layer("up1"))
 
 
 def test_an_official_generator_begins_a_direction(old, tmp_path):

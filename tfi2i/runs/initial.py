@@ -3,7 +3,7 @@
 Layers are matched by their network's name and their own, and by the shapes of their variables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Initial:
         fitting: Number of layers that fit.
         layers: Number of layers with weights.
         fresh: Networks and layers that do not fit, each with the reason.
+        unused: Networks and layers of `path` that the system does not have.
     """
 
     path: Path
@@ -40,20 +41,19 @@ class Initial:
     fitting: int
     layers: int
     fresh: tuple[str, ...]
+    unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        if not self.fresh:
-            return f"{self.path}: all {self.layers} layers begin with its weights."
-        return (
-            f"{self.path}: {self.fitting} of {self.layers} layers begin with its weights; fresh"
-            f" are {_first(self.fresh)}."
-        )
+        share = f"{self.fitting} of {self.layers}" if self.fresh else f"all {self.layers}"
+        text = f"{self.path}: {share} layers begin with its weights"
+        text += f"; fresh: {_first(self.fresh)}" if self.fresh else ""
+        return text + (f"; not used: {_first(self.unused)}" if self.unused else "") + "."
 
     def record(self) -> dict[str, Any]:
         """Plain values for the record of a run."""
+        lists = {"fresh": list(self.fresh), "unused": list(self.unused)}
         counts = {"layers": self.layers, "fitting": self.fitting}
-        path = str(self.path.resolve())
-        return {"from": path, "step": self.step, **counts, "fresh": list(self.fresh)}
+        return {"from": str(self.path.resolve()), "step": self.step, **counts, **lists}
 
 
 def init_from(model: GenerativeModel, path: str | Path) -> Initial:
@@ -81,16 +81,16 @@ def init_from(model: GenerativeModel, path: str | Path) -> Initial:
         else:
             fresh.append((name, _difference(variables, found)))
     if not fitting:
-        reasons = _first([f"{name} ({why})" for name, why in fresh])
         raise InputError(
-            f"{path}: none of its layers fits this {type(model).__name__}, which has {reasons};"
-            " give weights of the same architecture."
+            f"{path}: none of its layers fits this {type(model).__name__}:"
+            f" {_first(_together(fresh, ours))}; give weights of the same architecture."
         )
     for own, value in assigned:
         own.assign(value)
     for name, average in model.averages.items():
         average.set_weights(getattr(model, name).get_weights())
-    return Initial(path, step, fitting, len(ours), tuple(_together(fresh, list(ours))))
+    unused = _together([(name, "") for name in theirs if name not in ours], theirs)
+    return Initial(path, step, fitting, len(ours), _together(fresh, ours), unused)
 
 
 def _read(model: GenerativeModel, path: Path) -> tuple[Layers, int | None]:
@@ -150,18 +150,19 @@ def _difference(variables: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     return f"without {', '.join(variables.keys() - found.keys())} there" if found else "not in it"
 
 
-def _together(fresh: list[tuple[str, str]], names: list[str]) -> list[str]:
-    """Layers with their reasons; a network whose layers are all fresh for one reason is one."""
+def _together(layers: list[tuple[str, str]], names: Iterable[str]) -> tuple[str, ...]:
+    """Some of all `names` with a reason each; a network of which none is left out is one."""
+    some = {name for name, why in layers if why in ("", "not in it")}
+    left = {name.partition("/")[0] for name in names if name not in some}
     listed: dict[str, None] = {}
-    for name, why in fresh:
+    for name, why in layers:
         network = name.partition("/")[0]
-        missing = {one for one, reason in fresh if reason == "not in it"}
-        whole = all(one in missing for one in names if one.startswith(f"{network}/"))
-        listed[f"{network if whole else name} ({why})"] = None
-    return list(listed)
+        short = name if network in left else network
+        listed[f"{short} ({why})" if why else short] = None
+    return tuple(listed)
 
 
-def _first(names: Any) -> str:
+def _first(names: Sequence[str]) -> str:
     """The first few of many, for a message."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
