@@ -36,6 +36,9 @@ from tfi2i.terminal import brief
 
 SECTIONS = ("model", "compile", "data", "batches", "fit")
 
+# In a run's config.yaml, what was changed while it was trained; no setting.
+RECORD = "changes"
+
 # What code passes: the size is the model's, the seed is fit's, the step is the checkpoint's.
 WIRED_BATCHES = ("image_size", "seed", "start_step")
 
@@ -231,6 +234,8 @@ def _stated(document: yaml_text.Document) -> dict[tuple[str, ...], _Stated]:
         where = document.where(name)
         if name == "system":
             stated[(name,)] = _Stated(part, where)
+        elif name == RECORD and isinstance(part, list):
+            continue
         elif name not in SECTIONS:
             raise InputError(
                 f"{where}: unknown section `{brief(name)}`; {_section_for(name, values)}"
