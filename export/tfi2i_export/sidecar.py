@@ -103,6 +103,7 @@ class Sidecar:
     run: str
     step: int
     image_size: int
+    image_width: int | None = None
     multiple: int
     io: str
     signatures: tuple[Signature, ...]
@@ -112,6 +113,11 @@ class Sidecar:
     created: str
     versions: dict[str, str | None]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Height and width to use where a shape is free."""
+        return self.image_size, self.image_width or self.image_size
 
 
 def write(sidecar: Sidecar, path: Path) -> None:
@@ -271,7 +277,8 @@ def _refuse(constant: str) -> None:
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in dataclasses.fields(kind)}
+    fields = dataclasses.fields(kind)
+    return {one.name: values[one.name] for one in fields if one.name in values}
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:

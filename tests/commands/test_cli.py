@@ -378,6 +378,22 @@ def test_check_data_ends_with_0_or_1(tmp_path, capsys):
     assert main(["check-data", "--set", "data.source=folders", *sets]) == 0
 
 
+def test_check_data_says_where_training_distorts_pictures(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name in ("trainA/0", "trainA/1", "trainB/2", "trainB/3"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (32, 96, 3), np.uint8)).save(path)
+    assert main(["check-data", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "Notes (2)" in text and "train a: batches.aspect squashes pictures such as 32 x 96" in text
+    )
+    for setting in ("batches.aspect=crop", "model.image_size=[96, 288]"):
+        assert main(["check-data", str(tmp_path), "--set", setting]) == 0
+        assert "squash" not in capsys.readouterr().out
+
+
 def test_check_data_needs_data(capsys, tmp_path):
     assert "needs a configuration, a folder" in failure(capsys, "check-data")
     assert "has no folder trainA" in failure(capsys, "check-data", tmp_path)

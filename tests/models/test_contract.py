@@ -18,6 +18,12 @@ def batch_for(system, seed=0, size=1):
     return {key: tf.constant(rng.uniform(-1, 1, shape).astype("float32")) for key in "ab"}
 
 
+def batch_of_shapes(system, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = system.image_shapes.items()
+    return {key: rng.uniform(-1, 1, (1, *one)).astype(np.float32) for key, one in shapes}
+
+
 def stepped(system, steps=1):
     """The losses of the last step. To make a graph takes ten times as long as a few steps."""
     for seed in range(steps):
@@ -153,6 +159,46 @@ def test_translate_takes_and_gives_pixels_of_any_size(trained):
         system.translate(pixels.astype("float32"))
     with pytest.raises(ValueError, match="sideways"):
         system.translate(pixels, "sideways")
+
+
+@every_system
+def test_rectangles_train_or_are_refused(cls, tmp_path):
+    side = cls.smoke["image_size"]
+    settings = {**cls.smoke, "image_size": [side, side + 32]}
+    if cls is ALL["SinCUT"]:
+        with pytest.raises(ValueError, match=r"image_size must be one number.*square crops"):
+            cls(**settings)
+        return
+    system = cls(**settings)
+    system.compile()
+    batch = batch_of_shapes(system)
+    assert batch["a"].shape == (1, side, side + 32, 3)
+    assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
+    assert system.network()(batch["a"]).shape == batch["a"].shape
+    assert system.get_config()["image_size"] == (side, side + 32)
+    system.save(tmp_path / "system.keras")
+    assert keras.saving.load_model(tmp_path / "system.keras").sides == (side, side + 32)
+    with pytest.raises(ValueError, match=rf"shape \(N, {side}, {side + 32}, 3\)"):
+        system.train_step({key: one.swapaxes(1, 2) for key, one in batch.items()})
+
+
+@every_system
+@pytest.mark.parametrize("size", [[64], [64, 96, 3], "big", 64.0, [64, 0]])
+def test_a_size_that_is_none_is_refused_in_one_sentence(cls, size):
+    with pytest.raises(ValueError, match="image_size must be"):
+        cls(**{**cls.smoke, "image_size": size})
+
+
+@pytest.mark.parametrize("name", ["NICEGAN", "UGATIT", "CycleGAN"])
+def test_networks_of_one_size_take_rectangles_too(name):
+    cls = ALL[name]
+    full = {"generator": "unet", "unet_levels": 4} if name == "CycleGAN" else {"light": False}
+    side = cls.smoke["image_size"]
+    system = cls(**{**cls.smoke, **full, "image_size": (side + 32, side)})
+    system.compile()
+    batch = batch_of_shapes(system)
+    assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
+    assert system.network().input_shape == (None, side + 32, side, 3)
 
 
 @every_system

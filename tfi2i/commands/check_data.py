@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i.config import config as configs
     from tfi2i.data.check import check
     from tfi2i.models import ALL
+    from tfi2i.pictures.sizes import squash_note
 
     source = arguments.source
     if source is None or Path(source).is_dir():
@@ -40,6 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
             )
         data = {"data": {"source": "folders", "root": source}} if source is not None else {}
         source = {"system": next(iter(ALL)), **data}  # any: only the data is looked at
-    report = check(building.build_data(configs.load(source, arguments.overrides)))
+    config = configs.load(source, arguments.overrides)
+    report = check(building.build_data(config))
+    settings = config.resolved()
+    if settings.batches["aspect"] == "squash":
+        size = settings.model["image_size"]
+        train = [found for found in report.sets if found.title.startswith("train ")]
+        shapes = {one.title: zip(one.heights, one.widths, strict=True) for one in train}
+        notes = (squash_note(each, size, title) for title, each in shapes.items())
+        report.notes += [note for note in notes if note]
     print(report.text())
     return 1 if report.problems else 0

@@ -106,7 +106,7 @@ def _translated(
     import numpy as np
 
     from tfi2i.conditions import values_of
-    from tfi2i.data.resize import scaled_to_square
+    from tfi2i.data.resize import scaled_to
     from tfi2i.pictures.files import picture_paths, read_picture
     from tfi2i.pictures.pixels import in_order, run_over
     from tfi2i.runs.run import Run
@@ -125,7 +125,7 @@ def _translated(
             "missing); a folder must hold a picture of the same name for every input."
         )
     pictures = [read_picture(there[Path(name).stem]).pixels for name in names]
-    return np.stack([scaled_to_square(pixels, inputs.shape[1], aspect) for pixels in pictures])
+    return np.stack([scaled_to(pixels, inputs.shape[1:3], aspect) for pixels in pictures])
 
 
 def _run_results(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tfi2i.evaluate.measure import Answer, Measure, warnings
 from tfi2i.files import to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
+from tfi2i.pictures.sizes import size_text
 from tfi2i.runs import environment
 from tfi2i.runs.run import Run
 from tfi2i.terminal import progress_bar
@@ -228,7 +230,10 @@ def _values(measure: Measure, system: Any, way: Direction) -> variety.Values:
 
 
 def _answer(system: Any, way: Direction, values: variety.Values) -> Answer:
-    predictor, batch = system.predictor(way.name), max(1, _PIXELS_AT_ONCE // system.image_size**2)
+    predictor, batch = (
+        system.predictor(way.name),
+        max(1, _PIXELS_AT_ONCE // math.prod(system.sides)),
+    )
     return lambda pixels, rows: run_over(
         predictor, pixels, batch, {name: value[rows] for name, value in values.items()}
     )
@@ -242,7 +247,7 @@ def _pictures(system: Any, way: Direction, gallery: Gallery, measure: Measure) -
         attention = system.attention(to_image(real), way.name)
         if attention is None:
             return rows
-        maps = sheets.heat(np.asarray(attention), real.shape[1])
+        maps = sheets.heat(np.asarray(attention), real.shape[1:3])
         return [row._replace(attention=one) for row, one in zip(rows, maps, strict=True)]
 
     nearest = "distance of features to the nearest real picture"
@@ -254,13 +259,13 @@ def _pictures(system: Any, way: Direction, gallery: Gallery, measure: Measure) -
 def summary_table(evaluation: dict[str, Any]) -> Table:
     """The figures of an evaluation as a table for the terminal."""
     protocol = evaluation["protocol"]
+    size = size_text(protocol["image_size"], " x ")
     headings = ("KID x 1000", "95 %", "FID", *(("L1",) if evaluation["paired"] else ()))
     table = Table(
         "",
         *(Column(heading, justify="right") for heading in headings),
         title=f"{evaluation['run']} by {protocol['backbone']}; smaller is better",
-        caption=f"pictures at {protocol['image_size']} pixels, then {protocol['resizing']}; KID "
-        f"{protocol['kid']}",
+        caption=f"pictures at {size} pixels, then {protocol['resizing']}; KID {protocol['kid']}",
     )
     for direction, found in evaluation["directions"].items():
         words, made = report.direction_words(direction, found), report.made_words(direction, found)

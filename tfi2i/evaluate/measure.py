@@ -23,6 +23,7 @@ from tfi2i.evaluate.backbones import Backbone
 from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.report import Pixels, Row
+from tfi2i.pictures.sizes import AnySize, height_and_width
 
 Answer = Callable[[Any, slice], Pixels]  # of pixels, or of None where there is no source
 
@@ -71,7 +72,7 @@ class Measure:
     Attributes:
         data: Dataset of any source; of paired data the errors against the truth are measured too.
         backbone: Network that sees the pictures for KID, FID and neighbours.
-        image_size: Side at which pictures are translated and compared.
+        image_size: Size at which pictures are translated and compared.
         aspect: Aspect as in `Dataset.pictures`.
         images: Largest number of test pictures, a random sample; None: all.
         train_images: Largest number of training pictures, for the floor and the neighbours.
@@ -83,7 +84,7 @@ class Measure:
     data: Dataset
     backbone: Backbone
     _: KW_ONLY
-    image_size: int
+    image_size: AnySize
     aspect: str = "squash"
     images: int | None = None
     train_images: int = 2000
@@ -269,7 +270,7 @@ class Measure:
                 distances: NDArray[np.floating] = l1_each(fakes, truth)
                 found.note("l1", distances)
                 found.note("psnr_db", paired.psnr(fakes, truth))
-                if self.image_size >= paired.WINDOW:
+                if min(height_and_width(self.image_size)) >= paired.WINDOW:
                     found.note("ssim", paired.ssim(fakes, truth))
             elif gallery is not None:
                 distances = diversity.nearest(features, real)

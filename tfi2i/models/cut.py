@@ -46,7 +46,8 @@ class CUT(ImageTranslator):
     """CUT: contrastive unpaired translation, with the identity term.
 
     Args:
-        image_size: Side of the training images, a multiple of 4; translators take any size.
+        image_size: Side of the training images, or height and width, such as [96, 320]: multiples
+            of 4; translators take any size.
         width: Channels of the generator's first layer (the source's `ngf`).
         blocks: Residual blocks of the generator.
         discriminator_width: Channels of the discriminator's first layer (the source's `ndf`).
@@ -79,7 +80,7 @@ class CUT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 9,
         discriminator_width: int = 64,

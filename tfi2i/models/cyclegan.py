@@ -12,7 +12,7 @@ Differs from the source: the history is saved with the system; the rate falls at
 The gradient penalty, which is in the source and never used, and clipping are added for the
 Wasserstein loss.
 
-Shape letters: N images, H W space, S = image_size.
+Shape letters: N images, H W space.
 """
 
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.pictures.sizes import Size
 
 # networks
 
@@ -36,15 +37,15 @@ def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model:
-    """Image (N, S, S, 3) -> image (N, S, S, 3) in [-1, 1], S a multiple of 2^levels: a U-Net.
+def unet_generator(size: Size, width: int, levels: int, name: str) -> keras.Model:
+    """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], multiples of 2^levels: a U-Net.
 
     The width, the source's `ngf`, is that of the first layer, doubled on each level up to 8 times;
     levels, the source's `num_downs`, is the number of convolutions of stride 2.
 
     Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
     """
-    image = full_input((side, side, 3), "image")
+    image = full_input((*size, 3), "image")
     x, skips = image, []
     for i in range(levels):
         if i > 0:
@@ -108,20 +109,19 @@ def pool_turns(size: int, held: Any, chances: Any, slots: Any) -> tuple[Any, Any
 
 @keras.saving.register_keras_serializable("tfi2i")
 class ImagePool(keras.layers.Layer):
-    """The last fakes of one domain, (size, S, S, 3), as state that is saved with the system."""
+    """The last fakes of one domain, (size, H, W, 3), as state that is saved with the system."""
 
-    def __init__(self, size: int, side: int, **kwargs):
+    def __init__(self, size: int, sides: Size, **kwargs):
         super().__init__(trainable=False, **kwargs)
         self.size = size
-        self.side = side
         self.images = self.add_weight(
-            name="images", shape=(size, side, side, 3), initializer="zeros", autocast=False
+            name="images", shape=(size, *sides, 3), initializer="zeros", autocast=False
         )
         self.held = self.add_weight(name="held", shape=(), dtype="int32", initializer="zeros")
         self.built = True
 
     def exchange(self, images, seed):
-        """New fakes (N, S, S, 3) for as many, of which half are older; seed: two integers."""
+        """New fakes (N, H, W, 3) for as many, of which half are older; seed: two integers."""
         draws = tf.random.stateless_uniform((tf.shape(images)[0], 2), seed)
         slots = tf.cast(draws[:, 1] * self.size, tf.int32)
         held = tf.convert_to_tensor(self.held)
@@ -140,8 +140,8 @@ class CycleGAN(ImageTranslator):
     """CycleGAN: translators a -> b and b -> a that undo each other, and a discriminator for each.
 
     Args:
-        image_size: Side of the training images; a multiple of 4, of a U-Net's translators a
-            multiple of 2^unet_levels, and their only size.
+        image_size: Side of the training images, or height and width, such as [96, 320]; multiples
+            of 4, of a U-Net's translators multiples of 2^unet_levels, and their only size.
         width: Channels of a generator's first layer (the source's `ngf`).
         blocks: Residual blocks of a ResNet generator; the paper has 6 for images of 128 x 128.
         generator: "resnet", the paper's, or "unet".
@@ -165,7 +165,7 @@ class CycleGAN(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 9,
         generator: Literal["resnet", "unet"] = "resnet",
@@ -188,7 +188,7 @@ class CycleGAN(ImageTranslator):
 
     def _generator(self, name: str) -> keras.Model:
         if self.generator == "unet":
-            return unet_generator(self.image_size, self.width, self.unet_levels, name)
+            return unet_generator(self.sides, self.width, self.unet_levels, name)
         return resnet_generator(self.width, self.blocks, name, _normal, antialias=self.antialias)
 
     def _discriminator(self, name: str) -> keras.Model:
@@ -245,7 +245,7 @@ class CycleGAN(ImageTranslator):
         self.pools.clear()
         for domain in "ab" if self.pool_size else ():
             full, name = self.dtype_policy.variable_dtype, f"pool_{domain}"
-            self.pools[domain] = ImagePool(self.pool_size, self.image_size, dtype=full, name=name)
+            self.pools[domain] = ImagePool(self.pool_size, self.sides, dtype=full, name=name)
 
     def optimizer_variables(self):
         """One optimizer for both generators, one for both discriminators."""
@@ -318,6 +318,7 @@ class CycleGAN(ImageTranslator):
 
 def _check_architecture(system: CycleGAN) -> None:
     size, levels, depth = system.image_size, system.unet_levels, system.discriminator_depth
+    sides = system.sides
     if system.antialias and (system.generator, system.discriminator) != ("resnet", "patch"):
         raise ValueError(
             "antialias=True needs generator=resnet and discriminator=patch, received "
@@ -326,10 +327,10 @@ def _check_architecture(system: CycleGAN) -> None:
     system.require_at_least(1, "width", "blocks", "discriminator_width", "discriminator_depth")
     system.require_at_least(2, "unet_levels")
     divisor = 4 if system.generator == "resnet" else 2**levels
-    if size % divisor:
+    if any(side % divisor for side in sides):
         raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
     smallest = 3 * 2**depth if system.discriminator == "patch" else 8
-    if size < smallest:
+    if min(sides) < smallest:
         raise ValueError(f"image_size must be at least {smallest}, received image_size={size}.")
 
 

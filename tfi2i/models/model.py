@@ -18,6 +18,7 @@ from tfi2i.models.reconstruction import names_of, reconstructions
 from tfi2i.optimizers import Optimizers, of_users
 from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import in_order
+from tfi2i.pictures.sizes import Size, height_and_width, simplest
 
 
 def summed(terms: Mapping[str, Any], name: str) -> Any:
@@ -56,7 +57,7 @@ class GenerativeModel(KerasMethods):
     conditions: Any = ()
     inference_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
-    image_size: int
+    image_size: int | Size
     total_steps: int
 
     def __init_subclass__(cls, **kwargs):
@@ -89,16 +90,34 @@ class GenerativeModel(KerasMethods):
                 )
 
     def require_image_size(self, least: int, reason: str) -> None:
-        """Raises ValueError unless `image_size` is a multiple of 4 and not smaller."""
-        if self.image_size % 4 or self.image_size < least:
+        """Raises ValueError unless the sides of images are multiples of 4 and not smaller."""
+        if any(side % 4 or side < least for side in self.sides):
             raise ValueError(
                 f"image_size must be a multiple of 4 and at least {least} for {reason}, received "
                 f"image_size={self.image_size}."
             )
 
+    @property
+    def sides(self) -> Size:
+        """Height and width of the training images."""
+        return height_and_width(self.image_size)
+
+    @property
+    def image_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Shapes (H, W, C) of the images of a batch by key."""
+        return dict.fromkeys(self.batch.images, (*self.sides, 3))
+
     def _keep(self, passed: Mapping[str, Any]) -> None:
         for name, value in passed.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        if "image_size" in passed:
+            try:
+                self.image_size = simplest(self.image_size)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    "image_size must be a whole number, or height and width such as (96, 320), "
+                    f"received image_size={self.image_size!r}."
+                ) from None
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:

@@ -157,12 +157,13 @@ class SinCUT(ImageTranslator):
         self.require_at_least(1, "features")
         _check_architecture(self)
         with self.precision():
-            self.gen_ab = gen = generator(image_size, width, "gen_ab")
+            side = self.sides[0]
+            self.gen_ab = gen = generator(side, width, "gen_ab")
             image = gen.inputs[0]
             maps = [image if tap == "image" else gen.get_layer(tap).output for tap in taps]
             self.encoder = keras.Model(image, maps, name="encoder")
             self.gen_and_maps = keras.Model(gen.inputs, [gen.output, *maps], name="gen_and_maps")
-            self.disc_b = discriminator(image_size, discriminator_width, "disc_b")
+            self.disc_b = discriminator(side, discriminator_width, "disc_b")
             self.heads = patch_heads(taps, maps, features)
         self.built = True
 
@@ -303,6 +304,11 @@ class SinCUT(ImageTranslator):
 
 def _check_architecture(system: SinCUT) -> None:
     size, taps = system.image_size, system.taps
+    if not isinstance(size, int):
+        raise ValueError(
+            f"image_size must be one number, received image_size={size}: SinCUT trains on square "
+            "crops, whatever the shape of its pictures."
+        )
     if size < 8 or size & (size - 1):
         raise ValueError(
             f"image_size must be a power of two from 8 on, received image_size={size}: the "
