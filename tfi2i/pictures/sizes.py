@@ -78,9 +78,10 @@ def squash_note(shapes: Iterable[Sequence[int]], size: AnySize, where: str) -> s
     factor = distortion(typical, size)
     if factor <= DISTORTION:
         return None
+    found, seen = (" x ".join(map(str, one)) for one in (typical, height_and_width(size)))
     return (
-        f"{where}: batches.aspect squashes pictures such as {typical[0]} x {typical[1]} (height x "
-        f"width) to {' x '.join(map(str, height_and_width(size)))}, a distortion by {factor:.2f} that "
+        f"{where}: batches.aspect squashes pictures such as {found} (height x width) to {seen}, a "
+        f"distortion by {factor:.2f} that "
         "translate does not make; keep their proportions by model.image_size="
         f"{list(_alike(typical, size))} or batches.aspect=crop."
     )
