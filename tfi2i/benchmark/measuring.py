@@ -99,7 +99,11 @@ def cost(path: Path) -> dict[str, Any]:
     tf.config.optimizer.set_experimental_options({"remapping": False})
     data, layout = building.build_data(config), configs.system_class(config.system).batch
     side, seed = full.model["image_size"], full.fit["seed"]
-    batches = iter(data.batches(layout, image_size=side, seed=seed, **config.batches))
+    batches = iter(
+        data.in_channels(full.model.get("channels", 3)).batches(
+            layout, image_size=side, seed=seed, **config.batches
+        )
+    )
     next(batches)
     before = _memory_mb(peak=False)
     step = tf.function(building.build_system(config).train_step, autograph=False)
@@ -152,7 +156,9 @@ def training(path: Path) -> dict[str, Any]:
         if last["paired"]:
             error = last["paired"]["l1"]
             ends = found["source"], found["target"]
-            trivial = _best_trivial(data, ends, system.image_size, aspect)
+            trivial = _best_trivial(
+                data.in_channels(system.channels), ends, system.image_size, aspect
+            )
             directions[direction] |= {"l1": error, "of_best_trivial": error / trivial}
     return {
         "steps": system.step,

@@ -15,6 +15,7 @@ from tfi2i.config import config as configs
 from tfi2i.data.domains import Pixels
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import in_order, run_over
 from tfi2i.pictures.sizes import size_text
 from tfi2i.runs.run import Run
@@ -178,7 +179,10 @@ def _translated(run: Run, inputs: Pixels | None) -> Pixels:
     """The pictures that a run's first network makes, with sampled values of its conditions."""
     count = COLUMNS if inputs is None else len(inputs)
     values = values_of(run.conditions(), count, target=run.directions[0].target)
-    return run_over(in_order(run.network()), inputs, values=values)
+    network = run.network()
+    if inputs is not None:
+        inputs = in_channels(inputs, network.inputs[0].shape[-1])
+    return run_over(in_order(network), inputs, values=values)
 
 
 def _test_pictures(values: dict[str, Any], way: Direction) -> tuple[Pixels | None, Pixels | None]:

@@ -33,7 +33,7 @@ PREFETCHED_BYTES = 64 * 2**20
 class Batch:
     """Arrays that a system's `train_step` takes, as its class declares them.
 
-    Images are (N, H, W, 3) float32 in [-1, 1]; labels are (N, K) float32, one-hot over the domains
+    Images are (N, H, W, C) float32 in [-1, 1]; labels are (N, K) float32, one-hot over the domains
     of the data or, where it has attributes, their 0s and 1s.
 
     | layout | keys |
@@ -173,8 +173,9 @@ class Loader:
             chances: (N, 3) numbers in [0, 1) for mirroring, top and left.
         """
         height, width = self.image_size
-        shape = (len(places), height, width, 3)
-        rows = {key: np.empty(shape, np.uint8) for key in self.pools[which].sides}
+        shape = (len(places), height, width)
+        sides_of = self.pools[which].sides.items()
+        rows = {key: np.empty((*shape, one.channels), np.uint8) for key, one in sides_of}
         taken = np.empty(len(places), np.intp)
         for row, (place, chance) in enumerate(zip(places, chances, strict=True)):
             taken[row], sides = self._readable(which, place)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tfi2i.conditions import ANY, Condition
 from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
-from tfi2i.data.domains import Domain, Joined, Pixels, require_at_least
+from tfi2i.data.domains import Domain, InChannels, Joined, Pixels, require_at_least
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
 from tfi2i.pictures.sizes import AnySize, Size, height_and_width, size_text
@@ -120,6 +120,25 @@ class Dataset:
         name = f"{self.name}-swapped"
         return replace(self.choose(second, first), name=name, settings=settings)
 
+    def in_channels(self, channels: int | Mapping[str, int]) -> "Dataset":
+        """The same pictures in the channels that a system has; itself if they are in these.
+
+        Args:
+            channels: Channels of all domains; or a number by the name of a domain, where a and b
+                also stand for the first and the second of two.
+        """
+        each: dict[str, int] = {}
+        for key, name in zip("ab" if len(self.train) == 2 else self.train, self.train, strict=True):
+            each[name] = channels if isinstance(channels, int) else channels.get(name, 0)
+            each[name] = each[name] or channels[key]  # type: ignore[index]
+        if all(self.train[name].channels == count for name, count in each.items()):
+            return self
+        parts: dict[str, Any] = {
+            split: {key: InChannels(one, each[key]) for key, one in domains.items()}
+            for split, domains in self.splits().items()
+        }
+        return replace(self, **parts)
+
     def batches(
         self,
         spec: Any = UNPAIRED,
@@ -162,6 +181,19 @@ class Dataset:
             if spec is layout:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
             image_size = spec.image_size
+        seen = self.in_channels(getattr(spec, "channels", 3))
+        if seen is not self:
+            return seen.batches(
+                spec,
+                image_size=image_size,
+                batch_size=batch_size,
+                seed=seed,
+                start_step=start_step,
+                load_size=load_size,
+                aspect=aspect,
+                flip=flip,
+                cache_mb=cache_mb,
+            )
         size = height_and_width(image_size)
         check_aspect(aspect)
         sizes = {"image_size": (min(size), 1), "batch_size": (batch_size, 1)}

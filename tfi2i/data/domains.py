@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.files import Picture, read_picture
 from tfi2i.terminal import printable
 
@@ -31,7 +33,10 @@ class Domain(ABC):
         names: One a picture, in the domain's order.
         where: Name of the whole in messages: a folder, a split.
         unreadable: Why a picture cannot be read, by index, as far as somebody tried.
+        channels: Channels of the pixels.
     """
+
+    channels = 3
 
     def __init__(self, names: Sequence[str], where: str) -> None:
         self.names = list(names)
@@ -53,6 +58,10 @@ class Domain(ABC):
         Raises:
             InputError: The picture cannot be read; the message names it.
         """
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """Pixels (H, W, C) of a picture in other channels; raises as `read`."""
+        return in_channels(self.read(index, side), channels)
 
     @abstractmethod
     def digest(self) -> str:
@@ -101,6 +110,14 @@ class PictureDomain(Domain):
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""
         return self.picture(index).pixels
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`; alpha is the file's, and bands are those of a TIFF that has them."""
+        bands = read_bands(self.pictures[index], channels)
+        if bands is not None:
+            return bands
+        picture = self.picture(index)
+        return in_channels(picture.pixels, channels, picture.alpha)
 
     def part(self, indices: Sequence[int]) -> "PictureDomain":
         """The pictures of these indices, in their order."""
@@ -165,6 +182,31 @@ class DrawnDomain(Domain):
         return total.hexdigest()
 
 
+class InChannels(Domain):
+    """The pictures of a domain in other channels.
+
+    Args:
+        domain: Domain of any kind.
+        channels: Channels, as `tfi2i.pictures.channels` has them.
+    """
+
+    def __init__(self, domain: Domain, channels: int) -> None:
+        super().__init__(domain.names, domain.where)
+        self.channels, self._domain = channels, domain
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`."""
+        return self._domain.read_in(index, side, self.channels)
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`."""
+        return self._domain.read_in(index, side, channels)
+
+    def digest(self) -> str:
+        """The domain's own."""
+        return self._domain.digest()
+
+
 class Joined(Domain):
     """Several domains one after the other, as one.
 
@@ -177,6 +219,7 @@ class Joined(Domain):
         super().__init__(names, " and ".join(dict.fromkeys(d.where for d in domains.values())))
         self._places = [(domain, i) for domain in domains.values() for i in range(len(domain))]
         self._domains = list(domains.values())
+        self.channels = max(domain.channels for domain in self._domains)
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""

@@ -62,6 +62,12 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Pixels scaled to (width, height) with Pillow's antialiased bilinear filter."""
     if pixels.shape[:2] == size[::-1]:
         return pixels
+    if pixels.shape[-1] == 3:
+        return _scaled(pixels, size)
+    return np.dstack([_scaled(channel, size) for channel in np.moveaxis(pixels, -1, 0)])
+
+
+def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 

@@ -79,6 +79,7 @@ def evaluate(
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     system = run.load_system("last")
+    data = data.in_channels(system.channels)
     measure = Measure(
         data,
         features,
@@ -106,7 +107,8 @@ def evaluate(
         "date": now.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 1),
         "protocol": _protocol(measure),
-        "warnings": [text for way in ways for text in warnings(way, directions[way.name])],
+        "warnings": [text for way in ways for text in warnings(way, directions[way.name])]
+        + _seen(system),
         "directions": directions,
     }
     pictures = {way.name: _pictures(system, way, galleries[way.name], measure) for way in ways}
@@ -115,6 +117,20 @@ def evaluate(
     figures = page.with_name(page.name.replace("report", "evaluation", 1)).with_suffix(".json")
     write_text(figures, to_json(evaluation, indent=2) + "\n")
     return evaluation
+
+
+def _seen(system: Any) -> list[str]:
+    """Sentences on pictures that the backbone, which knows RGB alone, does not see as they are."""
+    ways = {
+        1: "grey, the same in all three channels",
+        2: "false colours: the first band red, the second green and blue",
+        4: "RGB on white where they are transparent",
+    }
+    domains = {name for way in system.directions for name in (way.source, way.target) if name}
+    found = {
+        name: ways[count] for name in sorted(domains) if (count := system.channels_of(name)) in ways
+    }
+    return [f"KID and FID see the pictures of {name} as {how}." for name, how in found.items()]
 
 
 def report_path(run: Run, protocol: str, backbone: str) -> Path:

@@ -86,9 +86,9 @@ class ResidualAttention(keras.layers.Layer):
         return input_shape, (input_shape[0], 1)
 
 
-def encoder(size: Free, width: int, name: str) -> keras.Model:
-    """Image (N, H, W, 3) -> code (N, h, w, 2C), CAM logit (N, 1)."""
-    image = full_input((*size, 3), "image")
+def encoder(size: Free, width: int, name: str, channels: int = 3) -> keras.Model:
+    """Image (N, H, W, channels) -> code (N, h, w, 2C), CAM logit (N, 1)."""
+    image = full_input((*size, channels), "image")
     x = LeakyReLU(SLOPE)(spectral_conv(image, width, 2, "conv0"))
     x = LeakyReLU(SLOPE)(spectral_conv(x, 2 * width, 2, "conv1"))
     code, cam_logit = ResidualAttention(name="attention")(x)
@@ -117,8 +117,10 @@ def patch_heads(size: Size, width: int, depth: int, name: str) -> keras.Model:
     return keras.Model(code, [local_logits, global_logits], name=name)
 
 
-def generator(size: Free, width: int, blocks: int, light: bool, name: str) -> keras.Model:
-    """Code (N, h, w, 2C) -> image (N, H, W, 3) in [-1, 1], never in half precision."""
+def generator(
+    size: Free, width: int, blocks: int, light: bool, name: str, channels: int = 3
+) -> keras.Model:
+    """Code (N, h, w, 2C) -> image (N, H, W, channels) in [-1, 1], never in half precision."""
     code_size = (None if side is None else side // 4 for side in size)
     code = full_input((*code_size, 2 * width), "code")
     x = LIN(name="lin0")(_conv(code, 4 * width, 3, "conv0", use_bias=True))
@@ -136,7 +138,7 @@ def generator(size: Free, width: int, blocks: int, light: bool, name: str) -> ke
             _conv(x, 4 * half, 1, f"up{i}_subpixel", use_bias=True)
         )
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
-    x = _conv(x, 3, 7, "to_rgb")
+    x = _conv(x, channels, 7, "to_rgb")
     return keras.Model(code, image_output(x, "tanh"), name=name)
 
 
@@ -155,6 +157,8 @@ class NICEGAN(ImageTranslator):
         light: Pools before the style MLP. The paper's results are all light; the full
             version (false) ties the translators to `image_size`.
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names = (*(f"{who}_{head}" for who in "dg" for head in HEADS), "g_cycle", "g_recon")
@@ -169,6 +173,7 @@ class NICEGAN(ImageTranslator):
         blocks: int = 6,
         light: bool = True,
         discriminator_depth: int = 7,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -182,13 +187,14 @@ class NICEGAN(ImageTranslator):
         # The global head ends with two 4 x 4 convolutions on 3 x 3.
         self.require_image_size(3 * 2 ** (depth - 2), f"discriminator_depth={depth}")
         size: Free = (None, None) if light else self.sides
+        of_a, of_b = self.channels_of("a"), self.channels_of("b")
         with self.precision():
-            self.enc_a = encoder(size, width, "enc_a")
-            self.enc_b = encoder(size, width, "enc_b")
+            self.enc_a = encoder(size, width, "enc_a", of_a)
+            self.enc_b = encoder(size, width, "enc_b", of_b)
             self.heads_a = patch_heads(self.sides, width, depth, "heads_a")
             self.heads_b = patch_heads(self.sides, width, depth, "heads_b")
-            self.gen_ab = generator(size, width, blocks, light, "gen_ab")
-            self.gen_ba = generator(size, width, blocks, light, "gen_ba")
+            self.gen_ab = generator(size, width, blocks, light, "gen_ab", of_b)
+            self.gen_ba = generator(size, width, blocks, light, "gen_ba", of_a)
         self.built = True
 
     def compile(

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -72,7 +74,8 @@ def translate_files(
     and the next one follows.
 
     Args:
-        translate: Pixels -> pixels of the same shape.
+        translate: Pixels -> pixels of the same size; its attribute `channels`, if it has one, says
+            how many it takes and gives, else three.
         inputs: Picture files and folders; hidden files in folders are left out.
         out: Folder, made if it is not there.
         suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
@@ -270,19 +273,29 @@ def _translated(
     Raises:
         InputError: The picture is unreadable, or its translation cannot be made or written.
     """
-    picture = read_picture(job.source)
-    alpha, target = picture.alpha, job.target
-    transparent = alpha is not None and alpha.min() < 255
-    if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
-        # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
-        target = target.with_suffix(".png")
-        targets.claim(_Job(job.source, target))
-    pixels = translate(picture.pixels, **options)
-    if (pixels.shape, pixels.dtype) != (picture.pixels.shape, picture.pixels.dtype):
+    given, alpha = _given(job.source, getattr(translate, "channels", (3, 3))[0])
+    target = job.target
+
+    def in_format_for(alpha: Pixels | None, target: Path) -> Path:
+        transparent = alpha is not None and alpha.min() < 255
+        if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
+            # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
+            target = target.with_suffix(".png")
+            targets.claim(_Job(job.source, target))
+        return target
+
+    target = in_format_for(alpha, target)
+    pixels = translate(given, **options)
+    if ((pixels.shape[:-1], pixels.dtype) != (given.shape[:-1], given.dtype)) or pixels.shape[
+        -1
+    ] not in CHANNELS:
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
-            f"{picture.pixels.shape}; use a translator that keeps the size."
+            f"{given.shape}; use a translator that keeps the size."
         )
+    if pixels.shape[-1] in (2, 4):
+        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+        target = in_format_for(alpha, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -291,6 +304,15 @@ def _translated(
         ) from error
     write_picture(target, pixels, alpha)
     return target
+
+
+def _given(source: Path, channels: int) -> tuple[Pixels, Pixels | None]:
+    """The pixels (H, W, channels) in a file and its alpha (H, W), None where there is none."""
+    bands = read_bands(source, channels)
+    if bands is not None:
+        return bands, None
+    picture = read_picture(source)
+    return in_channels(picture.pixels, channels, picture.alpha), picture.alpha
 
 
 def _report(console: Console, written: int, failed: Iterable[tuple[Path, str]], out: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from tfi2i.pictures.channels import shown
 from tfi2i.pictures.pixels import Pixels
 from tfi2i.pictures.sizes import AnySize, height_and_width
 
@@ -36,7 +37,7 @@ def heat(attention: NDArray[np.floating], size: AnySize) -> Pixels:
 
 
 def grid(rows: Sequence[tuple[str, Pixels]], scale: int = 1) -> Pixels:
-    """Rows of (label, pixels (N, H, W, 3)) below each other, one column an image.
+    """Rows of (label, pixels (N, H, W, C)) below each other, one column an image.
 
     Args:
         rows: Pictures of the same N and size by label; an empty label leaves no room for one.
@@ -53,7 +54,7 @@ def grid(rows: Sequence[tuple[str, Pixels]], scale: int = 1) -> Pixels:
     for i, (label, images) in enumerate(rows):
         top = GAP + i * down
         draw.text((8, top + height // 2), label, INK, font, anchor="lm")
-        for j, pixels in enumerate(images):
+        for j, pixels in enumerate(shown(images)):
             image = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
             sheet.paste(image, (labels + GAP + j * across, top))
     return np.asarray(sheet)

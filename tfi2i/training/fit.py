@@ -104,6 +104,7 @@ def fit(
     # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
     tf.config.optimizer.set_experimental_options({"remapping": False})
     batches = batches or {}
+    data = data.in_channels(system.channels)
     aspect = batches.get("aspect", "squash")
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)

@@ -8,6 +8,7 @@ import numpy as np
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
+from tfi2i.pictures.channels import shown
 from tfi2i.training.checkpoints import is_due
 from tfi2i.training.diagnosis import drift_note, near_note
 from tfi2i.training.reports import Reports, log
@@ -42,7 +43,7 @@ class Validation(keras.callbacks.Callback):
             real = self.real.get(way.target, everything)
             kids[way.name] = round(kid(backbone.features(fake), real), 6)
             if way.source is not None:
-                changes[way.name] = l1(fake, images.of(way.source))
+                changes[way.name] = l1(shown(fake), shown(images.of(way.source)))
             if images.paired and {way.source, way.target} <= images.pixels.keys():
                 errors[way.name] = l1(fake, images.pixels[way.target])
         for name, values in (("val_kid", kids), ("val_change", changes), ("val_l1", errors)):
@@ -59,7 +60,7 @@ class Validation(keras.callbacks.Callback):
                 continue  # of a mixture of domains an input may belong to the target already
             inputs_kid = kid(self.real[way.source], self.real[way.target])
             change, kid_now = reports[-1][f"val_change_{way}"], reports[-1][f"val_kid_{way}"]
-            a, b = self.images.pixels[way.source], self.images.pixels[way.target]
+            a, b = shown(self.images.pixels[way.source]), shown(self.images.pixels[way.target])
             count = min(len(a), len(b))
             between = l1(a[:count], np.roll(b[:count], 1, axis=0))  # pairs are shifted by one
             note = drift_note(reports, way.name, inputs_kid, numbers)
