@@ -17,6 +17,7 @@ import numpy as np
 from tfi2i.conditions import Condition
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.sizes import AnySize, Size, height_and_width
 from tfi2i.pictures.tiles import Pixels
@@ -47,7 +48,8 @@ def reader_of(encode: Callable[[str | None], Any], size: AnySize, aspect: str) -
 
     def read(pixels: Pixels, target: str | None) -> Array:
         encoder = encode(target)
-        taken = scaled_to(pixels, _taken(encoder, size), aspect)
+        seen = in_channels(pixels, encoder.inputs[0].shape[-1])
+        taken = scaled_to(seen, _taken(encoder, size), aspect)
         return np.asarray(encoder(to_image(taken)[None], training=False))[0]
 
     return read
@@ -164,10 +166,10 @@ def companion_reader(
             known = sorted(interpreter.get_signature_list())
             own = f"{SIGNATURE}_{names.index(target)}" if target in names else SIGNATURE
             run = interpreter.get_signature_runner(own if own in known else SIGNATURE)
-            _, *size, _ = map(int, run.get_input_details()["image"]["shape"])
+            _, *size, channels = map(int, run.get_input_details()["image"]["shape"])
             if not all(0 < side <= LARGEST_SIDE for side in size):
                 raise ValueError("its pictures have no size")
-            taken = scaled_to(pixels, size, aspect)
+            taken = scaled_to(in_channels(pixels, channels), size, aspect)
             with quiet():
                 (value,) = run(image=taken[None].astype(np.float32))[VALUE]
             if value.shape != shape or not np.isfinite(value).all():

@@ -93,6 +93,8 @@ def export(
     way = run.check_direction(choice.direction)
     target = _target(run.exports_dir if to is None else _folder(to, choice), choice, way, overwrite)
     system = run.load_system(choice.checkpoint)
+    data = data.in_channels(system.channels)
+    _check_channels(system, way, choice, to)
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
@@ -129,14 +131,32 @@ def export(
     return _written(artefact, sidecar, target, choice, aspect, files)
 
 
+def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
+    """Refuses what an app or a picture file cannot hold."""
+    taken, made = (system.channels_of(domain) for domain in (way.source, way.target))
+    if to is not None and _app(to).is_file() and (taken, made) != (3, 3):
+        raise InputError(
+            f"{to} shows RGB pictures, and this translates {taken} channels to {made}: leave out "
+            "--to."
+        )
+    if choice.format == "saved_model" and choice.signatures == "all" and taken in (2, 4):
+        raise InputError(
+            f"A server decodes picture files as RGB or grey, and this takes {taken} channels: add "
+            "--signatures tensor."
+        )
+
+
+def _app(to: Path) -> Path:
+    return to / "app" / "src" / "main" / "AndroidManifest.xml"
+
+
 def _folder(to: Path, choice: Choice) -> Path:
     """`to`, or where the app of an Android project looks for its models."""
-    app = to / "app" / "src" / "main"
-    if not (app / "AndroidManifest.xml").is_file():
+    if not _app(to).is_file():
         return to
     if choice.format == "saved_model":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
-    return app / "assets" / "models"
+    return _app(to).parent / "assets" / "models"
 
 
 def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Path:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.conditions import Condition, values_of
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image
 
@@ -45,9 +46,11 @@ _DAMAGE: tuple[type[Exception], ...] = (
 
 
 def takes_picture(model: Any) -> bool:
-    """Whether a functional Keras model's first input is a picture (N, H, W, 3); no sampler's is."""
-    shape = model.inputs[0].shape
-    return len(shape) == 4 and shape[-1] == 3
+    """Whether a functional Keras model's first input is a picture (N, H, W, C); no sampler's is."""
+    first = model.inputs[0]
+    if len(first.shape) != 4:
+        return False
+    return first.shape[-1] == 3 or (first.shape[-1] in CHANNELS and first.name == "image")
 
 
 def beside(model: Any) -> list[Any]:
@@ -332,7 +335,9 @@ def picture_readers(conditions: Sequence[Condition], aspect: str = "squash") -> 
     """
 
     def reader(shape: Shape) -> Any:
-        return lambda pixels, target: to_image(scaled_to(pixels, shape[:2], aspect))
+        return lambda pixels, target: to_image(
+            scaled_to(in_channels(pixels, shape[2]), shape[:2], aspect)
+        )
 
     return {one.name: reader(one.shape) for one in conditions if one.kind == "picture"}
 

@@ -18,6 +18,7 @@ from typing import Any
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.files import to_json, write_text
+from tfi2i.pictures.channels import COLOURS
 
 SCHEMA = 2
 """The number of the format; it grows when an old reader would misread a new file."""
@@ -214,7 +215,8 @@ def fields_of(condition: Condition, target: str | None, aspect: str) -> dict[str
     record = condition.record(target)
     picture: dict[str, Any] = {}
     if condition.kind == "picture":
-        picture = {"layout": "NHWC", "colour": "RGB", "range": (-1.0, 1.0), "aspect": aspect}
+        colour = COLOURS[condition.shape[-1]]
+        picture = {"layout": "NHWC", "colour": colour, "range": (-1.0, 1.0), "aspect": aspect}
         picture |= {"meaning": "another picture", "domain": target}
     return picture | {
         "kind": record["kind"],

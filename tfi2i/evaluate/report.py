@@ -382,7 +382,7 @@ def _shown(words: str, row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _data_uri(pixels: Pixels, where: str) -> str:
-    require_pixels(where, np.asarray(pixels)[None])
+    require_pixels(where, np.asarray(pixels)[None], None)
     small = max(pixels.shape) <= LARGEST_PNG
     kind, settings = ("png", {"optimize": True}) if small else ("webp", {"quality": WEBP_QUALITY})
     file = io.BytesIO()

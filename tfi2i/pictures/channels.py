@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 CHANNELS = (1, 2, 3, 4)
 COLOURS = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGBA"}
 """Names of what the channels are, in a sidecar."""
-LUMINANCE = (0.299, 0.587, 0.114)
-
-_WEIGHTS = (19595, 38470, 7471)  # the same in units of 2^-16, as in Pillow; their sum is 2^16
+WEIGHTS = (19595, 38470, 7471)
+"""Rec. 601's luminance in units of 2^-16, as in Pillow; the sum is 2^16."""
 
 
 def in_channels(
@@ -52,7 +51,7 @@ def grey(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.shape[-1] == 1:
         return pixels
     wide = pixels.astype(np.uint32)
-    total = sum(wide[..., i] * np.uint32(weight) for i, weight in enumerate(_WEIGHTS))
+    total = sum(wide[..., i] * np.uint32(weight) for i, weight in enumerate(WEIGHTS))
     return ((total + np.uint32(0x8000)) >> np.uint32(16)).astype(pixels.dtype)[..., None]
 
 

@@ -214,7 +214,7 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
     translator = in_float32(run.network(direction))
     given = inputs_like(translator)
     if takes_picture(translator):
-        given[0] = keras.Input((*size, 3), name=INPUT)
+        given[0] = keras.Input((*size, given[0].shape[-1]), name=INPUT)
     return convert(keras.Model(packed(given), translator(packed(given))))
 
 
@@ -279,7 +279,11 @@ def _tried(
     values = {
         one: random.standard_normal(shape, np.float32) for one, shape in translator.extra.items()
     }
-    shown = np.zeros((1, *picture, 3), np.uint8) if translator.takes_picture else None
+    shown = (
+        np.zeros((1, *picture, translator.channels[0]), np.uint8)
+        if translator.takes_picture
+        else None
+    )
     translator(shown, **values)
     return _File(name, path, format, picture, sidecar, values)
 
@@ -307,7 +311,9 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
     given: dict[str, Any] = dict(file.extra)
     details = signature.get_input_details()
     if INPUT in details:
-        pixels = np.random.default_rng(0).integers(0, 256, (1, *file.size, 3))
+        pixels = np.random.default_rng(0).integers(
+            0, 256, (1, *file.size, details[INPUT]["shape"][3])
+        )
         given[INPUT] = pixels.astype(details[INPUT]["dtype"])
     call = functools.partial(signature, **given)
     with quiet():

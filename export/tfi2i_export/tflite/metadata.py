@@ -180,7 +180,8 @@ def _tensor_metadata(tensor: Tensor, default: tuple[int, int], side: str) -> Val
     pairs = zip(tensor.shape[1:3], default, strict=True)
     height, width = (usual if size < 0 else size for size, usual in pairs)
     size = {"width": width, "height": height}
-    image = {"color_space": COLOURS[tensor.colour], "default_size": size}
+    # The format has no name for alpha or bands.
+    image = {"color_space": COLOURS.get(tensor.colour, 0), "default_size": size}
     values["content"] = {"content_properties_type": 2, "content_properties": image}
     if tensor.range:
         values["process_units"] = [{"options_type": 1, "options": _normalisation(tensor, side)}]
