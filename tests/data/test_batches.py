@@ -332,3 +332,25 @@ print(next(iterator)["a"].shape)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "(1, 32, 32, 3)" in done.stdout, done.stderr
     assert "Fatal" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_pictures_come_in_the_channels_that_a_system_has():
+    data = data_of(Textured(3), Textured(3), paired=frozenset({"test"}))
+    assert data.in_channels(3) is data is data.in_channels({"a": 3, "b": 3})
+    seen = data.in_channels({"a": 1, "b": 4})
+    assert seen.in_channels({"a": 1, "b": 4}) is seen
+    assert seen.in_channels(3).train["a"].channels == 3
+    specs = seen.batches(image_size=8, batch_size=2).element_spec
+    assert {key: spec.shape.as_list() for key, spec in specs.items()} == {
+        "a": [2, 8, 8, 1],
+        "b": [2, 8, 8, 4],
+    }
+    grey, _ = seen.pixels("test", "a", 20)
+    expected = Image.fromarray(Textured(3).read(1)).convert("L")
+    np.testing.assert_array_equal(grey[1, ..., 0], np.asarray(expected))
+    assert (seen.pixels("test", "b", 20)[0][..., 3] == 255).all()
+    assert seen.description() == data.description()
+    named = Dataset(
+        "x", {"cat": Textured(2), "dog": Textured(2)}, {"cat": Textured(2), "dog": Textured(2)}
+    )
+    assert named.in_channels({"a": 1, "b": 3}).train["cat"].channels == 1

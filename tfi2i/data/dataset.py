@@ -181,8 +181,8 @@ class Dataset:
             if spec is layout:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
             image_size = spec.image_size
-        seen = self.in_channels(getattr(spec, "channels", 3))
-        if seen is not self:
+        channels = getattr(spec, "channels", None)
+        if channels and (seen := self.in_channels(channels)) is not self:
             return seen.batches(
                 spec,
                 image_size=image_size,
