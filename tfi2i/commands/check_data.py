@@ -42,8 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         data = {"data": {"source": "folders", "root": source}} if source is not None else {}
         source = {"system": next(iter(ALL)), **data}  # any: only the data is looked at
     config = configs.load(source, arguments.overrides)
-    report = check(building.build_data(config))
     settings = config.resolved()
+    data, channels = building.build_data(config), settings.model.get("channels", 3)
+    if {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}:
+        data = data.in_channels(channels)  # only so can files of bands be read
+    report = check(data)
     if settings.batches["aspect"] == "squash":
         size = settings.model["image_size"]
         train = [found for found in report.sets if found.title.startswith("train ")]

@@ -202,6 +202,15 @@ class InChannels(Domain):
         """As `Domain.read_in`."""
         return self._domain.read_in(index, side, channels)
 
+    def picture(self, index: int) -> Picture:
+        """As `Domain.picture`."""
+        pixels = self.read(index)
+        try:
+            file = self._domain.picture(index)
+        except InputError:  # bands that are no colours
+            return Picture(pixels, None, f"{self.channels} bands", "TIFF")
+        return Picture(pixels, None, file.mode, file.format)
+
     def digest(self) -> str:
         """The domain's own."""
         return self._domain.digest()
