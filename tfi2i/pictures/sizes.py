@@ -88,8 +88,11 @@ def squash_note(shapes: Iterable[Sequence[int]], size: AnySize, where: str) -> s
 
 
 def _alike(shape: Sequence[int], size: AnySize) -> Size:
-    """A size of multiples of 16 with about the pixels of `size` and the proportions of a shape."""
+    """A size of multiples of 16, 8 or 4 with about the pixels of `size`, proportioned as a shape."""
     factor = (math.prod(height_and_width(size)) / (shape[0] * shape[1])) ** 0.5
     factor = max(factor, 32 / min(shape[:2]))  # smaller sides fit no system
-    rows, columns = (round(side * factor / 16) * 16 for side in shape[:2])
+    for multiple in (16, 8, 4):
+        rows, columns = (round(side * factor / multiple) * multiple for side in shape[:2])
+        if distortion(shape, (rows, columns)) < 1.05:
+            break
     return rows, columns
