@@ -23,7 +23,7 @@ def test_a_sentence_says_where_squashing_distorts():
     shapes = [(100, 100), (96, 320), (96, 320)]
     note = squash_note(shapes, 64, "train a")
     assert note.startswith("train a: ") and "96 x 320" in note and "3.33" in note
-    assert "model.image_size=[32, 112]" in note and "translate does not make" in note
+    assert "model.image_size=[36, 116]" in note and "translate does not make" in note
     assert squash_note(shapes, (96, 320), "train a") is None
     assert squash_note([(100, 109)], 64, "a") is None  # less than a tenth
     assert squash_note([(100, 112)], 64, "a") is not None

@@ -121,7 +121,7 @@ class Dataset:
         return replace(self.choose(second, first), name=name, settings=settings)
 
     def in_channels(self, channels: int | Mapping[str, int]) -> "Dataset":
-        """The same pictures in the channels that a system has; itself if they are in these.
+        """Dataset with the pictures in a system's channels; itself if they are in these.
 
         Args:
             channels: Channels of all domains; or a number by the name of a domain, where a and b

@@ -51,8 +51,8 @@ class PictureSet:
         self._errors: dict[str, list[NDArray[np.floating]]] = defaultdict(list)
 
     def add(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Takes pixels (N, S, S, 3) in and returns their features (N, D)."""
-        features = self._backbone.features(pixels)
+        """Takes pixels (N, H, W, C) in and returns their features (N, D)."""
+        features = self._backbone.features(shown(pixels))
         self.moments.add(features)
         self.sample.add(features)
         return features

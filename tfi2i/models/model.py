@@ -12,15 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.conditions import ANY, BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
-from tfi2i.models.arguments import KERAS_OPTIONS, keeping, keywords_of
+from tfi2i.models.arguments import (
+    KERAS_OPTIONS,
+    checked_channels,
+    checked_size,
+    keeping,
+    keywords_of,
+)
 from tfi2i.models.keras_methods import KerasMethods
 from tfi2i.models.reconstruction import names_of, reconstructions
 from tfi2i.networks.ends import in_channels
 from tfi2i.optimizers import Optimizers, of_users
 from tfi2i.pictures import tiles
-from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.pixels import in_order
-from tfi2i.pictures.sizes import Size, height_and_width, simplest
+from tfi2i.pictures.sizes import Size, height_and_width
 
 
 def summed(terms: Mapping[str, Any], name: str) -> Any:
@@ -75,7 +80,8 @@ class GenerativeModel(KerasMethods):
         self.autocast = False  # `call` gives its networks float32, which cast by themselves
         self._keep(passed)
         if "channels" in passed:
-            self._check_channels()
+            names = {name for way in self.directions for name in (way.source, way.target)}
+            self.channels = checked_channels(self.channels, names - {None, ANY})
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages: dict[str, keras.Model] = {}
         self._predictors: dict[str, Any] = {}
@@ -131,36 +137,11 @@ class GenerativeModel(KerasMethods):
         of_a, of_b = self.channels_of("a"), self.channels_of("b")
         return in_channels(image_a, of_b), in_channels(image_b, of_a)
 
-    def _check_channels(self) -> None:
-        """Turns `channels` into a number where all domains have the same."""
-        given = self.channels
-        names = {name for way in self.directions for name in (way.source, way.target)}
-        names -= {None, ANY}
-        each = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
-        numbers = [one for one in each.values() if type(one) is int and one in CHANNELS]
-        if {*each} != names or len(numbers) < len(each):
-            raise ValueError(
-                "channels must be 1, 2, 3 or 4, or one of them for each of "
-                f"{', '.join(sorted(map(str, names)))}, received channels={given!r}."
-            )
-        alike = len({*numbers}) == 1
-        if not alike and len(names) != 2:
-            raise ValueError(
-                f"channels must be one number for more than two domains, received {given!r}."
-            )
-        self.channels = numbers[0] if alike else each
-
     def _keep(self, passed: Mapping[str, Any]) -> None:
         for name, value in passed.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
         if "image_size" in passed:
-            try:
-                self.image_size = simplest(self.image_size)
-            except (TypeError, ValueError):
-                raise ValueError(
-                    "image_size must be a whole number, or height and width such as (96, 320), "
-                    f"received image_size={self.image_size!r}."
-                ) from None
+            self.image_size = checked_size(self.image_size)
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:

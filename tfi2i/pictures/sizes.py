@@ -88,7 +88,7 @@ def squash_note(shapes: Iterable[Sequence[int]], size: AnySize, where: str) -> s
 
 
 def _alike(shape: Sequence[int], size: AnySize) -> Size:
-    """A size of multiples of 16, 8 or 4 with about the pixels of `size`, proportioned as a shape."""
+    """A size of multiples of 16, 8 or 4 with about the pixels of `size`, as a shape is."""
     factor = (math.prod(height_and_width(size)) / (shape[0] * shape[1])) ** 0.5
     factor = max(factor, 32 / min(shape[:2]))  # smaller sides fit no system
     for multiple in (16, 8, 4):

@@ -99,10 +99,7 @@ def fit(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
-    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
-    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    _set_up_tensorflow(deterministic)
     batches = batches or {}
     data = data.in_channels(system.channels)
     aspect = batches.get("aspect", "squash")
@@ -132,6 +129,13 @@ def fit(
                 )
             except tf.errors.OpError as error:  # which hides what went wrong in a loader
                 raise (data.failure or error) from None
+
+
+def _set_up_tensorflow(deterministic: bool | None) -> None:
+    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
+        tf.config.experimental.enable_op_determinism()
+    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
 def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: int = 0) -> None:

@@ -33,7 +33,8 @@ class Validation(keras.callbacks.Callback):
             return
         backbone = backbones.load()
         if not self.real:
-            self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
+            pictures = self.images.pixels.items()
+            self.real = {key: backbone.features(shown(rows)) for key, rows in pictures}
         images, fakes = self.images, self.images.translations(self.model)
         everything = np.concatenate([*self.real.values()])  # the target where a label chooses
         kids, changes, errors = {}, {}, {}
@@ -41,7 +42,7 @@ class Validation(keras.callbacks.Callback):
             fake = fakes[way.name]
             # Rounded: where arrays lie in memory decides the last bits of a matrix product.
             real = self.real.get(way.target, everything)
-            kids[way.name] = round(kid(backbone.features(fake), real), 6)
+            kids[way.name] = round(kid(backbone.features(shown(fake)), real), 6)
             if way.source is not None:
                 changes[way.name] = l1(shown(fake), shown(images.of(way.source)))
             if images.paired and {way.source, way.target} <= images.pixels.keys():

@@ -20,8 +20,7 @@ from tfi2i.errors import InputError
 from tfi2i.evaluate.backbones import efficientnet, inception
 from tfi2i.evaluate.backbones.tensors import Tensors
 from tfi2i.official.torch_files import read_torch
-from tfi2i.pictures.channels import shown
-from tfi2i.pictures.pixels import are_pixels, require_pixels, to_image
+from tfi2i.pictures.pixels import require_pixels, to_image
 
 NAMES = ("efficientnet-lite0", "inception-2015")
 PROTOCOLS = ("default", "nice-gan")
@@ -52,7 +51,7 @@ class Backbone:
     _run: Callable[[Images], Any] = field(repr=False)
 
     def features(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The features (N, D) of pictures (N, H, W, C), uint8, as `pictures.channels.shown`.
+        """The features (N, D) of pictures (N, H, W, 3), uint8.
 
         On a CPU a picture's features are the same bits whatever pictures stand beside it.
 
@@ -60,7 +59,6 @@ class Backbone:
             InputError: another type or shape.
         """
         pixels = np.asarray(pixels)
-        pixels = shown(pixels) if are_pixels(pixels, 4, None) else pixels
         found = np.empty((len(pixels), self.dimensions), np.float32)
         if len(pixels):
             require_pixels(f"the input of {self.name}", pixels)
