@@ -19,14 +19,13 @@ from rich.progress import Progress
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
-    PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
-    file_key,
-    picture_paths,
     read_picture,
     writable_suffix,
     write_picture,
 )
+from tfi2i.pictures.formats import PICTURE_SUFFIXES
+from tfi2i.pictures.listing import file_key, picture_paths
 from tfi2i.pictures.pixels import Pixels
 from tfi2i.terminal import progress_bar
 

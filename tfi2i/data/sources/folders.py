@@ -6,7 +6,7 @@ from pathlib import Path
 from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.errors import InputError
-from tfi2i.pictures.files import picture_paths
+from tfi2i.pictures.listing import picture_paths
 from tfi2i.terminal import printable
 
 
