@@ -44,6 +44,7 @@ from tfi2i.pictures.pixels import Pixels, are_pixels
 
 _T = TypeVar("_T")
 
+_BLEED = 2  # pixels over which a JPEG's colours are smoothed beyond a block
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # Without subsampling: colour edges are what a translation is judged by.
@@ -265,7 +266,10 @@ def _worked(
 
 
 def _mended(file: BinaryIO) -> bytes | None:
-    """The bytes of a file whose pixels are all there, so that they can be decoded, or None."""
+    """The bytes of a file whose pixels are all there, so that they can be decoded, or None.
+
+    Of a JPEG, a bit may be missing in the last block, whose end cannot be told from the file's.
+    """
     file.seek(0)
     data = file.read()
     endings = jpeg_without_end(data)
@@ -276,8 +280,13 @@ def _mended(file: BinaryIO) -> bytes | None:
         with Image.open(io.BytesIO(ending), formats=("JPEG",)) as image:
             if too_large(image, len(data)):
                 return None
-            looks.append(image.tobytes())
-    return endings[0] if looks[0] == looks[1] else None
+            looks.append(np.asarray(image))
+    height, width = (16 * ((side - 1) // 16) - _BLEED for side in looks[0].shape[:2])
+    differing = np.nonzero(looks[0] != looks[1])
+    in_place = all(
+        (at >= least).all() for at, least in zip(differing, (height, width), strict=False)
+    )
+    return endings[1] if in_place else None
 
 
 def _values(image: Image.Image, file: BinaryIO, label: str, frame: int = 0) -> Values:
