@@ -14,8 +14,9 @@ def add(verbs) -> None:
         run,
         "check-data",
         "look at every picture before hours of training depend on them",
-        "Reports counts, sizes, unreadable files, duplicates, and pictures that training and test\n"
-        "share. The exit code is 1 if there are problems.",
+        "Reports counts, sizes, unreadable files, duplicates, pictures that training and test\n"
+        "share, values that do not fill their range, and whatever `tfi2i train` would refuse. The\n"
+        "exit code is 1 if there are problems.",
         "  tfi2i check-data horse2zebra/            a folder with trainA and trainB\n"
         "  tfi2i check-data my.yaml\n"
         "  tfi2i check-data --set data.source=folders --set data.a=photos --set data.b=paintings",
@@ -40,6 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
             )
         data = {"data": {"source": "folders", "root": source}} if source is not None else {}
         source = {"system": next(iter(ALL)), **data}  # any: only the data is looked at
-    report = check(building.build_data(configs.load(source, arguments.overrides)))
+    config = configs.load(source, arguments.overrides)
+    data = building.build_data(config)
+    report = check(data)
+    try:
+        said = building.require_trainable(config, data)
+    except InputError as error:
+        report.refuse(str(error))
+    else:
+        report.problems += said.faults
+        report.notes += said.notes
     print(report.text())
     return 1 if report.problems else 0

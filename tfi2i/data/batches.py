@@ -173,12 +173,13 @@ class Loader:
         """
         size = self.image_size
         shape = (len(places), size, size, 3)
-        rows = {key: np.empty(shape, np.uint8) for key in self.pools[which].sides}
+        sides = self.pools[which].sides.items()
+        rows: dict[str, Pixels] = {key: np.empty(shape, domain.dtype) for key, domain in sides}
         taken = np.empty(len(places), np.intp)
         for row, (place, chance) in enumerate(zip(places, chances, strict=True)):
-            taken[row], sides = self._readable(which, place)
+            taken[row], loaded_sides = self._readable(which, place)
             mirrored, down, right = chance
-            for key, loaded in sides.items():
+            for key, loaded in loaded_sides.items():
                 top = int(down * (loaded.shape[0] - size + 1))
                 left = int(right * (loaded.shape[1] - size + 1))
                 crop = loaded[top : top + size, left : left + size]

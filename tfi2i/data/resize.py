@@ -32,6 +32,13 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Pixels scaled to (width, height) with Pillow's antialiased bilinear filter."""
     if pixels.shape[:2] == size[::-1]:
         return pixels
+    if pixels.dtype == np.uint16:  # which Pillow scales as floats, one channel at a time
+        channels = np.moveaxis(pixels.astype(np.float32), -1, 0)
+        return np.rint(np.dstack([_scaled(one, size) for one in channels])).astype(np.uint16)
+    return _scaled(pixels, size)
+
+
+def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
