@@ -105,6 +105,7 @@ class Sidecar:
     image_size: int
     multiple: int
     io: str
+    value_range: tuple[float, float] | None = None
     signatures: tuple[Signature, ...]
     agreement: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
@@ -157,6 +158,7 @@ def read(path: Path) -> Sidecar:
         for signature in values["signatures"]
     )
     known = _known(Sidecar, values)
+    known["value_range"] = tuple(known.get("value_range") or ()) or None
     return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
 
 
@@ -271,7 +273,8 @@ def _refuse(constant: str) -> None:
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in dataclasses.fields(kind)}
+    fields = dataclasses.fields(kind)
+    return {one.name: values[one.name] for one in fields if one.name in values}
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:

@@ -15,14 +15,20 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.depth import OutOfRange, Range, Values
-from tfi2i.pictures.files import Header, Picture, read_header, read_picture, read_values
+from tfi2i.pictures.files import (
+    PLAIN_SUFFIXES,
+    Header,
+    Picture,
+    read_header,
+    read_picture,
+    read_values,
+)
 from tfi2i.pictures.pixels import sixteen_bit
 from tfi2i.terminal import printable
 
 Pixels = NDArray[Any]
 Draw = Callable[[int, int], Pixels]
 
-PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".bmp"})
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 50
 
 log = logging.getLogger("tfi2i")

@@ -186,6 +186,20 @@ def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
     return _read(source, name, made)
 
 
+PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".bmp"})
+"""The suffixes of files whose headers need no look: 8 bits, one frame."""
+
+
+def frame_count(path: Path) -> int:
+    """Number of frames in a picture file; 1 if it cannot be told, as of a damaged one."""
+    if path.suffix.lower() in PLAIN_SUFFIXES:
+        return 1
+    try:
+        return read_header(path).frames
+    except InputError:
+        return 1
+
+
 def _read(
     source: Path | str | bytes,
     name: str | None,

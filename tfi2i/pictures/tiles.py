@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
-from tfi2i.pictures.pixels import Pixels, are_pixels, in_order, to_image, to_pixels
+from tfi2i.pictures.pixels import Pixels, are_pixels, eight_bit, in_order, to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -62,6 +62,9 @@ class Tiling(ABC):
         InputError: A number that does not fit the others.
     """
 
+    takes_deep = False
+    """Whether pixels of 16 bits are taken as well, without losing depth."""
+
     def __init__(
         self,
         sizes: Sequence[Size],
@@ -97,7 +100,8 @@ class Tiling(ABC):
         Raises:
             InputError: These are no pixels, or the runtime fails on them.
         """
-        if not are_pixels(pixels, 3):
+        fitting = eight_bit(pixels) if self.takes_deep else pixels
+        if not are_pixels(fitting, 3):
             raise InputError(
                 f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
                 f"{pixels.shape}."
@@ -151,7 +155,7 @@ class Tiling(ABC):
         total = done + len(rows) * len(columns)
         if done:
             tell(done, total)
-        result = np.empty_like(pixels)
+        result = np.empty(pixels.shape, np.uint8)
         band = np.zeros((height, pixels.shape[1], 3), np.float32)  # rows[i] on, weighted so far
         for i, top in enumerate(rows):
             for j, left in enumerate(columns):
@@ -189,6 +193,8 @@ class PictureTranslator(Tiling):
     Raises:
         InputError: An argument does not fit the network.
     """
+
+    takes_deep = True
 
     def __init__(
         self,
