@@ -34,8 +34,10 @@ def wishes(given: ValueRange) -> dict[str, Any]:
     Raises:
         InputError: It is none of these.
     """
-    single = not isinstance(given, Mapping) or "percentiles" in given
-    parts = dict.fromkeys("ab", given) if single else {"a": None, "b": None} | dict(given)
+    parts: dict[str, Any] = dict.fromkeys("ab", given)
+    single = True
+    if isinstance(given, Mapping) and "percentiles" not in given:
+        parts, single = {"a": None, "b": None} | dict(given), False
     for key, wish in parts.items():
         if key not in ("a", "b") or not _is_wish(wish):
             got = given if key not in ("a", "b") or single else f"{wish} for {key}"
@@ -50,7 +52,7 @@ def _is_wish(wish: Any) -> bool:
     if wish is None or wish == "auto":
         return True
     if isinstance(wish, Mapping):
-        inside = wish.get("percentiles")
+        inside: Any = wish.get("percentiles")
         return len(wish) == 1 and _is_pair(inside) and inside[0] >= 0 and inside[1] <= 100
     return _is_pair(wish)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from tfi2i.errors import InputError
@@ -74,7 +75,7 @@ class Picture:
         format: Pillow's name of the file's format ("PNG", "JPEG" ...), whatever its suffix says.
     """
 
-    pixels: Pixels
+    pixels: NDArray[Any]
     alpha: Pixels | None
     mode: str
     format: str

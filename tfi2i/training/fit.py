@@ -168,8 +168,10 @@ def check(
     if evaluate_steps != 0:
         split = _validation_split(data)
         for key in data.train:
-            limits = {"aspect": aspect, "limit": evaluate_images}
-            first = next(data.pictures(split, key, image_size, batch=2, **limits), None)
+            read = data.pictures(
+                split, key, image_size, aspect=aspect, limit=evaluate_images, batch=2
+            )
+            first = next(read, None)
             if first is None or len(first[0]) < 2:
                 raise _too_few(data, split, key)
 
