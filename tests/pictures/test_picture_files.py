@@ -410,7 +410,7 @@ def test_heic_is_read_with_its_package():
     picture = read_picture(buffer.getvalue())
     assert picture.format == "HEIF" and picture.pixels.shape == (48, 64, 3)
     assert np.abs(picture.pixels.astype(int) - [200, 30, 30]).max() < 12
-    with pytest.raises(InputError, match="x.jpg is damaged|x.jpg is not a picture"):
+    with pytest.raises(InputError, match="x.jpg is a damaged or incomplete HEIC file"):
         read_picture(HEIC, "x.jpg")
 
 
@@ -470,7 +470,8 @@ def sixteen_bit(values, file_format):
     content = file_format.encode() + struct.pack(f"{order}HIH", 42, 8, len(tags))
     for tag, size, value in tags:
         count = channels if tag == 258 else 1
-        value = {258: start - len(bits), 273: start}.get(tag, value)
+        inline = int.from_bytes(bits, "little" if order == "<" else "big")
+        value = {258: start - len(bits) if channels > 2 else inline, 273: start}.get(tag, value)
         code = "HH" if size == 3 and count == 1 else "I"
         content += struct.pack(f"{order}HHI", tag, size, count)
         content += struct.pack(order + code, *((value, 0) if code == "HH" else (value,)))
@@ -606,3 +607,12 @@ def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
     path = tmp_path / f"{'n' * 251}.png"
     write_picture(path, pixels)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_tiff_of_channels_that_are_no_colours_is_named_as_what_it_is():
+    values = np.zeros((6, 7, 2), np.uint16)
+    with pytest.raises(InputError, match="x is a TIFF file of 2 channels of 16-bit whole numbers"):
+        read_picture(sixteen_bit(values, "II"), "x")
+    data = sixteen_bit(values, "MM")
+    with pytest.raises(InputError, match="x is not a picture that can be read"):
+        read_picture(data[:30], "x")

@@ -435,3 +435,12 @@ def test_a_range_of_values_becomes_black_to_white(tmp_path, deep):
     full = 65535 if deep else 255
     assert seen[0].dtype == (np.uint16 if deep else np.uint8)
     np.testing.assert_array_equal(seen[0][..., 0], np.rint(values / 4095 * full))
+
+
+def test_pictures_of_eight_bits_in_a_wider_range_are_said(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    Image.fromarray(np.full((4, 4), 900, np.uint16)).save(tmp_path / "in" / "b.png")
+    console = Console(file=io.StringIO(), width=300)
+    run([tmp_path / "in"], tmp_path / "out", console=console, value_range=(0, 4095))
+    assert "1 of 8 bits (the first: " in console.file.getvalue()
+    assert "a.png) hold values from 0 to 255, and 0 to 4095 are black" in console.file.getvalue()

@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _found(data: Any) -> dict[str, Any]:
-    """What the source found out, such as ranges of values, in place of what it was asked for."""
+    """Settings that the source found out, such as ranges of values, to keep with the run."""
     return {key: data.settings[key] for key in ("value_range",) if key in data.settings}
 
 

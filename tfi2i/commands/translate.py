@@ -67,6 +67,10 @@ def add(verbs) -> None:
         help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
     )
     add_conditions(verb)
+    _add_results(verb)
+
+
+def _add_results(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
     )

@@ -29,7 +29,7 @@ log = logging.getLogger("tfi2i")
 
 
 def wishes(given: ValueRange) -> dict[str, Any]:
-    """What is wanted of domain a and of domain b: a pair, "auto", a mapping of percentiles or None.
+    """The wishes for domain a and for domain b: a pair, "auto", a mapping of percentiles or None.
 
     Raises:
         InputError: It is none of these.

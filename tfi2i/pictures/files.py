@@ -34,11 +34,11 @@ from tfi2i.pictures.depth import (
 )
 from tfi2i.pictures.formats import (
     MAX_PIXELS,
-    READ,
     check_tiff,
     missing,
     opened,
     too_large,
+    unread,
 )
 from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
 from tfi2i.pictures.pixels import Pixels, are_pixels
@@ -73,12 +73,14 @@ class Picture:
         alpha: (H, W) uint8, 255 is opaque; None where the file has no transparency.
         mode: Pillow's name for what the file holds ("RGB", "P", "I;16" ...).
         format: Pillow's name of the file's format ("PNG", "JPEG" ...), whatever its suffix says.
+        deep: True where a channel of the file has more than 8 bits.
     """
 
     pixels: NDArray[Any]
     alpha: Pixels | None
     mode: str
     format: str
+    deep: bool = False
 
 
 class _PillowSilenced:
@@ -140,12 +142,13 @@ def read_picture(
             image.seek(frame)
         mode, file_format = image.mode, image.format or "unknown"
         if value_range is None:
+            deep = is_deep(image)
             pixels, alpha = _srgb(upright(image), label)
-            return Picture(pixels, alpha, mode, file_format)
+            return Picture(pixels, alpha, mode, file_format, deep)
         values = _values(image, file, label, frame)
         wide = spread(values.array, *value_range)
         wide = wide if wide.ndim == 3 else np.repeat(wide[..., None], 3, axis=-1)
-        return Picture(wide, values.alpha, mode, file_format)
+        return Picture(wide, values.alpha, mode, file_format, values.deep)
 
     return _read(source, name, made)
 
@@ -232,7 +235,7 @@ def _decoded(
     label: str,
     work: Callable[[Image.Image, BinaryIO, str], _T],
 ) -> _T:
-    """What `work` makes of an open file; every failure is an `InputError`."""
+    """Returns what `work` makes of an open file; every failure is an `InputError`."""
     if byte_count == 0:
         raise InputError(f"{label} is empty (0 bytes); remove it or copy it again.")
     start = file.read(64)
@@ -251,7 +254,7 @@ def _decoded(
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{label} is not a picture that can be read; give {READ}.") from error
+        raise InputError(f"{label} {unread(file)}") from error
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{label} has more than {MAX_PIXELS // 10**6} million pixels; scale it down first."

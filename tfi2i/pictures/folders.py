@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     WRITABLE_SUFFIXES,
+    Picture,
     frame_count,
     read_picture,
     writable_suffix,
@@ -62,14 +63,16 @@ class _Plan:
     """Pictures to translate, and what is said of the rest.
 
     Attributes:
-        jobs: Every picture once, with the file it goes to.
+        jobs: Pictures, once each, with the files they go to.
         passed_over: Kinds of files in the folders that are no pictures, one a file.
         animated: Pictures of several frames of which the first is translated.
+        shallow: Pictures of 8 bits that were read in a range of values beyond those.
     """
 
     jobs: list[_Job]
     passed_over: list[str]
     animated: int = 0
+    shallow: list[Path] = field(default_factory=list)
 
 
 def translate_files(
@@ -102,7 +105,8 @@ def translate_files(
             memory; more than one only if `translate` can be called from several threads.
         console: Console for the progress bar and the last lines; stderr unless told.
         value_range: Numbers in the files that are black and white, as in training.
-        frames: All frames of animations, each a picture NAME-0001 and so on; else the first.
+        frames: Translation of all frames of animations, each a picture NAME-0001 and so on; else of
+            the first.
 
     Raises:
         InputError: Before anything is written: an input is not there, `out` is no folder, two
@@ -119,10 +123,16 @@ def translate_files(
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
 
+    def opened(job: _Job) -> Picture:
+        picture = read_picture(job.source, value_range=value_range, frame=job.frame)
+        if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
+            plan.shallow.append(job.source)
+        return picture
+
     def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
         options = {"progress": tell} if told and tell else {}
         try:
-            return _translated(translate, job, targets, suffix is None, options, value_range)
+            return _translated(translate, opened(job), job, targets, suffix is None, options)
         except InputError as error:
             if alone:
                 raise
@@ -136,7 +146,7 @@ def translate_files(
     written = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
     done = zip(jobs, outcomes, strict=True)
     failed = tuple((job.source, reason) for job, reason in done if isinstance(reason, str))
-    _report(console, len(written), failed, out, plan)
+    _report(console, len(written), failed, out, plan, value_range)
     return Summary(written, failed)
 
 
@@ -301,18 +311,17 @@ def _is_taken(path: Path) -> bool:
 
 def _translated(
     translate: Translate,
+    picture: Picture,
     job: _Job,
     targets: _Targets,
     free_format: bool,
     options: dict[str, Any],
-    value_range: Range | None,
 ) -> Path:
-    """Reads, translates and writes one picture; the file that was written.
+    """Translates and writes one picture; the file that was written.
 
     Raises:
-        InputError: The picture is unreadable, or its translation cannot be made or written.
+        InputError: Its translation cannot be made or written.
     """
-    picture = read_picture(job.source, value_range=value_range, frame=job.frame)
     given = picture.pixels if getattr(translate, "takes_deep", False) else eight_bit(picture.pixels)
     alpha, target = picture.alpha, job.target
     transparent = alpha is not None and alpha.min() < 255
@@ -337,13 +346,24 @@ def _translated(
 
 
 def _report(
-    console: Console, written: int, failed: Iterable[tuple[Path, str]], out: Path, plan: _Plan
+    console: Console,
+    written: int,
+    failed: Iterable[tuple[Path, str]],
+    out: Path,
+    plan: _Plan,
+    value_range: Range | None,
 ) -> None:
     """One line for each picture that failed, what was left, and one on what was done."""
     lines = [reason if str(path) in reason else f"{path}: {reason}" for path, reason in failed]
     end = f", {len(lines)} failed." if lines else "."
     if plan.passed_over:
         lines.append(f"Passed over {counted(plan.passed_over)}.")
+    if plan.shallow and value_range:
+        low, high = value_range
+        lines.append(
+            f"{len(plan.shallow)} of 8 bits (the first: {plan.shallow[0]}) hold values from 0 to "
+            f"255, and {low:g} to {high:g} are black to white to this network."
+        )
     if plan.animated:
         lines.append(
             f"{plan.animated} with several frames or pages: the first was translated; --frames "

@@ -3,6 +3,7 @@
 Needs Pillow. HEIC needs the package pillow-heif besides, which the extra `heif` installs.
 """
 
+import contextlib
 import functools
 import importlib.util
 import math
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, features
 
 from tfi2i.terminal import printable
 
@@ -63,6 +64,8 @@ PICTURE_SUFFIXES = frozenset(suffix for name in FORMATS for suffix in _SUFFIXES[
 READ = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF, JPEG 2000 or PPM/PGM"
 """The formats for a sentence."""
 
+_TIFF = "grey of any numbers, or grey with alpha, RGB or RGBA of 8 or 16 bits"
+
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"}
 _BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF")
 _BRANDS |= dict.fromkeys((b"mif1", b"msf1"), "HEIF")  # unless a later brand says AVIF
@@ -105,6 +108,28 @@ def _boxed(start: bytes) -> str | None:
     size = min(int.from_bytes(start[:4], "big"), len(start))
     others = {start[i : i + 4] for i in range(16, size - 3, 4)}
     return "AVIF" if first and others & {b"avif", b"avis"} else first
+
+
+def unread(file: BinaryIO) -> str:
+    """End of a sentence on a file that Pillow takes for no picture."""
+    file.seek(0)
+    start = file.read(64)
+    if name := _boxed(start):
+        return f"is a damaged or incomplete {_NAMES[name]} file; copy it again or remove it."
+    if start[:4] in (b"II*\0", b"MM\0*"):
+        with contextlib.suppress(Exception):  # then it is damaged, or no TIFF either
+            return f"is {_tiff_kind(file, start)}, which is no picture here; give {_TIFF}."
+    return f"is not a picture that can be read; give {READ}."
+
+
+def _tiff_kind(file: BinaryIO, start: bytes) -> str:
+    directory = TiffImagePlugin.ImageFileDirectory_v2(start[:8])
+    file.seek(directory.next)
+    directory.load(file)
+    channels, bits = directory.get(277, 1), max(directory.get(258, (1,)))
+    number = "floating-point" if max(directory.get(339, (1,))) == 3 else "whole"
+    named = f"{channels} channel{'s' * (channels != 1)}"
+    return f"a TIFF file of {named} of {bits}-bit {number} numbers"
 
 
 def too_large(image: Image.Image, byte_count: int) -> str | None:

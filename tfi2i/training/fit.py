@@ -104,10 +104,7 @@ def fit(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
-    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
-    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    _set_up_tensorflow(deterministic)
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = []
@@ -117,8 +114,6 @@ def fit(
     shown = _images(data, system.image_size, aspect, sample_images)
     samples = Samples(run, reports, shown, sample_steps)
     callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    log.info("training on %s", ", ".join(device.name for device in devices))
     with reports.shown(system.step, system.total_steps):
         for part in segments(system.step, system.total_steps, report_steps):
             dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
@@ -133,6 +128,15 @@ def fit(
                 )
             except tf.errors.OpError as error:  # which hides what went wrong in a loader
                 raise (data.failure or error) from None
+
+
+def _set_up_tensorflow(deterministic: bool | None) -> None:
+    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
+        tf.config.experimental.enable_op_determinism()
+    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    log.info("training on %s", ", ".join(device.name for device in devices))
 
 
 def check(
