@@ -329,6 +329,12 @@ def _sidecar(
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format == "int8-npu":
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
+    if wide := run.value_range(way.source):
+        warnings.append(
+            f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black "
+            "to white: tfi2i scales them, the app, the page and a server take pictures that are "
+            "scaled so."
+        )
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     return Sidecar(
         name=choice.name_of(way.name),
@@ -347,6 +353,7 @@ def _sidecar(
         image_width=None if sizes[0][0] == sizes[0][1] else sizes[0][1],
         multiple=multiple,
         io=choice.io,
+        value_range=wide,
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

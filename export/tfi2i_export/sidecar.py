@@ -107,6 +107,7 @@ class Sidecar:
     image_width: int | None = None
     multiple: int
     io: str
+    value_range: tuple[float, float] | None = None
     signatures: tuple[Signature, ...]
     agreement: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
@@ -164,6 +165,7 @@ def read(path: Path) -> Sidecar:
         for signature in values["signatures"]
     )
     known = _known(Sidecar, values)
+    known["value_range"] = tuple(known.get("value_range") or ()) or None
     return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
 
 

@@ -203,6 +203,15 @@ def test_tile_rims_do_not_count_where_a_neighbour_sees_more():
     assert weights[-1][-1] == 1
 
 
+@pytest.mark.parametrize("tile", [None, 32])
+def test_pixels_of_sixteen_bits_give_what_those_of_eight_do(tile):
+    translator = PictureTranslator(network(), tile=tile)
+    pixels = scene(50, 60)
+    wide = translator(pixels.astype(np.uint16) * 257)
+    assert wide.dtype == np.uint8
+    assert np.abs(wide.astype(int) - translator(pixels)).max() <= 1
+
+
 def test_many_sizes_are_traced_once():
     translator = network()
     made = PictureTranslator(translator, tile=64)

@@ -14,8 +14,9 @@ def add(verbs) -> None:
         run,
         "check-data",
         "look at every picture before hours of training depend on them",
-        "Reports counts, sizes, unreadable files, duplicates, and pictures that training and test\n"
-        "share. The exit code is 1 if there are problems.",
+        "Reports counts, sizes, unreadable files, duplicates, pictures that training and test\n"
+        "share, values that do not fill their range, and whatever `tfi2i train` would refuse. The\n"
+        "exit code is 1 if there are problems.",
         "  tfi2i check-data horse2zebra/            a folder with trainA and trainB\n"
         "  tfi2i check-data my.yaml\n"
         "  tfi2i check-data --set data.source=folders --set data.a=photos --set data.b=paintings",
@@ -44,14 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
     config = configs.load(source, arguments.overrides)
     settings = config.resolved()
     data, channels = building.build_data(config), settings.model.get("channels", 3)
-    if {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}:
-        data = data.in_channels(channels)  # only so can files of bands be read
-    report = check(data)
+    banded = {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}
+    report = check(data.in_channels(channels) if banded else data)  # only so are bands read
     if settings.batches["aspect"] == "squash":
         size = settings.model["image_size"]
         train = [found for found in report.sets if found.title.startswith("train ")]
         shapes = {one.title: zip(one.heights, one.widths, strict=True) for one in train}
         notes = (squash_note(each, size, title) for title, each in shapes.items())
         report.notes += [note for note in notes if note]
+    try:
+        said = building.require_trainable(config, data)
+    except InputError as error:
+        report.refuse(str(error))
+    else:
+        report.problems += said.faults
+        report.notes += said.notes
     print(report.text())
     return 1 if report.problems else 0

@@ -108,7 +108,8 @@ def _translated(
     from tfi2i.conditions import values_of
     from tfi2i.data.resize import scaled_to
     from tfi2i.pictures.channels import in_channels, shown
-    from tfi2i.pictures.files import picture_paths, read_picture
+    from tfi2i.pictures.files import read_picture
+    from tfi2i.pictures.listing import picture_paths
     from tfi2i.pictures.pixels import in_order, run_over
     from tfi2i.runs.run import Run
 

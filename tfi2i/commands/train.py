@@ -1,6 +1,7 @@
 """The verb that trains: train."""
 
 import argparse
+import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfi2i.commands.arguments import CONFIG_HELP, add_runs, add_set, add_verb
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 if TYPE_CHECKING:
     from tfi2i.config.config import Config
@@ -81,13 +83,23 @@ def run(arguments: argparse.Namespace) -> int:
         _print_plan(config, system, arguments.runs)
         return 0
     data = building.build_data(config)
-    # What batches refuse, and pictures that cannot be read, show before there is a run.
-    data.batches(system, **config.batches)
+    # What is refused shows before there is a run.
+    said = building.require_trainable(config, data, system)
+    config = dataclasses.replace(config, data=config.data | _found(data))
     record = environment.describe() | {"data": data.description()}
     settings = config.resolved().as_dict()
     run = Run.create(arguments.runs, config.system, config.data_name, settings, record)
     with run.lock(), run.logged():
+        for sentence in said.faults:
+            log.warning("%s", printable(sentence))
+        for sentence in said.notes:
+            log.info("%s", printable(sentence))
         return _fit(config, system, data, run)
+
+
+def _found(data: Any) -> dict[str, Any]:
+    """Settings that the source found out, such as ranges of values, to keep with the run."""
+    return {key: data.settings[key] for key in ("value_range",) if key in data.settings}
 
 
 def _fit(config: "Config", system: Any, data: Any, run: "Run") -> int:
@@ -140,6 +152,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
             log.warning(
                 "The pictures are not those that the run began with; it goes on with these."
             )
+        config = dataclasses.replace(config, data=config.data | _found(data))
         if config != begun:
             run.replace_config(config.resolved().as_dict())
         return _fit(config, system, data, run)

@@ -1,5 +1,6 @@
 """Systems and data of a configuration, and a run of a system that was made without one."""
 
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,31 @@ def build_data(config: Config) -> Any:
     source, swap = SOURCES[arguments.pop("source")], arguments.pop("swap", False)
     data = source(**arguments)
     return data.swapped() if swap else data
+
+
+def require_trainable(config: Config, data: Any, system: Any = None) -> Any:
+    """Refuses data that cannot be trained on, or tested while training; the remarks on the rest.
+
+    Args:
+        config: Configuration whose numbers count.
+        data: Dataset of it.
+        system: System, or None: the class that the configuration names says enough.
+
+    Raises:
+        InputError: The data, or the numbers for it, cannot be used.
+    """
+    from tfi2i.training import fit
+
+    full = config.resolved()
+    spec = system_class(config.system) if system is None else system
+    image_size = full.model["image_size"]
+    said = data.remarks()
+    data = data.in_channels(full.model.get("channels", 3))
+    data.batches(spec, image_size=image_size, **config.batches)
+    used = inspect.signature(fit.check).parameters
+    numbers = {key: value for key, value in full.fit.items() if key in used}
+    fit.check(data, image_size, full.batches["aspect"], **numbers)
+    return said
 
 
 def new_run(

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from tfi2i.conditions import ANY, Condition
 from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
 from tfi2i.data.domains import Domain, InChannels, Joined, Pixels, require_at_least
+from tfi2i.data.ranges import Remarks, remarks
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.pictures.pixels import eight_bit
 from tfi2i.pictures.sizes import AnySize, Size, height_and_width, size_text
 from tfi2i.terminal import printable
 
@@ -42,7 +44,8 @@ class Dataset:
         validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.
         attributes: 0s and 1s (pictures, names), by split and domain; None: there are none.
         attribute_names: Names of their columns.
-        settings: Section `data` of a configuration that opens it again; empty if there is none.
+        settings: Section `data` of a configuration that opens it again; empty if there is none. A
+            source leaves here what it found out, in place of what it was asked for.
         failure: Error that stopped the loading of batches; TensorFlow reports it as one of its own,
             which hides the sentence, so a caller of `fit` raises this instead.
     """
@@ -89,6 +92,15 @@ class Dataset:
     def label_names(self) -> tuple[str, ...]:
         """Names of the columns of labels: the attributes if there are any, else the domains."""
         return self.attribute_names if self.attributes is not None else tuple(self.train)
+
+    def remarks(self) -> Remarks:
+        """The faults of all domains' files, and notes on how they are read.
+
+        Raises:
+            InputError: Most pictures of a domain hold numbers that are no colours.
+        """
+        others = [one for domains in self.splits().values() for one in domains.values()]
+        return remarks(self.train, others[len(self.train) :])
 
     def choose(self, a: str, b: str) -> "Dataset":
         """The data of two of its domains, which become a and b."""
@@ -181,7 +193,7 @@ class Dataset:
             if spec is layout:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
             image_size = spec.image_size
-        channels = getattr(spec, "channels", None)
+        channels = None if isinstance(spec, type) else getattr(spec, "channels", None)
         if channels and (seen := self.in_channels(channels)) is not self:
             return seen.batches(
                 spec,
@@ -325,7 +337,7 @@ class Dataset:
         seed: int | None = 0,
         batch: int = 32,
     ) -> Iterator[tuple[Pixels, list[str]]]:
-        """The pixels (at most `batch`, H, W, 3) of a split and their names, a few at a time.
+        """The uint8 pixels (at most `batch`, H, W, C) of a split and their names, a few at a time.
 
         Unreadable pictures are left out; of a paired split in all domains, so that rows match.
 
@@ -354,7 +366,7 @@ class Dataset:
         )
         readable = islice(every, limit)
         while rows := list(islice(readable, batch)):
-            yield np.stack([pixels for pixels, _ in rows]), [name for _, name in rows]
+            yield np.stack([eight_bit(pixels) for pixels, _ in rows]), [name for _, name in rows]
 
     def pixels(
         self,
@@ -397,7 +409,7 @@ def source(function: Callable[..., Dataset]) -> Callable[..., Dataset]:
         data = function(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         plain = {key: str(one) if isinstance(one, Path) else one for key, one in given.items()}
-        return replace(data, settings={"source": function.__name__} | plain)
+        return replace(data, settings={"source": function.__name__} | plain | data.settings)
 
     return opened
 

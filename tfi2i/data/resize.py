@@ -62,6 +62,9 @@ def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Pixels scaled to (width, height) with Pillow's antialiased bilinear filter."""
     if pixels.shape[:2] == size[::-1]:
         return pixels
+    if pixels.dtype == np.uint16:  # which Pillow scales as floats, one channel at a time
+        channels = np.moveaxis(pixels.astype(np.float32), -1, 0)
+        return np.rint(np.dstack([_scaled(one, size) for one in channels])).astype(np.uint16)
     if pixels.shape[-1] == 3:
         return _scaled(pixels, size)
     return np.dstack([_scaled(channel, size) for channel in np.moveaxis(pixels, -1, 0)])

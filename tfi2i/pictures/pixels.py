@@ -1,6 +1,7 @@
 """Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5.
 
-Levels are pixels that are not rounded: floats in 0..255.
+Levels are pixels that are not rounded: floats in 0..255. Where a domain has a range of values, its
+pixels are uint16 0..65535, so that no depth is lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,9 +43,22 @@ def to_levels(image: Any) -> Any:
     return (image + 1) * 127.5
 
 
-def to_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels of any shape, uint8 0..255, to an image, float32 in [-1, 1]."""
-    return from_levels(np.asarray(pixels, np.float32))
+def to_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Pixels of any shape, uint8 0..255 or uint16 0..65535, to an image, float32 in [-1, 1]."""
+    levels = np.asarray(pixels, np.float32)
+    return from_levels(levels / np.float32(257) if pixels.dtype == np.uint16 else levels)
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels of any shape as uint8 0..255."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    return np.rint(pixels / 257).astype(np.uint8)
+
+
+def sixteen_bit(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Pixels of any shape as uint16 0..65535."""
+    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
 
 
 def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:

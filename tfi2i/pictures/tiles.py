@@ -24,7 +24,7 @@ from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.channels import CHANNELS
-from tfi2i.pictures.pixels import Pixels, are_pixels, in_order, to_image, to_pixels
+from tfi2i.pictures.pixels import Pixels, are_pixels, eight_bit, in_order, to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -64,6 +64,9 @@ class Tiling(ABC):
         InputError: A number that does not fit the others.
     """
 
+    takes_deep = False
+    """Whether pixels of 16 bits are taken as well, without losing depth."""
+
     def __init__(
         self,
         sizes: Sequence[Size],
@@ -101,7 +104,8 @@ class Tiling(ABC):
         Raises:
             InputError: These are no pixels, or the runtime fails on them.
         """
-        if not are_pixels(pixels, 3, self.channels[0]):
+        fitting = eight_bit(pixels) if self.takes_deep else pixels
+        if not are_pixels(fitting, 3, self.channels[0]):
             raise InputError(
                 f"Expected uint8 pixels of shape (H, W, {self.channels[0]}), received "
                 f"{pixels.dtype} of shape {pixels.shape}."
@@ -193,6 +197,8 @@ class PictureTranslator(Tiling):
     Raises:
         InputError: An argument does not fit the network.
     """
+
+    takes_deep = True
 
     def __init__(
         self,

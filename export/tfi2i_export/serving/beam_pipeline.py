@@ -28,8 +28,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.pictures.files import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
+from tfi2i.pictures.files import ALPHA_SUFFIXES, read_picture, write_picture
 from tfi2i.pictures.folders import name_key, renamed
+from tfi2i.pictures.formats import PICTURE_SUFFIXES
 from tfi2i_export.artefacts import picture_translator
 
 FAILURES = "failed.jsonl"
