@@ -381,7 +381,7 @@ def test_check_data_ends_with_0_or_1(tmp_path, capsys):
 
 def test_check_data_says_where_training_distorts_pictures(tmp_path, capsys):
     random = np.random.default_rng(0)
-    for name in ("trainA/0", "trainA/1", "trainB/2", "trainB/3"):
+    for name in ("trainA/0", "trainA/1", "trainA/2", "trainB/3", "trainB/4", "trainB/5"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 256, (32, 96, 3), np.uint8)).save(path)

@@ -172,7 +172,7 @@ def test_a_name_with_a_2_in_it_leads_where_its_direction_says(run, data, tmp_pat
 
     def pixels(split, domain, side, **options):
         found = plain(split, domain, side, **options)
-        read.append((split, domain, side, len(found[0])))
+        read.append((split, domain, side[0], len(found[0])))
         return found
 
     watched = Dataset("drawn", train=data.train, test=data.test)
