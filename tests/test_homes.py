@@ -24,7 +24,9 @@ def test_a_system_has_its_homes(name):
     module = module_of(name)
     assert (CHECKOUT / "tfi2i" / "models" / f"{module}.py").is_file()
     assert importlib.util.find_spec(f"tfi2i.official.{module}")
-    assert {"NETWORKS", "tensors", "architecture"} <= set(vars(official_code(ALL[name])))
+    assert {"NETWORKS", "TRANSLATORS", "tensors", "architecture"} <= set(
+        vars(official_code(ALL[name]))
+    )
     configurations = (CHECKOUT / "configs" / module).glob("*.yaml")
     systems = [re.search(r"^system: (\w+)$", one.read_text(), re.M)[1] for one in configurations]
     assert name in systems

@@ -25,8 +25,18 @@ ORDER = [
 # Files of `models` that are no system.
 CONTRACT = ("model.py", "arguments.py", "keras_methods.py", "reconstruction.py", "users_data.py")
 EXPORT_ORDER = [
-    *("inputs", "sidecar", "agreement", "graph", "tflite", "encoders", "choice", "calibration"),
-    *("saved_model", "artefacts", "signatures", "exporting", "serving"),
+    *(
+        "inputs",
+        "sidecar",
+        "agreement",
+        "graph",
+        "tflite",
+        "onnx_files",
+        "encoders",
+        "choice",
+        "calibration",
+    ),
+    *("saved_model", "artefacts", "signatures", "scoring", "exporting", "serving"),
 ]
 
 VAGUE = {"base", "common", "core", "helpers", "misc", "options", "registry", "tools", "trainer"}

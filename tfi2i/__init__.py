@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfi2i.models import CycleGAN as CycleGAN
     from tfi2i.models import FastCUT as FastCUT
     from tfi2i.models import SinCUT as SinCUT
+    from tfi2i.runs.initial import init_from as init_from
     from tfi2i.runs.run import Run as Run
     from tfi2i.training.fit import fit as fit
 
@@ -35,11 +36,12 @@ _PUBLIC = {
     "data": "tfi2i.data",
     "evaluate": "tfi2i.evaluate",
     "fit": "tfi2i.training.fit",
+    "init_from": "tfi2i.runs.initial",
     "new_run": "tfi2i.config.building",
 }
 
 __all__ = [
-    *("Config", "InputError", "Run", "data", "evaluate", "fit", "new_run"),
+    *("Config", "InputError", "Run", "data", "evaluate", "fit", "init_from", "new_run"),
     *("CUT", "CycleGAN", "FastCUT", "NICEGAN", "SinCUT", "UGATIT"),
 ]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from tfi2i import __version__
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, is_out_of_memory
 from tfi2i.terminal import import_tensorflow, printable
 
 # Files of `tfi2i.commands`, in the order of the help; `study` has two verbs.
@@ -65,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    passes_on, log.propagate = log.propagate, False  # to absl's handler, which writes it once more
     try:
         return _run(arguments)
     finally:
+        log.propagate = passes_on
         log.removeHandler(handler)
         log.setLevel(level)
 
@@ -99,6 +101,27 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:  # a full disk, a missing permission: nothing a traceback explains
         about = f"{error.filename}: " if error.filename else ""
         return _failed(f"{about}{error.strerror or error}.", 1)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _failed(f"the memory is not enough; {_less_memory(arguments)}.", 2)
+
+
+def _less_memory(arguments: argparse.Namespace) -> str:
+    """Advice where the memory is not enough, by the options that a verb has."""
+    given = vars(arguments)
+    if "tile" in given:
+        return "choose smaller tiles, such as --tile 256"
+    if "sizes" in given:
+        return "choose smaller pictures by --sizes, or fewer by --images and --batch"
+    if "config" in given:
+        return (
+            "choose smaller batches or pictures, such as --set batches.batch_size=1 or --set"
+            " model.image_size=128, or --set model.dtype=mixed_bfloat16"
+        )
+    if "images" in given:
+        return "measure fewer pictures by --images, and end other programs"
+    return "choose fewer or smaller pictures, or end other programs"
 
 
 def _failed(message: str, code: int) -> int:

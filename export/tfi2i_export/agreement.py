@@ -24,6 +24,7 @@ _INT8 = {"psnr_db_mean": 40.0, "psnr_db_worst": 36.0, "ssim": 0.98, "bias": 1.0}
 LIMITS: dict[str, dict[str, float]] = {
     "float32": {"psnr_db_mean": 70.0, "max_level": 1.0},
     "saved_model": {"psnr_db_mean": 70.0, "max_level": 1.0},
+    "onnx": {"psnr_db_mean": 70.0, "max_level": 1.0},
     "float16": {"psnr_db_mean": 55.0, "ssim": 0.999},
     "int8": _INT8,
     "int8-fast": {"psnr_db_mean": 37.0, "ssim": 0.94},
@@ -142,7 +143,7 @@ def advice(found: Agreement, format: str) -> str:
     """Advice for a file that has not passed, in a sentence; "" for one that has."""
     if found.passed:
         return ""
-    if format in ("float32", "saved_model"):
+    if format in ("float32", "saved_model", "onnx"):
         return "The conversion itself changes the pictures: please report it with the run's config."
     if format == "float16":
         return "Half precision is too coarse for these weights; export float32."

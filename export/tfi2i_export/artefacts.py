@@ -50,11 +50,12 @@ def inputs_of(model: Path) -> Inputs:
     Raises:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says.
     """
-    from tfi2i_export.tflite.pictures import sidecar_of
+    from tfi2i_export.tflite.pictures import checked_sidecar, sidecar_of
 
     if _is_file(model):
         from tfi2i_export.tflite.interpreter import TFLiteTranslator
 
+        checked_sidecar(model)
         shapes = TFLiteTranslator(model).extra
     else:
         from tfi2i_export.saved_model.pictures import extra_shapes, version_of
@@ -137,7 +138,9 @@ def sampler(model: Path) -> Callable[..., Pixels]:
     """
     if _is_file(model):
         from tfi2i_export.tflite.interpreter import TFLiteTranslator
+        from tfi2i_export.tflite.pictures import checked_sidecar
 
+        checked_sidecar(model)
         translator = TFLiteTranslator(model)
         takes_picture = translator.takes_picture
         sample: Callable[..., Pixels] = functools.partial(translator, None)

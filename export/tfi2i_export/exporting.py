@@ -6,7 +6,6 @@ Nothing is written before the artefact has answered held-out pictures as its for
 import dataclasses
 import datetime
 import functools
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata as versions
@@ -26,11 +25,11 @@ from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.pictures.sizes import Size, height_and_width
 from tfi2i.runs.run import Run
-from tfi2i_export import encoders
+from tfi2i_export import encoders, onnx_files
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
 from tfi2i_export.calibration import Pictures, Pixels
-from tfi2i_export.choice import STATIC, Choice, check
+from tfi2i_export.choice import OPEN, STATIC, Choice, check
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, in_float32, parity_db
 from tfi2i_export.graph.keras_graph import called
@@ -43,10 +42,13 @@ from tfi2i_export.inputs import (
     shapes_of,
     takes_picture,
 )
+from tfi2i_export.onnx_files import OnnxFile
 from tfi2i_export.saved_model.writing import SavedTranslator, save
+from tfi2i_export.scoring import evaluated
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.signatures import of_file, of_saved_model
+from tfi2i_export.signatures import of_file, of_onnx, of_saved_model
 from tfi2i_export.tflite.conversion import convert, convolutions
+from tfi2i_export.tflite.inspection import operations
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import with_metadata
 from tfi2i_export.tflite.quantization import auto, quantize
@@ -70,8 +72,8 @@ def export(
 ) -> Path:
     """Exports a translator of a run; returns the artefact's path.
 
-    That is NAME.tflite, with the sidecar NAME.json beside it, or the next version of a SavedModel:
-    NAME/1, with NAME/1.json.
+    That is NAME.tflite or NAME.onnx, with the sidecar NAME.json beside it, or the next version of a
+    SavedModel: NAME/1, with NAME/1.json.
 
     Args:
         run: Run with a checkpoint.
@@ -82,7 +84,7 @@ def export(
             exports/.
         force: Permission for a format that is known to be bad.
         accept: Permission to write an artefact that misses its limits; the sidecar says so.
-        overwrite: Permission to replace a .tflite file; a SavedModel gets another version.
+        overwrite: Permission to replace a file; a SavedModel gets another version.
 
     Raises:
         InputError: options that exclude each other, an artefact that is there already, or one that
@@ -122,9 +124,9 @@ def export(
     extra = {one.name: sidecars.fields_of(one, way.target, aspect) for one in left}
     sidecar = _sidecar(run, system, data, choice, way, extra, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(
-        sidecar, evaluation=_evaluated(run, data, artefact, sidecar, aspect)
+        sidecar, evaluation=evaluated(run, data, artefact.translator, sidecar, aspect)
     )
-    half = choice.format not in ("float32", "saved_model")
+    half = choice.format not in ("float32", *OPEN)
     files = encoders.companions(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
@@ -154,8 +156,10 @@ def _folder(to: Path, choice: Choice) -> Path:
     """`to`, or where the app of an Android project looks for its models."""
     if not _app(to).is_file():
         return to
-    if choice.format == "saved_model":
+    if choice.suffix != ".tflite":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
+    if choice.batch != 1:
+        raise InputError(f"{to} is an Android project, which takes one picture: leave out --batch.")
     return _app(to).parent / "assets" / "models"
 
 
@@ -163,7 +167,7 @@ def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Pa
     """The file, or the folder of versions, that an artefact goes to."""
     saved_model = choice.format == "saved_model"
     name = choice.name_of(way.name)
-    target = folder / (name if saved_model else f"{name}.tflite")
+    target = folder / f"{name}{choice.suffix}"
     if saved_model and target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name another folder with --to.")
     taken = target.exists() or target.with_suffix(".json").exists()
@@ -201,13 +205,19 @@ def _folded(
     pictures: Pictures,
 ) -> dict[Size | None, keras.Model]:
     """The rewritten graphs by size, None for a free one; each proven to be the translator's."""
-    free = choice.dynamic or (choice.format == "saved_model" and not choice.sizes)
+    free = choice.dynamic or (choice.format in OPEN and not choice.sizes)
+    # ONNX has padding by reflection, and its runtimes are quick with convolutions of few filters.
+    is_onnx = choice.format == "onnx"
+    ways: dict[str, Any] = {
+        "pad": "mirror" if is_onnx else choice.pad,
+        "retile_output": not is_onnx,
+    }
     free = free and takes_picture(translator) and translator.inputs[0].shape[1] is None
     folded: dict[Size | None, keras.Model] = {}
     for size in (None,) if free else sizes:
         pixels, extra = pictures.calibration(size or sizes[0])
         images = None if pixels is None else to_image(pixels)
-        rewritten = fold(translator, side=size, pad=choice.pad, baked=baked)
+        rewritten = fold(translator, side=size, baked=baked, **ways)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
             k_power = 1.0 if choice.format in STATIC else 0.0
@@ -226,7 +236,7 @@ def _folded(
 class _Artefact:
     """An artefact in memory."""
 
-    content: bytes | keras.Model
+    content: bytes | keras.Model | OnnxFile
     recipe: dict[str, Any]
 
     def translator(self, size: Size, several: bool) -> Any:
@@ -234,6 +244,8 @@ class _Artefact:
         if isinstance(self.content, bytes):
             signature = f"translate_{size[0]}x{size[1]}" if several else None
             return TFLiteTranslator(self.content, signature=signature)
+        if isinstance(self.content, OnnxFile):
+            return self.content
         return SavedTranslator(self.content)
 
 
@@ -253,8 +265,10 @@ def _build(
         recipe["equalisation_pictures"] = choice.calibration
     if choice.format == "saved_model":
         return _Artefact(first, recipe)
+    if choice.format == "onnx":
+        return _Artefact(onnx_files.convert(first, io=choice.io), {"rewrites": ["folded"]})
     graphs: Any = folded if len(sizes) > 1 else first
-    model = convert(graphs, io=choice.io, half=choice.format == "float16")
+    model = convert(graphs, io=choice.io, half=choice.format == "float16", batch=choice.batch)
     if not choice.quantised:
         return _Artefact(model, recipe)
     layers = convolutions(first)
@@ -265,14 +279,18 @@ def _build(
         height, width = sizes[0]
         signature = f"translate_{height}x{width}" if len(sizes) > 1 else None
 
+        made: dict[frozenset[str], dict[str, Any]] = {}
+
         def convert_with(in_float: frozenset[str]) -> bytes:
-            return quantize(model, "int8-fast", layers=layers, in_float=in_float)[0]
+            content, made[in_float] = quantize(model, "int8-fast", layers=layers, in_float=in_float)
+            return content
 
         def psnr(candidate: bytes) -> float:
             answers = TFLiteTranslator(candidate, signature=signature)(shown, **extra)
             return agreement(expected, answers, "auto").psnr_db_mean
 
         content, in_float = auto(convert_with, layers, psnr, choice.target_db)
+        recipe |= made[in_float]
         recipe |= {"target_db": choice.target_db, "in_float": sorted(in_float)}
         return _Artefact(content, recipe)
     content, more = quantize(model, choice.format, layers=layers, calibration=shown, inputs=extra)
@@ -323,12 +341,19 @@ def _sidecar(
     domains = {"source": way.source, "target": way.target}
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
+    elif isinstance(artefact.content, OnnxFile):
+        signatures = of_onnx(artefact.content.graph, domains, extra)
     else:
         tensor_only = choice.signatures == "tensor"
         signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only, extra=extra)
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
-    if choice.format == "int8-npu":
+    if choice.format in STATIC:
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
+        more = (
+            " int8-full (--force) leaves fewer, and loses more." if "npu" in choice.format else ""
+        )
+        warnings.append(_left_in_float(artefact) + more)
+        log.warning(warnings[-1])
     if wide := run.value_range(way.source):
         warnings.append(
             f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black "
@@ -336,6 +361,7 @@ def _sidecar(
             "scaled so."
         )
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
+    packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
         name=choice.name_of(way.name),
         file="",
@@ -362,57 +388,22 @@ def _sidecar(
     )
 
 
+def _left_in_float(artefact: _Artefact) -> str:
+    """A sentence on what an accelerator without float cannot run of a .tflite file."""
+    assert isinstance(artefact.content, bytes)
+    kinds = artefact.recipe["float_operations"]
+    every = sum(one.kind not in ("QUANTIZE", "DEQUANTIZE") for one in operations(artefact.content))
+    return (
+        f"{sum(kinds.values())} of {every} operations compute in float, which an accelerator that "
+        f"has none leaves to the processor: {', '.join(sorted(kinds))}."
+    )
+
+
 def _version(package: str) -> str | None:
     try:
         return versions.version(package)
     except versions.PackageNotFoundError:
         return None
-
-
-def _evaluated(
-    run: Run, data: Dataset, artefact: _Artefact, sidecar: Sidecar, aspect: str
-) -> dict[str, Any] | None:
-    """Measures what the artefact does to KID and paired error, if the run has an evaluation."""
-    path = run.evaluation_dir / "evaluation.json"
-    if not path.is_file():
-        return None
-    if "baked" in sidecar.recipe or any(one.kind for one in sidecar.signatures[0].inputs):
-        return None  # other styles, other scores
-    from tfi2i.evaluate import backbones
-    from tfi2i.evaluate.measure import Measure
-
-    try:
-        evaluation = json.loads(path.read_text(encoding="utf-8"))
-        checkpoints = evaluation["directions"][sidecar.direction]["checkpoints"]
-        before = next(one for one in checkpoints.values() if one["step"] == sidecar.step)
-        settings = evaluation["protocol"]
-        way = next(way for way in run.directions if way.name == sidecar.direction)
-        if height_and_width(settings["image_size"]) != sidecar.default_size:
-            return None
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
-        log.warning("%s says nothing of step %d (%s).", path, sidecar.step, type(error).__name__)
-        return None
-    counts = evaluation["directions"][sidecar.direction]["n"]
-    measure = Measure(
-        data,
-        backbones.load(settings["backbone"]),
-        image_size=sidecar.default_size,
-        aspect=aspect,
-        images=counts["translated"],
-        seed=settings["seed"],
-    )
-    translate = artefact.translator(sidecar.default_size, len(sidecar.signatures) > 1)
-    after = measure.score_of(way, lambda pixels, rows: translate(pixels))
-    paired = {}
-    if before["paired"] and after["paired"]:
-        paired = {"l1": after["paired"]["l1"], "l1_before": before["paired"]["l1"]}
-    return {
-        "backbone": settings["backbone"],
-        "pictures": counts["translated"],
-        "kid": after["kid"],
-        "kid_before": before["kid"],
-        **paired,
-    }
 
 
 def _written(
@@ -431,6 +422,10 @@ def _written(
         sidecar = encoders.named(sidecar, files, target, aspect)
         with replacing(target) as temporary:
             temporary.write_bytes(with_metadata(artefact.content, sidecar))
+    elif isinstance(artefact.content, OnnxFile):
+        sidecar = encoders.named(sidecar, files, target, aspect)
+        with replacing(target) as temporary:
+            temporary.write_bytes(artefact.content.content)
     else:
         target = save(artefact.content, target, tensor_only=choice.signatures == "tensor")
         sidecar = encoders.named(sidecar, files, target, aspect)

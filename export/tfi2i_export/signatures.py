@@ -9,6 +9,7 @@ from tfi2i.pictures.channels import COLOURS
 from tfi2i_export.saved_model.picture_files import KINDS, LARGEST
 from tfi2i_export.saved_model.writing import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
+from tfi2i_export.tflite.conversion import SIGNATURE
 from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
@@ -49,8 +50,23 @@ def of_saved_model(
     return _of_picture_files(beside, domains, INPUT in taken), tensors
 
 
-def _type(shape: Sequence[int | None]) -> TensorType:
-    return TensorType("float32", tuple(-1 if side is None else side for side in shape))
+def of_onnx(
+    graph: keras.Model, domains: Domains, extra: Mapping[str, Mapping[str, Any]] = {}
+) -> tuple[Signature, ...]:
+    """Returns that of an ONNX file, which has one alone; arguments as `of_file`.
+
+    Args:
+        graph: Graph of pixels that the file was made from.
+        domains: Names of "source" and "target", or None.
+        extra: Fields of `Tensor`.
+    """
+    taken = {one.name: _type(one.shape, one.dtype) for one in graph.inputs}
+    made = {OUTPUT: _type(graph.outputs[0].shape, graph.outputs[0].dtype)}
+    return (_of_tensors(SIGNATURE, taken, made, domains, extra),)
+
+
+def _type(shape: Sequence[int | None], dtype: str = "float32") -> TensorType:
+    return TensorType(dtype, tuple(-1 if side is None else side for side in shape))
 
 
 def _of_tensors(

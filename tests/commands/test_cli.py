@@ -1,13 +1,17 @@
 """The command line: it answers at once, wires the verbs, and ends bad input with one sentence."""
 
+import importlib
+import logging
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfi2i.cli import main
@@ -16,7 +20,7 @@ from tfi2i.commands import list as listing
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
-from tfi2i.official import weights
+from tfi2i.official import checkpoints, weights
 from tfi2i.runs.run import Run
 from tfi2i.training import fit as train
 
@@ -165,6 +169,53 @@ def test_what_goes_wrong_decides_the_code(monkeypatch, capsys, raised, code, lin
     assert capsys.readouterr().err == f"{line}\n"
 
 
+def wrapped():
+    error = RuntimeError("Exception encountered when calling Conv2D.call().")
+    error.__cause__ = tf.errors.ResourceExhaustedError(None, None, "failed to allocate")
+    return error
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        wrapped(),
+    ],
+    ids=repr,
+)
+def test_too_little_memory_ends_in_a_sentence_that_says_what_to_change(monkeypatch, capsys, raised):
+    def fail(arguments):
+        raise raised
+
+    for verb, wanted in {
+        "train": "--set batches.batch_size=1",
+        "translate": "--tile 256",
+        "evaluate": "by --images",
+        "export": "by --sizes",
+    }.items():
+        monkeypatch.setattr(importlib.import_module(f"tfi2i.commands.{verb}"), "run", fail)
+        more = ["x.png", "--out", "out"] if verb == "translate" else []
+        error = failure(capsys, verb, "runs/none", *more)
+        assert error.startswith("the memory is not enough; ")
+        assert wanted in error
+
+
+def test_log_lines_come_once_whatever_handlers_libraries_add(monkeypatch, capsys):
+    monkeypatch.setattr(
+        listing, "run", lambda arguments: logging.getLogger("tfi2i").info("told") or 0
+    )
+    library = logging.StreamHandler(sys.stderr)
+    logging.root.addHandler(library)
+    try:
+        assert main(["list"]) == 0
+    finally:
+        logging.root.removeHandler(library)
+    assert capsys.readouterr().err == "told\n"
+    assert logging.getLogger("tfi2i").propagate
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(listing, "run", lambda arguments: 1 // 0)
     with pytest.raises(ZeroDivisionError):
@@ -292,13 +343,108 @@ def test_resume_refuses_what_it_cannot_do(tmp_path, capsys, fitted):
     resume = ("train", "--resume", run.path)
     assert "begin a new run" in failure(capsys, *resume, "--set", "model.width=8")
     assert "begin a new run" in failure(capsys, *resume, "--set", "data.seed=8")
+    average = failure(capsys, *resume, "--set", "compile.ema_decay=null")
+    assert "compile.ema_decay would change what the run has trained" in average
+    assert "averages.gen_ab" in average
+    pool = failure(capsys, *resume, "--set", "compile.pool_size=3")
+    assert "compile.pool_size would change" in pool and "pools.a" in pool
+    assert "learning_rate must be a number" in failure(
+        capsys, *resume, "--set", "compile.learning_rate=-1"
+    )
     assert "--set compile.total_steps=4." in failure(
         capsys, *resume, "--set", "compile.total_steps=2"
     )
     with run.lock():
         assert "is being written by process" in failure(capsys, *resume)
     assert not fitted
+    assert "changes" not in run.config and run.config["compile"]["ema_decay"] == 0.995
     assert "is not a run" in failure(capsys, "train", "--resume", CHECKOUT)
+
+
+def rates(system) -> set[float]:
+    return {round(rate, 9) for rate in system.optimizer.rates().values()}
+
+
+def test_resume_changes_numbers_of_training_and_keeps_them_with_their_step(tmp_path, fitted):
+    run = begun(tmp_path)
+    trained = run.load_system()
+    slot = trained.optimizers["generator"].variables[2]
+    slot.assign(slot + 1)
+    trained.pools["a"].held.assign(1)
+    run.save_checkpoint(trained)
+    resume = ["train", "--resume", str(run.path)]
+    numbers = ["--set", "compile.learning_rate=1e-5", "--set", "compile.cycle_weight=3"]
+    assert main([*resume, *numbers]) == 0
+    assert run.changes == [
+        {"step": 2, "setting": f"compile.{name}", "before": before, "after": after}
+        for name, before, after in (("learning_rate", 4e-4, 1e-5), ("cycle_weight", 10.0, 3.0))
+    ]
+    assert "step 2: compile.learning_rate is now 1e-05, 0.0004 before" in run.log_path.read_text()
+    # The checkpoint has the old numbers, as after a kill before the next one.
+    assert main(resume) == 0
+    for system, *_ in fitted:
+        assert rates(system) == {1e-5} and system.cycle_weight == 3 and system.step == 2
+        assert int(system.pools["a"].held.numpy()) == 1
+        kept = system.optimizers["generator"].variables[2]
+        np.testing.assert_array_equal(kept, slot)
+    assert len(run.changes) == 2
+    run.save_checkpoint(fitted[0][0])
+    assert main([*resume, "--set", "compile.cycle_weight=10"]) == 0
+    system = fitted[-1][0]
+    assert rates(system) == {1e-5} and system.cycle_weight == 10
+    assert [one["setting"].partition(".")[2] for one in run.changes[2:]] == ["cycle_weight"]
+
+
+def test_a_rate_that_is_set_on_resume_replaces_what_callbacks_did(tmp_path, fitted):
+    run = begun(tmp_path)
+    system = run.load_system()
+    system.optimizer.learning_rate = 0.25
+    run.save_checkpoint(system)
+    resume = ["train", "--resume", str(run.path), "--set"]
+    assert main([*resume, "compile.cycle_weight=3"]) == 0 and rates(fitted[-1][0]) == {0.25}
+    assert main([*resume, "compile.learning_rate=0.125"]) == 0 and rates(fitted[-1][0]) == {0.125}
+
+
+# train --init
+
+
+def test_init_begins_a_new_run_with_the_weights_of_another(tmp_path, capsys, fitted):
+    old = begun(tmp_path)
+    new = ("train", "cyclegan/scenes", "--smoke", "--runs", tmp_path, "--init", old.path)
+    more = ("--set", "data.seed=9", "--set", "fit.seed=3")
+    assert main([*map(str, new), *more, "--dry-run"]) == 0
+    assert "# " + str(old.path) + ": all 26 layers begin" in capsys.readouterr().out
+    assert len(list(tmp_path.iterdir())) == 1
+    assert main([*map(str, new), *more]) == 0
+    [(system, _, run, *_)] = fitted
+    assert system.step == 0 and run.path.name == "00002-cyclegan-scenes"
+    weights_of = old.load_system().gen_ba.get_weights()
+    assert all(map(np.array_equal, system.gen_ba.get_weights(), weights_of))
+    assert run.environment["init"] == {
+        **{"from": str(old.path.resolve()), "step": 2},
+        **{"layers": 26, "fitting": 26, "fresh": [], "unused": []},
+    }
+    assert "all 26 layers begin with its weights" in run.log_path.read_text()
+    # A kill before the first checkpoint: it begins with these weights again.
+    assert main(["train", "--resume", str(run.path)]) == 0
+    again = fitted[-1][0]
+    assert again.step == 0 and int(again.seed.numpy()) == int(system.seed.numpy())
+    assert all(map(np.array_equal, again.gen_ba.get_weights(), weights_of))
+
+
+def test_init_with_nothing_that_fits_makes_nothing(tmp_path, capsys, fitted):
+    old = begun(tmp_path / "old")
+    new = ("train", "cyclegan/scenes", "--smoke", "--runs", tmp_path / "new")
+    assert "is not a .keras file" in failure(capsys, *new, "--init", old.translator_path())
+    wide = ("--set", "model.width=6", "--set", "model.discriminator_width=6")
+    refused = failure(capsys, *new, *wide, "--init", old.path)
+    assert "none of its layers fits this CycleGAN" in refused
+    assert "gen_ab/conv0 (kernel is 7x7x3x4 there and 7x7x3x6 here)" in refused
+    assert "cannot be read" in failure(capsys, *new, "--init", tmp_path / "nothing")
+    assert "leave out CONFIG, --init" in failure(
+        capsys, "train", "--resume", old.path, "--init", old.path
+    )
+    assert not (tmp_path / "new").exists() and not fitted
 
 
 def test_resume_without_a_checkpoint_begins_again_with_the_same_weights(tmp_path, fitted):
@@ -440,10 +586,11 @@ def test_check_data_needs_data(capsys, tmp_path):
 def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch, fitted):
     from tfi2i.models import ALL
 
-    def import_checkpoint(system_name, path, *, model):
-        return ALL[system_name](**ALL[system_name].smoke | model)
+    def read_checkpoint(system_name, path, *, direction):
+        system = ALL[system_name]
+        return SimpleNamespace(system=lambda model: system(**system.smoke | model), fresh=())
 
-    monkeypatch.setattr(weights, "import_checkpoint", import_checkpoint)
+    monkeypatch.setattr(checkpoints, "read_checkpoint", read_checkpoint)
     command = ["import", "CycleGAN", "h2z_params.pt", "--runs", str(tmp_path)]
     assert main([*command, "--set", "model.blocks=2"]) == 0
     run = Run(tmp_path / "00001-cyclegan-h2z-params")
@@ -480,6 +627,25 @@ def test_a_folder_of_networks_is_imported_and_translates_the_same(tmp_path):
         runs = tmp_path / "runs"
         assert main(["import", "CycleGAN", str(path), "--runs", str(runs), *size]) == 0
         np.testing.assert_array_equal(Run(runs / name).network("a2b")(image), wanted)
+
+
+def test_a_lone_generator_is_imported_in_the_direction_that_is_named(tmp_path, capsys):
+    from tests.official.torch_writer import state_dict, write_zip
+    from tfi2i.models import CycleGAN
+
+    system = CycleGAN(**CycleGAN.smoke)
+    tensors = weights.export_official(system)["G_A"]
+    path = write_zip(tmp_path / "latest_net_G.pth", state_dict(tensors))
+    size = ("--set", f"model.image_size={CycleGAN.smoke['image_size']}")
+    command = ["import", "CycleGAN", str(path), str(tmp_path / "run"), *size]
+    assert main([*command, "--direction", "b2a"]) == 0
+    assert "holds G_B; G_A, D_A, D_B are not in it and fresh." in capsys.readouterr().err
+    run = Run(tmp_path / "run")
+    assert run.environment["fresh"] == ["G_A", "D_A", "D_B"]
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
+    np.testing.assert_array_equal(run.network("b2a")(image), system.network("a2b")(image))
+    refused = failure(capsys, "import", "CUT", path, "--direction", "b2a")
+    assert refused == "CUT has no direction 'b2a'; choose a2b."
 
 
 def test_a_folder_without_networks_is_no_import(capsys, tmp_path):

@@ -82,6 +82,9 @@ def test_the_smoke_version_is_valid_small_and_of_the_same_kind(name):
     assert smoke.model.items() >= ALL[config.system].smoke.items()
     assert smoke.data.get("name") == config.data.get("name")
     assert smoke.resolved().fit["checkpoint_steps"] <= smoke.compile["total_steps"]
+    more = configs.load_smoke(name, ["compile.total_steps=8", "fit.seed=3"])
+    assert (more.compile["total_steps"], more.fit["seed"]) == (8, 3)
+    assert 0 <= (more.resolved().compile.get("decay_start") or 0) <= 8
 
 
 @pytest.mark.parametrize("name", ["nice_gan/scenes", "nice_gan/official"])

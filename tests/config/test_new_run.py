@@ -8,6 +8,7 @@ import tfi2i
 from tfi2i.config import config as configs
 from tfi2i.config.building import build_data, recompile
 from tfi2i.errors import InputError
+from tfi2i.models import ALL
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,17 @@ def test_chosen_domains_have_no_settings():
     assert data.choose("b", "a").settings == {}
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_other_numbers_leave_the_variables_of_every_system(name):
+    system = ALL[name](**ALL[name].smoke)
+    system.compile(ema_decay=0.9)
+    config = configs.Config(name, compile={"ema_decay": 0.8, "learning_rate": 0.5})
+    recompile(system, config, ["ema_decay", "learning_rate"])
+    assert system.ema_decay == 0.8 and set(system.optimizer.rates().values()) == {0.5}
+    with pytest.raises(InputError, match=r"compile\.ema_decay would change .*averages\."):
+        recompile(system, configs.Config(name), ["ema_decay"])
+
+
 def test_a_resumed_run_keeps_what_only_python_can_give(tmp_path):
     rate = keras.optimizers.schedules.CosineDecay(0.5, 100)
     system = tfi2i.CUT(**tfi2i.CUT.smoke)
@@ -94,3 +106,5 @@ def test_a_resumed_run_keeps_what_only_python_can_give(tmp_path):
     recompile(system, configs.load(run.config_path, ["compile.total_steps=8"]))
     assert {type(one) for one in system.optimizers.values()} == {keras.optimizers.SGD}
     assert {float(one.learning_rate) for one in system.optimizers.values()} == {0.125}
+    with pytest.raises(InputError, match="were given in Python"):
+        recompile(system, configs.load(run.config_path), ["learning_rate"])

@@ -75,7 +75,7 @@ def test_every_direction_of_several_domains_is_measured(seasons, monkeypatch, ca
         assert last["copying"]["l1"] > 0
         pair = way.target is not None
         assert (last["cycle_l1"] is not None) == pair
-        assert set(part["trivial"]) == ({"identity", "colour_statistics"} if pair else set())
+        assert set(part["trivial"]) == (set(report.TRIVIAL) if pair else set())
         assert set(last["variety"]) == ({"style"} if pair else {"style", "label"})
         many = 1 if pair else len(DOMAINS)
         assert part["n"] == {"translated": 4 * many, "real": 4 * many, "train": 5 * many}

@@ -190,6 +190,21 @@ def test_right_content_in_a_wrong_texture_is_told_from_useless_translations():
         "trivial": {"identity": {"kid": 0.1, "paired": {"l1": 0.3}}},
         "checkpoints": {"last": {"kid": 0.2, "paired": {"l1": 0.1}}},
     }
+    found["checkpoints"]["last"]["diversity"] = {"fake": 0.4, "real": 0.5}
     assert "closer to the truth" in warnings(AB, found)[0]
-    found["checkpoints"]["last"]["paired"]["l1"] = 0.4
+    found["trivial"]["mean_image"] = {"kid": 0.9, "paired": {"l1": 0.08}}
     assert "closer to the truth" not in warnings(AB, found)[0]
+    found["trivial"]["mean_image"]["paired"]["l1"] = 0.2
+    found["checkpoints"]["last"]["diversity"]["fake"] = 0.1
+    assert "closer to the truth" not in warnings(AB, found)[0]
+    found["checkpoints"]["last"] |= {"diversity": {"fake": 0.4, "real": 0.5}, "paired": {"l1": 0.4}}
+    assert "closer to the truth" not in warnings(AB, found)[0]
+
+
+def test_the_mean_picture_is_that_of_the_training_pictures_of_the_target(data):
+    found = measure_of(data).trivial(AB)["mean_image"]
+    train = np.concatenate([rows for rows, _ in data.pictures("train", "b", SIDE)])
+    truth = data.pixels("test", "b", SIDE)[0]
+    expected = np.abs(np.rint(train.mean(0)) - truth).mean() / 255
+    assert found["paired"]["l1"] == pytest.approx(expected, rel=1e-5)
+    assert found["paired"]["l1"] < measure_of(data).trivial(AB)["identity"]["paired"]["l1"]

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from tfi2i_export import onnx_files
 from tfi2i_export.exporting import EXACT_DB, EXACT_LEVELS
 from tfi2i_export.graph.equalise import equalise
 from tfi2i_export.graph.fold import fold, parity_db
@@ -19,6 +21,7 @@ from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.ugatit import UGATIT
 from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.terminal import quiet
 
 SYSTEMS = {
     **{name: (system, system.smoke) for name, system in ALL.items()},
@@ -64,10 +67,47 @@ def test_rewriting_is_exact(name):
         assert levels <= EXACT_LEVELS
 
 
+@functools.cache
+def files(name):
+    """The translator's .tflite files, in float and in 8 bits."""
+    model = convert(folded(name))
+    return model, quantize(model, "int8", layers=convolutions(folded(name)))[0]
+
+
+def by_litert(content, pixels):
+    """What an app gets that knows nothing of tfi2i."""
+    with quiet():
+        interpreter = Interpreter(model_content=content)
+        given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        interpreter.resize_tensor_input(given["index"], pixels.shape)
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], pixels.astype("float32"))
+    interpreter.invoke()
+    return interpreter.get_tensor(made["index"])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_four_pictures_at_a_time_are_what_four_calls_make(name):
+    given = to_pixels(images(name, 4))
+    for content in files(name):
+        singles = np.concatenate([by_litert(content, given[i : i + 1]) for i in range(4)])
+        assert singles.std() > 1
+        np.testing.assert_allclose(by_litert(content, given), singles, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_onnx_file_answers_alike(name):
+    given = to_pixels(images(name, 2))
+    side = given.shape[1]
+    graph = fold(translator(name), side=side, pad="mirror", retile_output=False)
+    made = onnx_files.convert(graph)(given)
+    expected = to_pixels(translator(name)(to_image(given)))
+    assert np.abs(made.astype(int) - expected).max() <= EXACT_LEVELS
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_file_is_one_partition_and_answers_alike(name):
-    model = convert(folded(name))
-    small, _ = quantize(model, "int8", layers=convolutions(folded(name)))
+    model, small = files(name)
     for content in (model, small):
         inside = inspect(content)
         assert (inside.partitions, inside.undelegated, inside.custom) == (1, {}, [])

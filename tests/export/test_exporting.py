@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfi2i_export import agreement, sidecar
+from tfi2i_export import agreement, onnx_files, sidecar
 from tfi2i_export.exporting import Choice, export
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i_export.tflite.metadata import read_metadata
@@ -119,6 +119,16 @@ def test_int8_is_small_and_close(run, data, tmp_path, float_path):
     assert record.recipe["equalised"]
 
 
+def test_int8_npu_says_what_an_accelerator_without_float_cannot_run(run, tmp_path):
+    data = building.build_data(configs.load(run.config_path, ["data.train_size=8"]))
+    path = export(run, data, Choice("int8-npu", images=3, calibration=8), to=tmp_path, accept=True)
+    record = sidecar.read(path.with_suffix(".json"))
+    in_float = record.recipe["float_operations"]
+    (told,) = [one for one in record.warnings if "compute in float" in one]
+    assert told.startswith(f"{sum(in_float.values())} of ") and "MEAN" in told
+    assert [one["operation"] for one in record.recipe["quantizer"]].count("CONV_2D") >= 3
+
+
 def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path):
     path = exported(run, data, tmp_path, format="float32", sizes=((32, 48), 64), io="uint8")
     assert path.name == "a2b-float32-uint8-32x48-64.tflite"
@@ -131,6 +141,47 @@ def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path
     assert np.abs(answers - expected(run, pixels).astype(int)).max() <= 1
     free = exported(run, data, tmp_path, format="float32", dynamic=True)
     assert np.abs(TFLiteTranslator(free)(pixels) - expected(run, pixels).astype(int)).max() <= 1
+
+
+def test_a_file_for_several_pictures_is_quantised_and_checked_as_one_for_one(run, data, tmp_path):
+    path = exported(run, data, tmp_path, format="int8", batch=2)
+    assert path.name == "a2b-int8-batch2.tflite"
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert record.signatures[0].inputs[0].shape == (2, SIDE, SIDE, 3)
+    assert record.agreement["psnr_db_worst"] > 30
+    (tmp_path / "app/src/main").mkdir(parents=True)
+    (tmp_path / "app/src/main/AndroidManifest.xml").touch()
+    with pytest.raises(InputError, match="takes one picture: leave out --batch"):
+        exported(run, data, tmp_path, batch=2)
+
+
+@pytest.mark.parametrize("io", ["float", "uint8"])
+def test_an_onnx_file_takes_pictures_of_any_size_and_number(run, data, tmp_path, capsys, io):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = exported(run, data, tmp_path, accept=False, format="onnx", io=io)
+    assert path.name == ("a2b.onnx" if io == "float" else "a2b-uint8.onnx")
+    record = sidecar.verify(path.with_suffix(".json"))
+    assert (record.format, record.agreement["passed"]) == ("onnx", True)
+    assert record.versions["onnxruntime"]
+    assert record.signatures[0].inputs[0].shape == (-1, -1, -1, 3)
+    dtype = {"float": "float32", "uint8": "uint8"}[io]
+    assert record.signatures[0].inputs[0].dtype == record.signatures[0].outputs[0].dtype == dtype
+    pixels = data.pixels("test", "a", 48)[0]
+    session = onnxruntime.InferenceSession(path)
+    (taken,), (made,) = session.get_inputs(), session.get_outputs()
+    assert taken.shape == made.shape == ["batch", "height", "width", 3]
+    answers = session.run(None, {"image": pixels.astype(dtype)})[0]
+    assert np.abs(np.rint(answers.astype(float)) - expected(run, pixels)).max() <= 1
+    with pytest.raises(InputError, match="a2b.*onnx is there already; add --overwrite"):
+        exported(run, data, tmp_path, format="onnx", io=io)
+    assert main(["translate", str(path), "x.png", "--out", str(tmp_path)]) == 2
+    assert "ONNX files are for other programs" in capsys.readouterr().err
+
+
+def test_without_its_packages_an_onnx_export_names_the_extra(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_files, "PACKAGES", ("onnx", "tf2onnx_that_is_not_there"))
+    assert main(["export", str(run.path), "--to", str(tmp_path), "--format", "onnx"]) == 2
+    assert "tf2onnx_that_is_not_there: pip install 'tfi2i[onnx]'" in capsys.readouterr().err
 
 
 def test_a_saved_model_takes_pictures_of_any_size_and_number(run, data, tmp_path):
@@ -199,6 +250,9 @@ def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(r
         (["--checkpoint", "best"], "best"),
         (["--format", "saved_model", "--io", "uint8"], "leave out"),
         (["--signatures", "tensor"], "for --format saved_model"),
+        (["--format", "onnx", "--pad", "mirror"], "leave out --dynamic, --pad"),
+        (["--batch", "0"], "--batch 0: give a number of pictures"),
+        (["--format", "saved_model", "--batch", "2"], "any number of pictures: leave out --batch"),
         (["--check"], "holds no SavedModel"),
     ],
 )

@@ -5,6 +5,7 @@ import hashlib
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import stand_in as stand_in_module
 import tensorflow as tf
@@ -131,6 +132,32 @@ def test_every_format_takes_a_style_and_a_label(run, data, tmp_path, format):
     other = {**winter, "label": winter["label"][:, ::-1]}
     changed = translate(pixels[:1], **winter).astype(int) - translate(pixels[:1], **other)
     assert np.abs(changed).mean() > 4
+
+
+def by_onnx(path, **inputs):
+    """What a program gets that knows ONNX Runtime alone, as pixels."""
+    session = onnxruntime.InferenceSession(path)
+    assert {one.name for one in session.get_inputs()} == {*inputs}
+    return np.rint(session.run(["translation"], inputs)[0]).astype(int)
+
+
+def test_an_onnx_file_takes_a_style_and_a_label(run, data, tmp_path):
+    path = exported(run, data, tmp_path, "onnx", accept=False, direction="any")
+    assert {one.name for one in sidecar.read(path.with_suffix(".json")).signatures[0].inputs} == {
+        *("image", "style", "label")
+    }
+    pixels, values = pictures(data), values_of(Seasons.conditions, 2, seed=3)
+    answers = by_onnx(path, image=pixels.astype("float32"), **values)
+    assert np.abs(answers - expected(None, pixels, values)).max() <= 1
+
+
+def test_an_onnx_file_of_a_sampler_takes_no_picture(painter, data, tmp_path):
+    run, system = painter
+    path = exported(run, data, tmp_path, "onnx", accept=False, label="winter")
+    assert path.name == "sample-winter.onnx"
+    values = values_of(system.conditions, 3, seed=4, labels="winter")
+    wanted = system.sample(3, seed=4, labels="winter").astype(int)
+    assert np.abs(by_onnx(path, latent=values["latent"]) - wanted).max() <= 1
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "saved_model"])

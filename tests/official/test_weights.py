@@ -11,11 +11,11 @@ from torch_writer import state_dict, tensor, write_legacy, write_zip
 from tfi2i.errors import InputError
 from tfi2i.models import NICEGAN, CycleGAN
 from tfi2i.official import nice_gan, weights
+from tfi2i.official.checkpoints import import_checkpoint, read_checkpoint
 from tfi2i.official.cyclegan import NETWORKS
 from tfi2i.official.weights import (
     export_official,
     from_official,
-    import_checkpoint,
     load_official,
     official_shape,
     official_tensors,
@@ -401,7 +401,7 @@ def test_arguments_that_contradict_the_file_are_refused(tmp_path, official, mode
     ("value", "message"),
     [
         ({"genA2B": {}, "disGA": {}}, "it has genA2B, disGA, and the state dicts of disA, disB"),
-        ({"disA": {}, "disB": {}, "gen2A": {}}, "it has disA, disB, gen2A, and"),
+        ({"disA": {}, "gen2A": {}}, "it has disA, gen2A, and"),
         ({"disA": 1, "disB": 1, "gen2A": 1, "gen2B": 1}, "and the state dicts of disA"),
         ([], "it has nothing named"),
         ({}, "it has nothing named"),
@@ -447,7 +447,7 @@ def test_an_unknown_system_is_named(tmp_path):
 
 
 def test_a_system_that_refuses_the_tensors_is_heard(tmp_path, official, monkeypatch):
-    def picky(networks):
+    def picky(networks, given):
         raise InputError("disA is of a later version.")
 
     monkeypatch.setattr(nice_gan, "architecture", picky)
@@ -524,8 +524,6 @@ def test_the_tag_is_the_only_one_or_latest_or_chosen(experiment, tmp_path):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("20", r"lacks 20_net_D_A\.pth; complete there are 5, 100, latest\."),
-        ("20_net_G_A.pth", r"lacks 20_net_D_A\.pth; complete there are 5, 100, latest\."),
         ("7", r"lacks 7_net_G_A\.pth, .*; complete there are 5, 100, latest\."),
         ("7_net_G_B.pth", r"lacks 7_net_G_A\.pth, .*; complete there are 5, 100, latest\."),
         ("gone.pth", r"gone\.pth cannot be read: No such file"),
@@ -536,6 +534,12 @@ def test_the_tag_is_the_only_one_or_latest_or_chosen(experiment, tmp_path):
 def test_a_tag_that_is_not_whole_is_refused(experiment, path, message):
     with pytest.raises(InputError, match=message):
         import_cyclegan(experiment / path)
+
+
+@pytest.mark.parametrize("path", ["20", "20_net_G_A.pth"])
+def test_a_tag_without_a_discriminator_is_imported(experiment, path):
+    assert read_checkpoint("CycleGAN", experiment / path).fresh == ("D_A",)
+    assert which(import_cyclegan(experiment / path)) == 0.2
 
 
 def test_several_tags_have_to_be_chosen_from(experiment, tmp_path):
@@ -551,12 +555,12 @@ def test_a_folder_with_nothing_whole_says_what_is_missing(tmp_path):
     wanted = r"is a folder without files such as latest_net_G_A\.pth, .*latest_net_D_B\.pth"
     with pytest.raises(InputError, match=wanted):
         import_cyclegan(tmp_path)
-    for name in ("latest_net_G.pth", "latest_net_G_A.pt", "_net_G_A.pth"):  # of no wanted network
+    for name in ("latest_net_F.pth", "latest_net_G_A.pt", "_net_G_A.pth"):  # of no wanted network
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=wanted):
         import_cyclegan(tmp_path)
-    (tmp_path / "latest_net_G_A.pth").touch()
-    lacks = r"lacks latest_net_G_B\.pth, latest_net_D_A\.pth, latest_net_D_B\.pth; copy the others"
+    (tmp_path / "latest_net_D_A.pth").touch()
+    lacks = r"lacks latest_net_G_A\.pth, latest_net_G_B\.pth, latest_net_D_B\.pth; copy the others"
     with pytest.raises(InputError, match=lacks):
         import_cyclegan(tmp_path)
 

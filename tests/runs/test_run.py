@@ -64,6 +64,17 @@ def test_a_run_is_numbered_named_and_complete_when_it_appears(tmp_path):
     ]
 
 
+def test_changes_are_kept_with_the_settings(tmp_path):
+    run = new_run(tmp_path)
+    assert run.changes == []
+    change = {"step": 7, "setting": "compile.learning_rate", "before": 0.5, "after": 0.25}
+    run.replace_config(CONFIG, [change])
+    assert run.changes == [change] and run.config == CONFIG | {"changes": [change]}
+    run.config_path.write_text("system: NICEGAN\nchanges: [7]\n")
+    with pytest.raises(InputError, match="`changes` is no list of step, setting"):
+        _ = run.changes
+
+
 def test_the_number_goes_on_after_the_largest_even_if_runs_were_deleted(tmp_path):
     (tmp_path / "00041-unit-maps").mkdir()
     (tmp_path / "not-a-run").mkdir()
@@ -342,6 +353,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     torn.write_bytes(whole.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"torn\.keras: is damaged or no \.keras file"):
         load_translator(torn)
+    content = whole.read_bytes()
+    at = content.rindex(b"PK\x01\x02")  # the last file's entry in the list of the archive
+    for place, value in {6: 228, 10: 77, 8: 1}.items():  # version, packing, encryption
+        torn.write_bytes(content[: at + place] + bytes([value]) + content[at + place + 1 :])
+        with pytest.raises(InputError, match=r"torn\.keras: (is damaged|cannot be loaded)"):
+            load_translator(torn)
     other = tmp_path / "other.keras"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("config.json", "{}")

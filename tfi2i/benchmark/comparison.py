@@ -108,14 +108,14 @@ def _loaded(
         key = name.removesuffix(".yaml")
         if key in loaded:
             raise InputError(f"{name}: is named twice; name each configuration once.")
-        stated = configs.load(name, overrides)
+        load = configs.load_smoke if smoke else configs.load
+        stated = load(name, overrides)
         chosen = [f"fit.seed={seed}"]
         if "seed" in stated.resolved().data:
             chosen.append(f"data.seed={seed}")
         if "dtype" not in stated.model:
             chosen.append(f"model.dtype={precision}")
-        config = configs.load(name, [*chosen, *overrides])
-        loaded[key] = config.smoke(overrides) if smoke else config
+        loaded[key] = load(name, [*chosen, *overrides])
     return loaded
 
 

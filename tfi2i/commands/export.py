@@ -21,7 +21,7 @@ def add(verbs) -> None:
         verbs,
         run,
         "export",
-        "make a small, fast .tflite file, or a SavedModel, that agrees with the run",
+        "make a small, fast .tflite file, an ONNX file or a SavedModel, that agrees with the run",
         "Rewrites the network without changing what it computes, quantizes it, and compares it\n"
         "with the run on held-out pictures: an artefact that does not keep what its format\n"
         "promises is not written. A sidecar, NAME.json, says all a program has to know.\n\n"
@@ -30,11 +30,13 @@ def add(verbs) -> None:
         "  int8-npu   fixed ranges, for accelerators that know nothing else; loses more\n"
         "  auto       as many int8 convolutions as --target-db allows\n"
         "  float16    half the size, for GPUs; float32: exact\n"
+        "  onnx       float32 for ONNX Runtime and its like; needs tfi2i[onnx]\n"
         "  saved_model  a folder that TF Serving serves, a new version in it each time",
         "  tfi2i export runs/00003-nicegan-horse2zebra\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --direction b2a --format int8-hq\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --sizes 256,192x256 --io uint8\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --format saved_model --to /models\n"
+        "  tfi2i export runs/00003-nicegan-horse2zebra --format onnx\n"
         "  tfi2i export /models/a2b-saved_model --check",
     )
     verb.add_argument(
@@ -69,6 +71,13 @@ def _add_tensors(verb: argparse.ArgumentParser) -> None:
         help="one signature each: 256 for squares, HEIGHTxWIDTH for others [the run's]",
     )
     verb.add_argument("--dynamic", action="store_true", help="any height and width")
+    verb.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        default=1,
+        help="pictures that a .tflite file takes at a time, where it is not resized [1]",
+    )
     verb.add_argument(
         "--pad",
         choices=("slice", "mirror"),

@@ -17,12 +17,15 @@ def add(verbs) -> None:
         "The architecture is read off the weights where their shapes tell it; --set model.… says\n"
         "the rest. A checkpoint is one file with all networks, or a folder with a file for each,\n"
         "TAG_net_NETWORK.pth, as the codes of CycleGAN and CUT write them; of several tags the\n"
-        "one called latest is taken, or the one that is named. Pickled code is never run.",
+        "one called latest is taken, or the one that is named. One translator is enough, even\n"
+        "without its discriminator; networks that are not there are fresh. Pickled code is never\n"
+        "run.",
         "  tfi2i import NICEGAN horse2zebra_params_latest.pt runs/horse2zebra\n"
         "  tfi2i import NICEGAN params.pt --set model.image_size=256 --runs imported\n"
         "  tfi2i import CycleGAN checkpoints/horse2zebra runs/horse2zebra\n"
         "  tfi2i import CycleGAN checkpoints/horse2zebra/100\n"
-        "  tfi2i import CycleGAN checkpoints/horse2zebra/100_net_G_A.pth",
+        "  tfi2i import CycleGAN checkpoints/horse2zebra/100_net_G_A.pth\n"
+        "  tfi2i import CycleGAN horse2zebra_pretrained/latest_net_G.pth --direction a2b",
     )
     verb.add_argument("system", metavar="SYSTEM", help=SYSTEM_HELP)
     verb.add_argument(
@@ -34,6 +37,11 @@ def add(verbs) -> None:
     verb.add_argument(
         "run", metavar="RUN", type=Path, nargs="?", help="a new folder [the next run of --runs]"
     )
+    verb.add_argument(
+        "--direction",
+        metavar="NAME",
+        help="what a file with one generator alone translates, such as b2a [the first direction]",
+    )
     add_set(verb)
     add_runs(verb)
 
@@ -42,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes a run of a checkpoint of the authors."""
     from tfi2i.config import config as configs
     from tfi2i.config.signatures import closest
-    from tfi2i.official import weights
+    from tfi2i.official import checkpoints
     from tfi2i.runs import environment
     from tfi2i.runs.run import Run
 
@@ -53,16 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
                 f" such as {closest('', configs.schema(arguments.system, None)['model'])}"
             )
     stated = configs.load({"system": arguments.system}, arguments.overrides)
-    system = weights.import_checkpoint(arguments.system, arguments.weights, model=stated.model)
+    checkpoint = checkpoints.read_checkpoint(
+        arguments.system, arguments.weights, direction=arguments.direction
+    )
+    system = checkpoint.system(stated.model)
     known = configs.schema(arguments.system, None)["model"]
     settings = {key: value for key, value in system.get_config().items() if key in known}
     config = configs.load({"system": arguments.system, "model": settings}).resolved()
     system.compile(**config.compile)  # so that training can go on from these weights
     record = environment.describe() | {"imported": str(arguments.weights.resolve())}
+    if checkpoint.fresh:
+        record["fresh"] = list(checkpoint.fresh)
     name, settings, target = _imported_name(arguments.weights), config.as_dict(), arguments.run
     parent, folder = (target.parent, target.name) if target else (arguments.runs, None)
-    run = Run.create(parent, arguments.system, name, settings, record, folder=folder)
-    run.save_checkpoint(system)
+    run = Run.create(parent, arguments.system, name, settings, record, folder=folder, system=system)
     run.save_translators(system)
     print(f"{run.path} holds a checkpoint and the translators.")
     return 0

@@ -75,6 +75,11 @@ def opened(arguments: argparse.Namespace) -> Opened:
         raise InputError(
             f"--direction {direction}: {path} has one direction only; leave --direction out."
         )
+    if path.suffix == ".onnx":
+        raise InputError(
+            f"{path}: ONNX files are for other programs, such as ONNX Runtime; give the run, a"
+            " .keras or a .tflite file."
+        )
     if is_artefact:
         inputs, wide = artefacts.inputs_of(path), artefacts.value_range_of(path)
         return Opened(path, None, *inputs, value_range=wide)

@@ -32,7 +32,9 @@ def add(verbs) -> None:
         "  tfi2i train nice_gan/scenes --smoke\n"
         "  tfi2i train nice_gan/horse2zebra --set model.image_size=128\n"
         "  tfi2i train my.yaml --dry-run\n"
+        "  tfi2i train my.yaml --init runs/00003-nicegan-horse2zebra\n"
         "  tfi2i train --resume runs/00003-nicegan-horse2zebra\n"
+        "  tfi2i train --resume runs/00003-nicegan-horse2zebra --set compile.learning_rate=1e-5\n"
         "  tfi2i train --resume runs/00003-nicegan-horse2zebra --set compile.total_steps=200000",
     )
     verb.add_argument("config", metavar="CONFIG", nargs="?", help=CONFIG_HELP)
@@ -40,8 +42,16 @@ def add(verbs) -> None:
         "--resume",
         metavar="RUN",
         type=Path,
-        help="go on with a run, with the configuration it has; --set may change only"
-        " compile.total_steps and the section fit",
+        help="go on with a run, with the configuration it has; --set may change the section fit,"
+        " and of the section compile what changes no variable, such as rates and weights of"
+        " losses; the run keeps that, with its step",
+    )
+    verb.add_argument(
+        "--init",
+        metavar="RUN_OR_FILE",
+        type=Path,
+        help="begin with the weights of a run, of a .keras file, or of an official PyTorch"
+        " checkpoint, as far as they fit: fine-tuning",
     )
     add_set(verb)
     verb.add_argument(
@@ -62,12 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i.config import building
     from tfi2i.config import config as configs
     from tfi2i.runs import environment
+    from tfi2i.runs.initial import init_from
     from tfi2i.runs.run import Run
 
     if arguments.resume is not None:
-        if arguments.config or arguments.smoke or arguments.dry_run:
+        if arguments.config or arguments.smoke or arguments.dry_run or arguments.init:
             raise InputError(
-                "--resume takes everything from the run; leave out CONFIG, --smoke and --dry-run."
+                "--resume takes everything from the run; leave out CONFIG, --init, --smoke and"
+                " --dry-run."
             )
         return _resume(arguments.resume, arguments.overrides)
     if arguments.config is None:
@@ -75,25 +87,37 @@ def run(arguments: argparse.Namespace) -> int:
             "train needs a CONFIG such as nice_gan/scenes (`tfi2i list` shows them),"
             " or --resume RUN."
         )
-    config = configs.load(arguments.config, arguments.overrides)
-    if arguments.smoke:
-        config = config.smoke(arguments.overrides)
+    load = configs.load_smoke if arguments.smoke else configs.load
+    config = load(arguments.config, arguments.overrides)
     system = building.build_system(config)
+    initial = init_from(system, arguments.init) if arguments.init else None
     if arguments.dry_run:
         _print_plan(config, system, arguments.runs)
+        if initial:
+            print(f"# {initial}")
         return 0
     data = building.build_data(config)
     # What is refused shows before there is a run.
     said = building.require_trainable(config, data, system)
     config = dataclasses.replace(config, data=config.data | _found(data))
     record = environment.describe() | {"data": data.description()}
-    settings = config.resolved().as_dict()
-    run = Run.create(arguments.runs, config.system, config.data_name, settings, record)
+    if initial:
+        record["init"] = initial.record()
+    run = Run.create(
+        arguments.runs,
+        config.system,
+        config.data_name,
+        config.resolved().as_dict(),
+        record,
+        system=system if initial else None,
+    )
     with run.lock(), run.logged():
         for sentence in said.faults:
             log.warning("%s", printable(sentence))
         for sentence in said.notes:
             log.info("%s", printable(sentence))
+        if initial:
+            log.info("%s", initial)
         return _fit(config, system, data, run)
 
 
@@ -126,27 +150,27 @@ def _resume(path: Path, overrides: list[str]) -> int:
     run = Run(path)
     begun = configs.load(run.config_path)
     # An imported run has no data yet; any other goes on with what it was begun with.
-    free = ("fit",) if begun.data else ("fit", "data", "batches")
+    free = ("fit", "compile") if begun.data else ("fit", "compile", "data", "batches")
     for override in overrides:
-        name = override.partition("=")[0].strip()
-        if name != "compile.total_steps" and name.partition(".")[0] not in free:
+        if override.partition("=")[0].strip().partition(".")[0] not in free:
             raise InputError(
                 f"--set {override}: a run goes on with the settings it was begun with, but for"
-                " compile.total_steps and the section fit; begin a new run for the rest."
+                " the sections fit and compile; begin a new run for the rest."
             )
     config = configs.load(run.config_path, overrides)
     with run.lock(), run.logged():
         # A run that was killed before its first checkpoint begins again, with the same weights.
         saved = run.checkpoint_path().is_file()
-        system = run.load_system() if saved else building.build_system(config)
+        system = run.load_system() if saved else building.build_system(_with_numbers(config, begun))
         total = config.resolved().compile["total_steps"]
         if system.step >= total:
             raise InputError(
                 f"{run.path}: has made all its {total:,} steps;"
                 f" to go on, add --set compile.total_steps={2 * total}."
             )
-        if total != system.total_steps:
-            building.recompile(system, config)
+        new = _changes(begun, config, system.step)
+        changes = [*run.changes, *new]
+        _apply(system, config, [one["setting"] for one in changes])
         data = building.build_data(config)
         if run.environment.get("data") not in (None, {}, data.description()):
             log.warning(
@@ -154,8 +178,42 @@ def _resume(path: Path, overrides: list[str]) -> int:
             )
         config = dataclasses.replace(config, data=config.data | _found(data))
         if config != begun:
-            run.replace_config(config.resolved().as_dict())
+            run.replace_config(config.resolved().as_dict(), changes)
+            for one in new:
+                log.info("step %(step)d: %(setting)s is now %(after)s, %(before)s before", one)
         return _fit(config, system, data, run)
+
+
+def _with_numbers(config: "Config", begun: "Config") -> "Config":
+    """A configuration with the numbers of training that a run was begun with."""
+    return dataclasses.replace(config, compile=begun.compile)
+
+
+def _changes(begun: "Config", config: "Config", step: int) -> list[dict[str, Any]]:
+    """The settings of training that are other ones from a step on."""
+    changes = []
+    for section in ("compile", "fit"):
+        before, after = (getattr(one.resolved(), section) for one in (begun, config))
+        for name, value in after.items():
+            if value != before[name]:
+                one = {"setting": f"{section}.{name}", "before": before[name], "after": value}
+                changes.append({"step": step, **one})
+    return changes
+
+
+def _apply(system: Any, config: "Config", settings: list[str]) -> None:
+    """Gives a system the numbers that were changed, unless its checkpoint has them already."""
+    from tfi2i.config import building
+
+    wanted = config.resolved().compile
+    names = {name for name in settings if name.startswith("compile.")} | {"compile.total_steps"}
+    changed = [
+        name
+        for name in sorted(one.removeprefix("compile.") for one in names)
+        if name in wanted and wanted[name] != getattr(system, name)
+    ]
+    if changed:
+        building.recompile(system, config, changed)
 
 
 def _print_plan(config: "Config", system: Any, runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +33,68 @@ def build_system(config: Config) -> Any:
     return system
 
 
-def recompile(system: Any, config: Config) -> None:
+def recompile(system: Any, config: Config, changed: Collection[str] = ()) -> None:
     """Compiles a system that has been trained with other numbers; optimizers and averages go on.
 
     So do rates that callbacks have set, and what only Python can give: optimizers and schedules.
+
+    Args:
+        system: Compiled system.
+        config: Configuration with all numbers.
+        changed: Numbers that were changed on purpose: a rate among them replaces a schedule and
+            what callbacks have set.
+
+    Raises:
+        InputError: for numbers that `compile` refuses, that would change the system's variables,
+            or rates where the optimizers are the user's own.
     """
+    before = _state(system)
     optimizers = {
         name: [variable.numpy() for variable in optimizer.variables]
         for name, optimizer in system.optimizers.items()
     }
     averages = {name: network.get_weights() for name, network in system.averages.items()}
     given, scales = vars(system.keras_options), system.optimizer.scales
-    if callable(system.learning_rate):
+    rates = sorted(name for name in changed if name.endswith("learning_rate"))
+    if rates and system.keras_options.optimizer is not None:
+        raise InputError(
+            f"compile.{rates[0]}: the optimizers of this run were given in Python, and their rate"
+            " can be changed there only."
+        )
+    if callable(system.learning_rate) and "learning_rate" not in changed:
         given = given | {"learning_rate": system.learning_rate}
     try:
         system.compile(**config.compile | given)
     except ValueError as error:
         raise InputError(f"{config.origin}: section `compile`: {error}") from error
-    system.optimizer.scales = scales
+    after = _state(system)
+    if other := [name for name in before | after if before.get(name) != after.get(name)]:
+        settings = " or ".join(f"compile.{name}" for name in changed) or "section compile"
+        raise InputError(
+            f"{config.origin}: {settings} would change what the run has trained so far"
+            f" ({', '.join(other)}), and a run goes on with that; begin a new run, with --init of"
+            " this one for its weights."
+        )
+    if not rates:
+        system.optimizer.scales = scales
     for name, values in optimizers.items():
         for variable, value in zip(system.optimizers[name].variables, values, strict=True):
             variable.assign(value)
     for name, weights in averages.items():
         if name in system.averages:
             system.averages[name].set_weights(weights)
+
+
+def _state(system: Any) -> dict[str, list[Any]]:
+    """Shapes of the variables of networks, averages, pools and optimizers, by where they are."""
+    found = {}
+    for name, value in vars(system).items():
+        parts = value.items() if isinstance(value, Mapping) else [("", value)]
+        for key, part in () if name.startswith("_") else parts:
+            if hasattr(part, "variables"):
+                shapes = [tuple(variable.shape) for variable in part.variables]
+                found[f"{name}.{key}".rstrip(".")] = [type(part), *shapes]
+    return found
 
 
 def build_data(config: Config) -> Any:

@@ -13,7 +13,7 @@ No key is listed here: a keyword-only argument is a setting, what is positional 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -35,6 +35,9 @@ from tfi2i.errors import InputError
 from tfi2i.terminal import brief
 
 SECTIONS = ("model", "compile", "data", "batches", "fit")
+
+# In a run's config.yaml, what was changed while it was trained; no setting.
+RECORD = "changes"
 
 # What code passes: the size is the model's, the seed is fit's, the step is the checkpoint's.
 WIRED_BATCHES = ("image_size", "seed", "start_step")
@@ -96,9 +99,11 @@ class Config:
         """
         data = schema(self.system, self.data.get("source"))["data"]
         full = self.resolved().compile
+        total = next((one.value for one in _of_total(overrides).values()), SMOKE_STEPS)
+        total = total if isinstance(total, int) else SMOKE_STEPS  # what is no number is refused
         # A schedule keeps its shape: a decay that began half-way begins half-way.
         steps = {
-            key: max(1, value * SMOKE_STEPS // max(1, full["total_steps"]))
+            key: max(1, value * total // max(1, full["total_steps"]))
             for key, value in full.items()
             if isinstance(value, int) and key.endswith(("_steps", "_start")) and value > 0
         }
@@ -195,6 +200,22 @@ def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
     return Config(system, **parts, origin=document.origin)
 
 
+def load_smoke(source: str | Path, overrides: Sequence[str]) -> Config:
+    """A configuration in its smallest version; the number of steps is that version's.
+
+    Raises:
+        InputError: As `load`.
+    """
+    own = _of_total(overrides)
+    return load(source, [one for one in overrides if one not in own]).smoke(overrides)
+
+
+def _of_total(overrides: Iterable[str]) -> dict[str, _Stated]:
+    """The overrides that set the number of steps, read."""
+    read = {override: _override(override) for override in overrides}
+    return {o: stated for o, (key, stated) in read.items() if key == ("compile", "total_steps")}
+
+
 def dump(config: Config) -> str:
     """YAML text that `load` turns into the same configuration."""
     return yaml_text.dump(config.as_dict())
@@ -213,6 +234,8 @@ def _stated(document: yaml_text.Document) -> dict[tuple[str, ...], _Stated]:
         where = document.where(name)
         if name == "system":
             stated[(name,)] = _Stated(part, where)
+        elif name == RECORD and isinstance(part, list):
+            continue
         elif name not in SECTIONS:
             raise InputError(
                 f"{where}: unknown section `{brief(name)}`; {_section_for(name, values)}"

@@ -195,7 +195,7 @@ def _outputs(measure: Measure, systems: dict[str, Any], way: Direction) -> int:
     """The number of pictures that the answers of a direction make."""
     count = measure.planned("test", way.source or way.target)
     several = sum(map(variety.values_of_one, _varied(systems["last"], way)))
-    trivial = 2 if measure.has_trivial(way) else 0
+    trivial = len(report.TRIVIAL) if measure.has_trivial(way) else 0
     each = count + several * min(count, variety.PICTURES)
     return trivial * count + len(systems) * each
 

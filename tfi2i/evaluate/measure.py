@@ -40,7 +40,8 @@ RIGHT_CONTENT = (
 class PictureSet:
     """Features of pictures that come a few at a time: their moments, a sample of them, and errors.
 
-    `colours` are the moments of single pixels, where somebody adds them.
+    `colours` are the moments of single pixels, and `total` is the sum of the pictures (S, S, 3),
+    where somebody adds them.
     """
 
     def __init__(self, backbone: Backbone):
@@ -48,6 +49,7 @@ class PictureSet:
         self.moments = Moments(backbone.dimensions)
         self.sample = Sample(backbone.dimensions)
         self.colours: Moments | None = None
+        self.total: NDArray[np.float64] | float = 0.0
         self._errors: dict[str, list[NDArray[np.floating]]] = defaultdict(list)
 
     def add(self, pixels: Pixels) -> NDArray[np.float32]:
@@ -143,6 +145,7 @@ class Measure:
                 channels = pixels.shape[-1]
                 found.colours = found.colours or Moments(channels)
                 found.colours.add(pixels.reshape(-1, channels))
+                found.total = found.total + pixels.sum(0, dtype=np.float64)
                 self.advance(len(pixels))
             if found.moments.count < 2:
                 where = self.data.domain(split, domain).where
@@ -177,17 +180,19 @@ class Measure:
         }
 
     def trivial(self, way: Direction) -> dict[str, dict[str, Any]]:
-        """Scores of answers that learn nothing: the input itself, and a transfer of colours."""
+        """Scores of answers that learn nothing: input, transfer of colours, mean picture."""
         if not self.has_trivial(way):
             return {}
-        colours = self.real("train", way.target).colours
-        assert colours is not None  # `real` has added them
-        mean, deviation = colours.mean, np.sqrt(np.diag(colours.covariance))
+        train = self.real("train", way.target)
+        assert train.colours is not None  # `real` has added them
+        mean, deviation = train.colours.mean, np.sqrt(np.diag(train.colours.covariance))
+        picture = np.rint(train.total / train.moments.count).astype(np.uint8)
         answers: dict[str, Answer] = {
             "identity": lambda pixels, rows: in_channels(pixels, len(mean)),
             "colour_statistics": lambda pixels, rows: paired.recoloured(
                 in_channels(pixels, len(mean)), mean, deviation
             ),
+            "mean_image": lambda pixels, rows: np.repeat(picture[None], len(pixels), 0),
         }
         return {name: self.score_of(way, answer) for name, answer in answers.items()}
 
@@ -315,10 +320,7 @@ def warnings(way: Direction, found: dict[str, Any]) -> list[str]:
     useless: dict[str, list[str]] = defaultdict(list)  # checkpoints by the end of their sentence
     for which, figures in found["checkpoints"].items() if trivial else ():
         if figures["kid"] >= trivial["identity"]["kid"]:
-            right = figures["paired"] and figures["paired"]["l1"] < min(
-                answer["paired"]["l1"] for answer in trivial.values()
-            )
-            useless[RIGHT_CONTENT if right else ""].append(which)
+            useless[RIGHT_CONTENT if _has_content(figures, trivial) else ""].append(which)
     for ending, names in useless.items():
         sentences.append(
             f"{way}, {' and '.join(names)}: by KID the translations are no closer to the "
@@ -326,3 +328,10 @@ def warnings(way: Direction, found: dict[str, Any]) -> list[str]:
             f"{ending}."
         )
     return sentences
+
+
+def _has_content(figures: dict[str, Any], trivial: dict[str, dict[str, Any]]) -> bool:
+    """Whether translations are closer to the truth than all that learns nothing, and differ."""
+    if not figures["paired"] or diversity.diversity_note(**figures["diversity"]):
+        return False
+    return figures["paired"]["l1"] < min(answer["paired"]["l1"] for answer in trivial.values())

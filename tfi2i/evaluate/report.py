@@ -34,7 +34,11 @@ SCHEMA = 1
 LARGEST_PNG = 96  # sides up to this are embedded without loss, larger ones as WebP
 WEBP_QUALITY = 90
 CHECKPOINTS = {"last": "Last checkpoint", "best": "Best checkpoint"}
-TRIVIAL = {"identity": "the input itself", "colour_statistics": "colour transfer"}
+TRIVIAL = {
+    "identity": "the input itself",
+    "colour_statistics": "colour transfer",
+    "mean_image": "the mean picture",
+}
 CHECKS = {"copying": "l1", "memorising": "fake", "diversity": "fake"}  # each with its figure's key
 
 
@@ -314,7 +318,9 @@ def _kid_chart(number: int, key: str, result: Values, metrics: Reports) -> dict[
     if not points:
         return None
     scores = {"real pictures": result["floor"]}
-    scores |= {TRIVIAL[name]: score for name, score in result["trivial"].items()}
+    # The mean picture is so far away that the curve would lie flat below it.
+    near = {name: score for name, score in result["trivial"].items() if name != "mean_image"}
+    scores |= {TRIVIAL[name]: score for name, score in near.items()}
     levels = {name: score["kid"] for name, score in scores.items() if score["kid"] is not None}
     best = result["checkpoints"].get("best")
     steps, kids = zip(*points, strict=True)

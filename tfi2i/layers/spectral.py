@@ -41,13 +41,13 @@ class _SpectralLayer(keras.layers.Layer):
         """The kernel divided by sigma = u (M v), M the kernel with outputs as rows."""
         kernel = tf.convert_to_tensor(self.kernel)
         matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))  # M transposed
-        u, v = tf.convert_to_tensor(self.u)[None], tf.convert_to_tensor(self.v)[None]
+        u, v = tf.expand_dims(self.u, 0), tf.expand_dims(self.v, 0)
         if training:
             fixed = tf.stop_gradient(matrix)
             v = _normalized(tf.matmul(u, fixed, transpose_b=True))
             u = _normalized(tf.matmul(v, fixed))
-            self.u.assign(u[0])
-            self.v.assign(v[0])
+            self.u.assign(tf.squeeze(u, 0))
+            self.v.assign(tf.squeeze(v, 0))
         sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
         return tf.cast(kernel / sigma, self.compute_dtype)
 

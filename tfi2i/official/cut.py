@@ -7,7 +7,9 @@ state, so they are listed as constants.
 from typing import Any
 
 from tfi2i.official.tensors import (
-    Arrays,
+    NOTHING,
+    Arguments,
+    Networks,
     Tensors,
     check_blurs,
     layers,
@@ -21,6 +23,9 @@ from tfi2i.official.tensors import (
 NETWORKS = ("G", "F", "D")
 """The official code's networks, by the names in its checkpoints."""
 
+TRANSLATORS = {"a2b": ("G",)}
+"""The networks that a direction's translator is made of."""
+
 
 def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a CUT by official network and name: (our variable, its layout there)."""
@@ -32,12 +37,16 @@ def tensors(system: Any) -> dict[str, Tensors]:
     }
 
 
-def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
+def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, Any]:
     """Arguments of CUT that official tensors tell, all but `taps`.
 
     Raises:
         InputError: The tensors are of another generator or discriminator.
     """
-    generator, discriminator = resnet_arguments(networks["G"]), patch_arguments(networks["D"])
-    check_blurs(generator["antialias"], discriminator["antialias"])
-    return generator | discriminator | {"features": networks["F"]["mlp_0.2.weight"].shape[0]}
+    arguments = resnet_arguments(networks["G"])
+    if discriminator := networks.get("D"):
+        arguments |= (patch := patch_arguments(discriminator))
+        check_blurs(resnet_arguments(networks["G"])["antialias"], patch["antialias"])
+    if heads := networks.get("F"):
+        arguments["features"] = heads["mlp_0.2.weight"].shape[0]
+    return arguments

@@ -11,10 +11,13 @@ import re
 from typing import Any
 
 from tfi2i.official.tensors import (
-    Arrays,
+    NOTHING,
+    Arguments,
+    Networks,
     Tensors,
     check_blurs,
     layers,
+    one_of,
     patch_arguments,
     patch_names,
     resnet_arguments,
@@ -23,6 +26,9 @@ from tfi2i.official.tensors import (
 
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 """The official code's networks, by the names in its checkpoints."""
+
+TRANSLATORS = {"a2b": ("G_A",), "b2a": ("G_B",)}
+"""The networks that a direction's translator is made of."""
 
 PIXEL_NAMES = {"conv0": "net.0", "conv1": "net.2", "logits": "net.5"}
 
@@ -53,13 +59,13 @@ def tensors(system: Any) -> dict[str, Tensors]:
     }
 
 
-def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
+def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, Any]:
     """Arguments of CycleGAN that official tensors tell; a U-Net's `image_size` is not in them.
 
     Raises:
         InputError: The tensors are of another generator or discriminator.
     """
-    generator, discriminator = networks["G_A"], networks["D_A"]
+    generator, discriminator = one_of(networks, "G_A", "G_B"), one_of(networks, "D_A", "D_B")
     if "model.model.0.weight" in generator:
         inner = r"model\.model\.1(\.model\.3)*\.model\.1\.weight"
         arguments: dict[str, Any] = {
@@ -69,6 +75,8 @@ def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
         }
     else:
         arguments = {"generator": "resnet", **resnet_arguments(generator)}
+    if not discriminator:
+        return arguments
     if "net.0.weight" in discriminator:
         width = discriminator["net.0.weight"].shape[0]
         return arguments | {"discriminator": "pixel", "discriminator_width": width}

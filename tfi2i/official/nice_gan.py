@@ -4,16 +4,22 @@ import re
 from typing import Any
 
 from tfi2i.official.tensors import (
-    Arrays,
+    NOTHING,
+    Arguments,
+    Networks,
     Tensors,
     adaptive_arguments,
     layers,
+    one_of,
     style_mlp,
     tensors_of,
 )
 
 NETWORKS = ("disA", "disB", "gen2A", "gen2B")
 """The official code's networks, by the names in its checkpoints."""
+
+TRANSLATORS = {"a2b": ("disA", "gen2B"), "b2a": ("disB", "gen2A")}
+"""The networks that a direction's translator is made of."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -26,17 +32,17 @@ def tensors(system: Any) -> dict[str, Tensors]:
     }
 
 
-def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
+def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, Any]:
     """Arguments of NICEGAN that official tensors tell; `image_size` only for the full version.
 
     Raises:
         InputError: The tensors are not numbered as NICE-GAN's are.
     """
-    discriminator = networks["disA"]
+    discriminator = one_of(networks, "disA", "disB")
     trunk = (re.fullmatch(r"Dis0_0\.\d+\.weight_orig", name) for name in discriminator)
     width = discriminator["model.1.weight_orig"].shape[0]
     depth = {"discriminator_depth": 6 + sum(map(bool, trunk))}
-    return adaptive_arguments(networks["gen2B"], width) | depth
+    return adaptive_arguments(one_of(networks, "gen2B", "gen2A"), width) | depth
 
 
 def _discriminator(enc: Any, heads: Any, depth: int) -> Tensors:

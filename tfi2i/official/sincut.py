@@ -9,10 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from tfi2i.official.tensors import Arrays, Tensors, numbered, patch_heads, tensors_of
+from tfi2i.models.arguments import keywords_of
+from tfi2i.models.sincut import SinCUT
+from tfi2i.official.tensors import (
+    NOTHING,
+    Arguments,
+    Networks,
+    Tensors,
+    numbered,
+    patch_heads,
+    tensors_of,
+)
 
 NETWORKS = ("G", "F", "D")
 """The official code's networks, by the names in its checkpoints."""
+
+TRANSLATORS = {"a2b": ("G",)}
+"""The networks that a direction's translator is made of."""
+
+USUAL_SIDE = keywords_of(SinCUT.__init__)["image_size"].default
 
 BLUR = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 64
 
@@ -26,21 +41,25 @@ def tensors(system: Any) -> dict[str, Tensors]:
     }
 
 
-def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
+def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, Any]:
     """Arguments of SinCUT that official tensors tell, all but `taps`.
+
+    Without the discriminator the image size is not in them: it is the given one, or the usual.
 
     Raises:
         InputError: The tensors are not numbered as SinCUT's are.
     """
-    side = 4 * 2 ** numbered(networks["D"], "convs.{}.conv1.0.weight")
+    arguments: dict[str, Any] = {}
+    side = given.get("image_size", USUAL_SIDE)
+    if discriminator := networks.get("D"):
+        side = 4 * 2 ** numbered(discriminator, "convs.{}.conv1.0.weight")
+        channels = discriminator["convs.0.0.weight"].shape[0]
+        width = max(1, -(-channels * side // 256))
+        arguments = {"image_size": side, "discriminator_width": width}
+    if heads := networks.get("F"):
+        arguments["features"] = heads["mlp_0.2.weight"].shape[0]
     channels = networks["G"]["encoder.convs.1.0.weight"].shape[0]
-    discriminator_channels = networks["D"]["convs.0.0.weight"].shape[0]
-    return {
-        "image_size": side,
-        "width": max(1, round(channels * side / 512)),
-        "discriminator_width": max(1, -(-discriminator_channels * side // 256)),
-        "features": networks["F"]["mlp_0.2.weight"].shape[0],
-    }
+    return arguments | {"width": max(1, round(channels * side / 512))}
 
 
 def _conv(network: Any, ours: str, theirs: str, at: int = 0) -> Tensors:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ Tensors = dict[str, tuple[Any, Any]]
 """An official network's tensors by name: (our variable, its layout there)."""
 
 Arrays = Mapping[str, np.ndarray]
+
+Networks = Mapping[str, Arrays]
+"""Arrays of an official checkpoint by network; of a part of one, not all networks are there."""
+
+Arguments = Mapping[str, Any]
+
+NOTHING: Arguments = MappingProxyType({})
+"""The arguments of a constructor where none is given."""
 
 DOWN = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
 UP = np.outer((1, 3, 3, 1), (1, 3, 3, 1)).astype(np.float32) / 16  # / 64, times 4 for the zeros
@@ -104,6 +113,11 @@ def patch_names(depth: int, antialias: bool) -> dict[str, str]:
 
 
 # arguments of a system, read off official tensors
+
+
+def one_of(networks: Networks, *names: str) -> Arrays:
+    """The tensors of the first of these networks that is there; without any: none."""
+    return next((networks[name] for name in names if name in networks), {})
 
 
 def numbered(names: Iterable[str], form: str, first: int = 1) -> int:

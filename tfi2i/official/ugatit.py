@@ -4,16 +4,23 @@ import re
 from typing import Any
 
 from tfi2i.official.tensors import (
+    NOTHING,
+    Arguments,
     Arrays,
+    Networks,
     Tensors,
     adaptive_arguments,
     layers,
+    one_of,
     style_mlp,
     tensors_of,
 )
 
 NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")
 """The official code's networks, by the names in its checkpoints."""
+
+TRANSLATORS = {"a2b": ("genA2B",), "b2a": ("genB2A",)}
+"""The networks that a direction's translator is made of."""
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -28,18 +35,18 @@ def tensors(system: Any) -> dict[str, Tensors]:
     }
 
 
-def architecture(networks: dict[str, Arrays]) -> dict[str, Any]:
+def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, Any]:
     """Arguments of UGATIT that official tensors tell; `image_size` only for the full version.
 
     Raises:
         InputError: The tensors are not numbered as U-GAT-IT's are.
     """
-    generator = networks["genA2B"]
-    return {
-        **adaptive_arguments(generator, generator["DownBlock.1.weight"].shape[0]),
-        "global_depth": _depth(networks["disGA"]),
-        "local_depth": _depth(networks["disLA"]),
-    }
+    generator = one_of(networks, "genA2B", "genB2A")
+    arguments = adaptive_arguments(generator, generator["DownBlock.1.weight"].shape[0])
+    for key, names in (("global_depth", ("disGA", "disGB")), ("local_depth", ("disLA", "disLB"))):
+        if discriminator := one_of(networks, *names):
+            arguments[key] = _depth(discriminator)
+    return arguments
 
 
 def _depth(tensors: Arrays) -> int:

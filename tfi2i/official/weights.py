@@ -1,8 +1,8 @@
 """The official PyTorch weights of a system: loaded into ours by name, and ours in their layout.
 
-An official code is a module of this folder: its `NETWORKS`, `tensors(system)` (network -> name
--> (variable, layout)) and `architecture(networks)`. The layouts, PyTorch's shape
--> ours:
+An official code is a module of this folder: its `NETWORKS`, `TRANSLATORS` (direction -> the
+networks that its translator is made of), `tensors(system)` (network -> name -> (variable, layout))
+and `architecture(networks, given)`. The layouts, PyTorch's shape -> ours:
 
 | layout            | PyTorch        | ours            |                                          |
 |-------------------|----------------|-----------------|------------------------------------------|
@@ -23,9 +23,7 @@ exported, and on loading it is compared.
 """
 
 import importlib.util
-import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +31,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i.errors import InputError
-from tfi2i.models import ALL
-from tfi2i.official.tensors import Arrays, Tensors
-from tfi2i.official.torch_files import read_torch
+from tfi2i.official.tensors import Arguments, Networks, Tensors
 from tfi2i.terminal import printable
 
 Layout = str | tuple[str, int]
 Shape = tuple[int, ...]
-Networks = Mapping[str, Arrays]
-Arguments = Mapping[str, Any]
 _Step = Callable[[np.ndarray], np.ndarray]
 
 _STRAY = ("total_ops", "total_params")
@@ -52,7 +46,6 @@ _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 _CONSTANT_TOLERANCE = 1e-6
 _SHOWN = 5  # of a list of faults
-_log = logging.getLogger(__name__)
 
 
 def official_code(system_class: Any) -> Any:
@@ -147,17 +140,24 @@ def export_official(system: Any) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> None:
+def load_official(
+    system: Any, networks: Mapping[str, Mapping[str, Any]], *, some: bool = False
+) -> None:
     """Sets all weights of a system to official ones: network -> name -> array in PyTorch's layout.
 
     Averages of the weights start anew from them; optimizers keep their state. A "module." before
     every name and buffers that this system has no use for are passed over.
 
+    Args:
+        system: System.
+        networks: Official arrays by network and name.
+        some: True: networks that are not given keep their weights, and are no error.
+
     Raises:
         InputError: a network or a tensor is missing, unknown, of another shape, no finite
             floating-point array, or another constant; nothing has been assigned then.
     """
-    for value, variable, layout in _matched(system, networks):
+    for value, variable, layout in _matched(system, networks, some):
         if layout == "constant":
             continue
         array = from_official(value, layout).reshape(tuple(variable.shape))
@@ -169,14 +169,16 @@ def load_official(system: Any, networks: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def _matched(
-    system: Any, networks: Mapping[str, Mapping[str, Any]]
+    system: Any, networks: Mapping[str, Mapping[str, Any]], some: bool = False
 ) -> list[tuple[np.ndarray, Any, Layout]]:
     """Every official array with its variable and layout, once all of them fit."""
     wanted = official_tensors(system)
     owner = type(system).__name__
+    if some and set(networks) <= set(wanted):
+        wanted = {name: wanted[name] for name in wanted if name in networks}
     if set(networks) != set(wanted):
         raise InputError(
-            f"The networks of {owner} are {_listed(wanted)}, received {_listed(networks)}; "
+            f"The networks of {owner} are {listed(wanted)}, received {listed(networks)}; "
             "give the state dicts of exactly these."
         )
     matched: list[tuple[np.ndarray, Any, Layout]] = []
@@ -184,7 +186,7 @@ def _matched(
     for network, tensors in wanted.items():
         given = {
             name: value
-            for name, value in _by_name(networks[network]).items()
+            for name, value in by_name(networks[network]).items()
             if name in tensors or _leaf(name) not in _NORM_BUFFERS
         }
         faults += _faults(network, tensors, given)
@@ -225,7 +227,7 @@ def _is_finite(value: np.ndarray) -> bool:
         return bool(np.isfinite(value.astype(np.float32, copy=False)).all())
 
 
-def _by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def by_name(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Tensors without strays and without the "module." that DataParallel puts before all names."""
     kept = {str(name): value for name, value in tensors.items() if _leaf(name) not in _STRAY}
     if all(name.startswith("module.") for name in kept):
@@ -241,56 +243,21 @@ def _sides(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
     """Names for a message: not many, not long, no control characters."""
     shown = [printable(str(name)[:80]) for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
-# checkpoints
-
-
-def import_checkpoint(system_name: str, path: str | Path, *, model: Arguments | None = None) -> Any:
-    """A system with the weights of an official PyTorch checkpoint; PyTorch is not needed.
-
-    The architecture is read off the tensors' shapes. Optimizers' states and the step are not taken
-    over, and the system is not compiled.
-
-    Args:
-        system_name: Key of `tfi2i.models.ALL`.
-        path: A .pt or .pth file, of whichever PyTorch version, or a folder of files that hold one
-            network each, as `read_networks` takes them.
-        model: Constructor arguments, for what the tensors do not tell, such as `image_size`.
-
-    Raises:
-        InputError: an unknown system, an unreadable or missing file, one of another system, a
-            folder of several checkpoints, or arguments that contradict the file.
-    """
-    if system_name not in ALL:
-        raise InputError(f"The systems are {_listed(ALL)}; received {system_name!r}.")
-    system_class: Any = ALL[system_name]
-    code = official_code(system_class)
-    contents = read_networks(path, code.NETWORKS)
-    networks = _find_networks(contents, code.NETWORKS)
-    if networks is None:
-        found = _listed(contents) if isinstance(contents, dict) and contents else "nothing named"
-        raise InputError(
-            f"{path} is no checkpoint of {system_name}: it has {found}, and the state dicts of "
-            f"{_listed(code.NETWORKS)} are wanted."
-        )
-    system = system_of(system_class, networks, path, model or {})
-    if ignored := [key for key in contents if str(key).partition(".")[0] not in networks]:
-        _log.info("%s: not taken over: %s.", path, _listed(ignored))
-    return system
-
-
 def system_of(system_class: Any, networks: Networks, path: str | Path, model: Arguments) -> Any:
     """A system with official weights, whose architecture is read off their shapes.
+
+    Networks that are not given are fresh.
 
     Raises:
         InputError: The tensors do not fit together or to the constructor arguments `model`.
     """
-    config = _deduced_config(system_class, networks, path)
+    config = deduced_arguments(system_class, networks, path, model)
     for key, value in model.items():
         if config.get(key, value) != value:
             raise InputError(
@@ -302,9 +269,9 @@ def system_of(system_class: Any, networks: Networks, path: str | Path, model: Ar
         # Variables of a graph have shapes and no memory: a small file, whatever it claims, makes
         # no large network.
         with tf.Graph().as_default():
-            _matched(system_class(**arguments), networks)
+            _matched(system_class(**arguments), networks, some=True)
         system = system_class(**arguments)
-        load_official(system, networks)
+        load_official(system, networks, some=True)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from error
     except (ValueError, TypeError, OverflowError) as error:  # arguments that do not fit
@@ -312,101 +279,15 @@ def system_of(system_class: Any, networks: Networks, path: str | Path, model: Ar
     return system
 
 
-def read_networks(path: str | Path, networks: Sequence[str]) -> Any:
-    """The contents of a checkpoint of one file, or of a folder with one file a network, by network.
-
-    Such folders are those of the codes of CycleGAN, pix2pix and CUT: FOLDER/TAG_net_NETWORK.pth
-    holds a state dict, and the tag is a number of epochs or "latest".
-
-    Args:
-        path: File; a folder with one complete tag or "latest" in it; FOLDER/TAG; or one of a
-            tag's files.
-        networks: Names of the networks whose files a folder must have.
-
-    Raises:
-        InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.
-    """
-    path = Path(path)
-    if path.is_dir():
-        folder, tag = path, _only_tag(path, networks)
-    elif file := _tagged(path.name, networks):
-        folder, tag = path.parent, file[1]
-    elif not path.suffix and not path.exists() and _tags(path.parent, networks):
-        folder, tag = path.parent, path.name
-    else:
-        return read_torch(path)
-    files = {network: folder / f"{tag}_net_{network}.pth" for network in networks}
-    if missing := [file.name for file in files.values() if not file.is_file()]:
-        complete = _complete(_tags(folder, networks), networks)
-        hint = f"complete there are {_listed(complete)}" if complete else "copy the others there"
-        raise InputError(f"{folder} lacks {_listed(missing)}; {hint}.")
-    return {network: read_torch(file) for network, file in files.items()}
-
-
-def _only_tag(folder: Path, networks: Sequence[str]) -> str:
-    """The tag to read of a folder where none was chosen."""
-    tags = _tags(folder, networks)
-    complete = _complete(tags, networks)
-    if len(complete) > 1 and "latest" not in complete:
-        raise InputError(
-            f"{folder} has the checkpoints {_listed(complete)}; choose one of them as "
-            f"{folder / complete[-1]}."
-        )
-    if not tags:
-        wanted = _listed([f"latest_net_{network}.pth" for network in networks])
-        raise InputError(
-            f"{folder} is a folder without files such as {wanted}; give one with all of these, or "
-            "one checkpoint file."
-        )
-    found = complete or list(tags)  # of one that is not complete the caller says what it lacks
-    return "latest" if "latest" in found else found[-1]
-
-
-def _tags(folder: Path, networks: Sequence[str]) -> dict[str, set[str]]:
-    """The networks in a folder by tag, low numbers first."""
-    tags: dict[str, set[str]] = {}
-    try:
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    for name in names:
-        if file := _tagged(name, networks):
-            tags.setdefault(file[1], set()).add(file[2])
-    return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))
-
-
-def _tagged(name: str, networks: Sequence[str]) -> re.Match[str] | None:
-    return re.fullmatch(rf"(.+)_net_({'|'.join(networks)})\.pth", name, re.DOTALL)
-
-
-def _complete(tags: Mapping[str, set[str]], networks: Sequence[str]) -> list[str]:
-    return [tag for tag, found in tags.items() if found == set(networks)]
-
-
-def _find_networks(contents: Any, wanted: tuple[str, ...]) -> Networks | None:
-    """The wanted networks' tensors, from a dict for each or from names like "gen2B.FC.0.weight"."""
-    if not isinstance(contents, dict) or not wanted:
-        return None
-    if not any(name in contents for name in wanted):
-        nested: dict[str, dict[str, Any]] = {}
-        for name, value in contents.items():
-            network, _, tensor = str(name).partition(".")
-            nested.setdefault(network, {})[tensor] = value
-        contents = nested
-    if not all(isinstance(contents.get(name), dict) for name in wanted):
-        return None
-    networks = {name: _by_name(contents[name]) for name in wanted}
-    values = [value for tensors in networks.values() for value in tensors.values()]
-    return networks if all(isinstance(value, np.ndarray) for value in values) else None
-
-
-def _deduced_config(system_class: Any, networks: Networks, path: str | Path) -> dict[str, Any]:
+def deduced_arguments(
+    system_class: Any, networks: Networks, path: str | Path, model: Arguments
+) -> dict[str, Any]:
     """The system's own reading of the tensors, within the sizes that the file really has."""
     shapes = [value.shape for tensors in networks.values() for value in tensors.values()]
     if any(0 in shape for shape in shapes):
         raise InputError(f"{path} has empty tensors; a trained network has none.")
     try:
-        config = official_code(system_class).architecture(networks)
+        config = official_code(system_class).architecture(networks, model)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, ValueError, TypeError, OverflowError) as error:

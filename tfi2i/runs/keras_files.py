@@ -1,17 +1,26 @@
 """`.keras` files of strangers: checked before Keras opens them, and never with code inside."""
 
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tfi2i.conditions import Condition
-from tfi2i.errors import InputError, first_line
+from tfi2i.errors import InputError, first_line, is_out_of_memory
 from tfi2i.files import to_json
 from tfi2i.pictures.channels import CHANNELS
 
 MAX_CONFIG_BYTES = 50_000_000
+
+# What zipfile raises for an archive that is damaged, encrypted or packed in another way.
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, TypeError, ValueError, LookupError, OverflowError, RuntimeError),
+)
 
 CONDITIONS = "conditions.json"
 """File in the archive that describes what a network takes besides the picture; Keras ignores it."""
@@ -49,7 +58,7 @@ def read_conditions(path: Path) -> tuple[Condition, ...]:
         with zipfile.ZipFile(path) as archive:
             records = json.loads(archive.read(CONDITIONS))
         return tuple(Condition.of_record(record) for record in records)
-    except (ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: its {CONDITIONS} is damaged ({error}).") from error
 
 
@@ -94,6 +103,8 @@ def load_keras(path: Path, compile: bool) -> Any:
     except InputError:
         raise
     except Exception as error:  # Keras raises nearly anything for a damaged or foreign file
+        if is_out_of_memory(error):
+            raise
         if "lambda" in str(error).lower():
             raise InputError(
                 f"{path}: is not loaded: it contains a Lambda layer, that is, its author's code."
@@ -108,7 +119,7 @@ def _check_archive(path: Path) -> dict[str, int]:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
-    except (zipfile.BadZipFile, OSError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: is damaged or no .keras file ({error}).") from error
     missing = {"config.json", "metadata.json", "model.weights.h5"} - set(sizes)
     if missing:

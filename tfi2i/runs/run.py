@@ -16,8 +16,8 @@
       lock                         held by the process that trains; says which one
 
 The number orders the runs of a folder, over all systems and data sets. Nothing is overwritten but
-checkpoints, translators, and the configuration of a run that is resumed with more steps. Files are
-written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
+checkpoints, translators, and the configuration of a run that is resumed with other numbers. Files
+are written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
 process leaves every named file whole. The step count is the one inside the checkpoint: there is no
 second file that could disagree.
 """
@@ -30,7 +30,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,7 @@ class Run:
         environment: Mapping[str, Any],
         *,
         folder: str | None = None,
+        system: Any = None,
     ) -> "Run":
         """Makes the next run of `parent`; it appears whole, with its configuration, or not at all.
 
@@ -94,6 +95,7 @@ class Run:
             config: Settings by section, all of them.
             environment: Circumstances that the run depends on outside its settings.
             folder: Name of the run, instead of NUMBER-SYSTEM-DATA.
+            system: System that is its first checkpoint; None: it has none.
 
         Raises:
             InputError: if `parent` cannot be written to, or `folder` exists in it.
@@ -108,6 +110,8 @@ class Run:
                 (claimed / directory).mkdir()
             write_text(claimed / "config.yaml", yaml_text.dump(config))
             write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
+            if system is not None:  # or a kill would leave a run that begins with other weights
+                cls(claimed).save_checkpoint(system)
             path = parent / (folder or f"{claimed.name[1:]}-{_name(system_name, data_name)}")
             claimed.rename(path)
             sync(parent)
@@ -152,9 +156,35 @@ class Run:
         except ValueError as error:
             raise InputError(f"{self.environment_path}: is not JSON ({error}).") from error
 
-    def replace_config(self, config: Mapping[str, Any]) -> None:
-        """Rewrites config.yaml, for a run that is resumed with more steps."""
-        write_text(self.config_path, yaml_text.dump(config))
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The settings that were changed on a resume: step, setting, its value before and after.
+
+        Raises:
+            InputError: if they are not such a list.
+        """
+        changes = self.config.get("changes") or []
+        keys = {"step", "setting", "before", "after"}
+        if not isinstance(changes, list) or not all(
+            isinstance(one, dict) and one.keys() == keys for one in changes
+        ):
+            raise InputError(
+                f"{self.config_path}: `changes` is no list of step, setting, before and after;"
+                " remove it to go on."
+            )
+        return changes
+
+    def replace_config(
+        self, config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Rewrites config.yaml in one go, for a run that is resumed with other settings.
+
+        Args:
+            config: Settings by section, all of them.
+            changes: Records of all changes, as the property has them.
+        """
+        record = {"changes": [dict(one) for one in changes]} if changes else {}
+        write_text(self.config_path, yaml_text.dump({**config, **record}))
 
     # metrics
 

@@ -36,6 +36,9 @@ from tfi2i_export.inputs import beside, count_of, fitted, row, shapes_of, takes_
 WIDEST_RETILED = 4
 """Filters up to which an output convolution leaves most of a processor's vector unit idle."""
 
+FILLS = {"OnesLike": 1.0, "ZerosLike": 0.0}
+"""Values of operations that fill a map's shape, of which XNNPACK has none, by their class."""
+
 _AUTOMATIC = re.compile(r"(keras_tensor|input_layer)(_\d+)?$")  # what Keras calls inputs
 
 
@@ -208,6 +211,8 @@ def _folding(
                 short = re.sub(r"_(a|b|ab|ba|a2b|b2a)$", "", operation.name)
                 inner = prefix if operation is models[-1] else f"{prefix}{short}_"
                 return run_through(operation, keras.tree.flatten(args), call_of(operation, inner))
+            if kind.__name__ in FILLS:
+                return args[0] * 0.0 + FILLS[kind.__name__]
             if not isinstance(operation, keras.layers.Layer):
                 return copied(operation, *args, **kwargs)
             name = unique(prefix + _stable(operation))
@@ -233,7 +238,8 @@ def _of_one_batch(args: Any) -> Any:
 
     def repeated(value):
         is_array = isinstance(value, np.ndarray) and value.ndim == first.ndim
-        return ops.add(value, ops.zeros_like(first)) if is_array else value
+        # Zeros made anew would take their number from the shape, which no delegate has.
+        return ops.add(value, first * 0.0) if is_array else value
 
     return keras.tree.map_structure(repeated, args)
 

@@ -27,7 +27,7 @@ from tfi2i_export.inputs import Array, takes_picture
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.tflite.interpreter import ENCODER_END, INPUT, TFLiteTranslator, opened
 from tfi2i_export.tflite.peak_memory import peak_memory_mb
-from tfi2i_export.tflite.pictures import sidecar_of
+from tfi2i_export.tflite.pictures import checked_sidecar, sidecar_of
 
 THREADS = (1, 2, 4)
 WARM_UP = 3  # runs that are not counted
@@ -86,6 +86,7 @@ class _File:
     size: tuple[int, int]
     sidecar: Sidecar | None
     extra: dict[str, Array]
+    batch: int  # pictures that one call takes
 
 
 def bench(
@@ -215,6 +216,8 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
     given = inputs_like(translator)
     if takes_picture(translator):
         given[0] = keras.Input((*size, given[0].shape[-1]), name=INPUT)
+    # Of one picture, as layers that are not rewritten ask a map for its shape otherwise.
+    given = [keras.Input(one.shape[1:], batch_size=1, name=one.name) for one in given]
     return convert(keras.Model(packed(given), translator(packed(given))))
 
 
@@ -252,7 +255,7 @@ def _files(paths: list[Path], size: AnySize | None) -> list[_File]:
     stems = [path.stem for path in paths]
     files = []
     for path in paths:
-        sidecar = sidecar_of(path)
+        sidecar = checked_sidecar(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
         files.append(_tried(name, path, sidecar.format if sidecar else None, sidecar, size))
     if size is not None and all(file.size != sides for file in files):
@@ -285,7 +288,7 @@ def _tried(
         else None
     )
     translator(shown, **values)
-    return _File(name, path, format, picture, sidecar, values)
+    return _File(name, path, format, picture, sidecar, values, translator.batch)
 
 
 def _latencies(
@@ -298,7 +301,7 @@ def _latencies(
             call()  # wakes this file's threads and brings back the caches that the last one took
             start = time.perf_counter()
             call()
-            took[run, i] = 1000 * (time.perf_counter() - start)
+            took[run, i] = 1000 * (time.perf_counter() - start) / files[i].batch
         tell()
     rows = np.percentile(took, (50, 10, 90), axis=0).T.tolist()
     return [Latency(median_ms=median, low_ms=low, high_ms=high) for median, low, high in rows]
@@ -308,12 +311,11 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
     """A function that gives LiteRT a picture and takes its translation."""
     interpreter = opened(file.path.read_bytes(), threads, str(file.path))
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    given: dict[str, Any] = dict(file.extra)
+    given: dict[str, Any] = {k: np.repeat(one, file.batch, 0) for k, one in file.extra.items()}
     details = signature.get_input_details()
     if INPUT in details:
-        pixels = np.random.default_rng(0).integers(
-            0, 256, (1, *file.size, details[INPUT]["shape"][3])
-        )
+        shape = (file.batch, *file.size, details[INPUT]["shape"][3])
+        pixels = np.random.default_rng(0).integers(0, 256, shape)
         given[INPUT] = pixels.astype(details[INPUT]["dtype"])
     call = functools.partial(signature, **given)
     with quiet():

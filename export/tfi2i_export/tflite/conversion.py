@@ -35,19 +35,21 @@ def convert(
     *,
     io: Io = "float",
     half: bool = False,
+    batch: int = 1,
 ) -> bytes:
-    """A .tflite file, image (1, H, W, 3) -> translation (1, H, W, 3), RGB 0..255.
+    """A .tflite file, image (B, H, W, 3) -> translation (B, H, W, 3), RGB 0..255.
 
     The names of layers are part of the names of the tensors. A model of free size makes a file of
-    free size. Inputs besides the picture keep their names, and are float32 of one picture; a
-    sampler has no others.
+    free size. Inputs besides the picture keep their names, and are float32 (B, ...); a sampler has
+    no others. `resize_tensor_input` on all inputs gives other numbers of pictures.
 
     Args:
-        folded: Graph by `fold`, or one for each (H, W): they become signatures such as
-            translate_256x256 that share the weights.
+        folded: Graph by `fold`, for any number of pictures; or one for each (H, W), which become
+            signatures such as translate_256x256 that share the weights.
         io: "float": float32 in and out, not rounded; "uint8": rounded as `tfi2i.pictures.pixels`
             does it.
         half: Stores the weights as float16.
+        batch: Number of pictures B.
 
     Raises:
         InputError: The converter has no way to express the model in LiteRT's own operations.
@@ -58,7 +60,7 @@ def convert(
         name: with_pixels(model, "uint8" if io == "uint8" else "float32")
         for name, model in _by_signature(folded).items()
     }
-    return _with_a_size_to_start_from(_plain(models, half))
+    return _plain(models, half, batch)
 
 
 def convert_encoders(folded: Mapping[str, keras.Model], *, half: bool) -> bytes:
@@ -70,12 +72,12 @@ def convert_encoders(folded: Mapping[str, keras.Model], *, half: bool) -> bytes:
     """
     models = {}
     for name, encoder in folded.items():
-        image = keras.Input(encoder.inputs[0].shape[1:], batch_size=1, name=INPUT)
+        image = keras.Input(encoder.inputs[0].shape[1:], name=INPUT)
         models[name] = keras.Model(image, {VALUE: encoder(from_levels(image))})
-    return _plain(models, half)
+    return _plain(models, half, 1)
 
 
-def _plain(models: dict[str, keras.Model], half: bool) -> bytes:
+def _plain(models: dict[str, keras.Model], half: bool, batch: int) -> bytes:
     """The file of models by signature, in LiteRT's own operations."""
     try:
         with quiet():
@@ -84,34 +86,41 @@ def _plain(models: dict[str, keras.Model], half: bool) -> bytes:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"The model does not convert to .tflite: {reason}") from error
     require_plain(inspect(converted))
-    return converted
+    return _of_size(converted, batch)
 
 
-def _with_a_size_to_start_from(model: bytes) -> bytes:
-    """A file of free size whose inputs are `START` pixels wide until they are resized.
+def _of_size(model: bytes, batch: int) -> bytes:
+    """A file of a free number of pictures as one of `batch`, and of free sides as one of `START`.
 
-    The converter leaves them at 1, and Java's interpreter prepares a file as it is when it opens
-    it: nothing can be reflected there, so that it would refuse the file.
+    A file that is converted for one picture takes no more: where there is one of something, the
+    converter leaves out axes by which four pictures would be told apart.
+
+    The converter leaves free sides at 1, and Java's interpreter prepares a file as it is when it
+    opens it: nothing can be reflected there, so that it would refuse the file.
     """
     changed = bytearray(model)
     content = Model.GetRootAs(changed, 0)
     for graph in map(content.Subgraphs, range(content.SubgraphsLength())):
-        for tensor in map(graph.Tensors, graph.InputsAsNumpy()):
-            if tensor.ShapeSignatureLength():
-                free = tensor.ShapeSignatureAsNumpy() == -1
-                tensor.ShapeAsNumpy()[free] = START  # a view of the file's own bytes
+        inputs = set(graph.InputsAsNumpy().tolist())
+        for i, tensor in enumerate(map(graph.Tensors, range(graph.TensorsLength()))):
+            if not tensor.ShapeSignatureLength():
+                continue
+            shape, signature = tensor.ShapeAsNumpy(), tensor.ShapeSignatureAsNumpy()
+            if signature[0] == -1:
+                shape[0] = signature[0] = batch  # a view of the file's own bytes
+            if i in inputs:
+                shape[signature == -1] = START
     return bytes(changed)
 
 
 def with_pixels(folded: keras.Model, dtype: str) -> keras.Model:
-    """The model for one picture of pixels 0..255, named as in the file; dtype float32 or uint8."""
+    """The model for pixels 0..255, named as in the file; dtype float32 or uint8."""
     given = [
-        keras.Input(one.shape[1:], batch_size=1, name=one.name, dtype="float32")
-        for one in folded.inputs
+        keras.Input(batch_shape=one.shape, name=one.name, dtype="float32") for one in folded.inputs
     ]
     values = list(given)
     if takes_picture(folded):
-        given[0] = keras.Input(given[0].shape[1:], batch_size=1, name=INPUT, dtype=dtype)
+        given[0] = keras.Input(batch_shape=given[0].shape, name=INPUT, dtype=dtype)
         values[0] = from_levels(ops.cast(given[0], "float32"))
     pixels = ops.clip(to_levels(folded(packed(values))), 0, 255)
     if dtype == "uint8":

@@ -125,6 +125,16 @@ def operations(model: bytes) -> list[Operation]:
     return found
 
 
+def float_operations(model: bytes) -> dict[str, int]:
+    """Number of each operation that makes float values, the passages from integers left out."""
+    kinds = [
+        operation.kind
+        for operation in operations(model)
+        if operation.kind != "DEQUANTIZE" and any("FLOAT" in one.type for one in operation.outputs)
+    ]
+    return dict(collections.Counter(kinds))
+
+
 def _signatures(interpreter: Any) -> dict[str, tuple[Tensors, Tensors]]:
     found = {}
     for name in interpreter.get_signature_list():

@@ -15,7 +15,7 @@ from tfi2i.errors import InputError, first_line
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.pixels import are_pixels
 from tfi2i.terminal import quiet
-from tfi2i_export.inputs import count_of, fitted, require_all, row
+from tfi2i_export.inputs import count_of, fitted, require_all
 
 INPUT, OUTPUT = "image", "translation"
 """The names of the picture that goes in and of the one that comes out, in every signature."""
@@ -52,6 +52,7 @@ class TFLiteTranslator:
         io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
         extra: Shapes of the inputs besides the picture by name, such as {"style": (1, 8)}.
         takes_picture: False for a sampler's file.
+        batch: Number of pictures that the file takes at a time; calls take any.
         size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`. A
             sampler's: of those that it makes.
         channels: Channels of the pictures that it takes and of those that it makes.
@@ -89,9 +90,9 @@ class TFLiteTranslator:
             self._check(taken, made)
             self.takes_picture = INPUT in taken
             picture = taken[INPUT] if self.takes_picture else made[OUTPUT]
-            _, height, width, _ = map(int, picture["shape_signature"])
+            self.batch, height, width, _ = map(int, picture["shape_signature"])
             self.channels = _channels(picture), _channels(made[OUTPUT])
-            self.extra = _shapes(taken)
+            self.extra = {name: (1, *shape[1:]) for name, shape in _shapes(taken).items()}
         self._given = fitted(inputs or {}, self.extra, self._name)
         self._started = False
         self.io = "uint8" if picture["dtype"] == np.uint8 else "float"
@@ -112,7 +113,7 @@ class TFLiteTranslator:
         raise InputError(f"{self._name} gives pictures of another size than it takes.")
 
     def __call__(self, pixels: NDArray[np.uint8] | None, **extra: ArrayLike) -> NDArray[np.uint8]:
-        """The translations of pixels (N, H, W, 3), one picture at a time.
+        """The translations of pixels (N, H, W, 3), as many at a time as the file takes.
 
         Args:
             pixels: RGB 0..255; None: for a sampler.
@@ -130,15 +131,19 @@ class TFLiteTranslator:
         given = fitted(all_given, self.extra, self._name, count)
         require_all(given, self.extra, self._name)
         translations = np.empty((count, *side, self.channels[1]), np.uint8)
-        for i in range(count):
+        for i in range(0, count, self.batch):
+            # The last pictures fill up what the file takes.
+            some = np.minimum(np.arange(i, i + self.batch), count - 1)
             try:
-                shown = None if pixels is None else pixels[i : i + 1]
-                translation = self._run(shown, row(given, i))
+                shown = None if pixels is None else pixels[some]
+                translation = self._run(shown, {name: one[some] for name, one in given.items()})
+            except MemoryError:
+                raise
             except DAMAGE as error:
                 raise self._refusal(side) from error
             if translation.shape[1:3] != side:
                 raise self._refusal(side)
-            translations[i] = translation[0]
+            translations[i : i + self.batch] = translation[: count - i]
         return translations
 
     def _side(self, pixels: NDArray[np.uint8] | None) -> tuple[int, ...]:
@@ -175,9 +180,13 @@ class TFLiteTranslator:
         return np.clip(np.rint(translation), 0, 255).astype(np.uint8)
 
     def _keeps_size(self, side: int) -> bool:
-        extra = {name: np.zeros(shape, np.float32) for name, shape in self.extra.items()}
+        extra = {
+            name: np.zeros((self.batch, *shape[1:]), np.float32)
+            for name, shape in self.extra.items()
+        }
         try:
-            tried = self._run(np.zeros((1, side, side, self.channels[0]), np.uint8), extra)
+            shape = (self.batch, side, side, self.channels[0])
+            tried = self._run(np.zeros(shape, np.uint8), extra)
             return tried.shape[1:3] == (side, side)
         except DAMAGE:
             return False
@@ -192,6 +201,7 @@ class TFLiteTranslator:
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         made = list(map(int, outputs[OUTPUT]["shape_signature"])) if OUTPUT in outputs else []
+        batch = made[:1]
         # A sampler's picture has a size of its own.
         if list(outputs) != [OUTPUT] or (INPUT not in inputs and (-1 in made or not inputs)):
             raise InputError(
@@ -201,13 +211,14 @@ class TFLiteTranslator:
         for tensor in (inputs.get(INPUT, outputs[OUTPUT]), outputs[OUTPUT]):
             shape, dtype = tuple(map(int, tensor["shape_signature"])), tensor["dtype"]
             same_type = dtype == outputs[OUTPUT]["dtype"] and dtype in (np.float32, np.uint8)
-            if not same_type or len(shape) != 4 or shape[0] != 1 or shape[3] not in (*CHANNELS, -1):
+            is_picture = len(shape) == 4 and [shape[0]] == batch and shape[0] > 0
+            if not same_type or not is_picture or shape[3] not in (*CHANNELS, -1):
                 raise InputError(
                     f"{self._name} has a {np.dtype(dtype)} tensor {shape}; give a file made by "
                     "tfi2i export, whose pictures are (1, H, W, C), both uint8 or both float32."
                 )
         for name, shape in _shapes(inputs).items():
-            if inputs[name]["dtype"] != np.float32 or shape[:1] != (1,) or -1 in shape:
+            if inputs[name]["dtype"] != np.float32 or list(shape[:1]) != batch or -1 in shape:
                 raise InputError(
                     f"{self._name} has a {np.dtype(inputs[name]['dtype'])} input {name!r} {shape}; "
                     "give a file made by tfi2i export, whose extra inputs are float32 (1, ...)."

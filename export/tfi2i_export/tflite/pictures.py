@@ -20,6 +20,7 @@ from tfi2i.pictures.tiles import MINIMUM, Pixels, Size, Tiling, Values, is_tile
 from tfi2i_export.inputs import NOTHING_TO_TRANSLATE, require_all
 from tfi2i_export.sidecar import Sidecar, verify
 from tfi2i_export.tflite.interpreter import TFLiteTranslator, opened
+from tfi2i_export.tflite.trial import require_alive
 
 log = logging.getLogger("tfi2i")
 
@@ -49,7 +50,7 @@ class TFLitePictureTranslator(Tiling):
         inputs: Mapping[str, ArrayLike] | None = None,
     ):
         path = Path(path)
-        sidecar = sidecar_of(path)
+        sidecar = checked_sidecar(path)
         self._name = path.name
         self._warned = False
         self._translators = _by_size(path, inputs or {})
@@ -111,6 +112,18 @@ def sidecar_of(path: Path) -> Sidecar | None:
     sidecar = verify(beside)
     if sidecar.file != path.name:
         raise InputError(f"{beside}: is the sidecar of {sidecar.file}, not of {path.name}.")
+    return sidecar
+
+
+def checked_sidecar(path: Path) -> Sidecar | None:
+    """As `sidecar_of`; without one, which knows the file's SHA-256, the file is tried out.
+
+    Raises:
+        InputError: As `sidecar_of`, or the file crashes what runs it.
+    """
+    sidecar = sidecar_of(path)
+    if sidecar is None and path.is_file():
+        require_alive(path)
     return sidecar
 
 

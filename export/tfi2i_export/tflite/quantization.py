@@ -24,8 +24,13 @@ from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
 from tfi2i.terminal import quiet
-from tfi2i_export.inputs import count_of, fitted, require_all, row
-from tfi2i_export.tflite.inspection import inspect, operations, require_plain
+from tfi2i_export.inputs import count_of, fitted, require_all
+from tfi2i_export.tflite.inspection import (
+    float_operations,
+    inspect,
+    operations,
+    require_plain,
+)
 from tfi2i_export.tflite.interpreter import INPUT
 
 FORMATS = ("float32", "float16", "int8", "int8-fast", "int8-hq", "int8-npu", "auto")
@@ -82,6 +87,9 @@ def quantize(
 ) -> tuple[bytes, dict[str, Any]]:
     """A float32 .tflite file with 8-bit weights, and the recipe for its sidecar.
 
+    The recipe's "quantizer" is litert-quantizer's own, which its `load_quantization_recipe` takes;
+    "float_operations" are the numbers of those that an accelerator without float cannot run.
+
     Args:
         model: File by `conversion.convert`, without `half`.
         format: One of `QUANTISED`.
@@ -110,10 +118,10 @@ def quantize(
     with quiet():
         made = bytes(quantizer.quantize(ranges, **silent).quantized_model)
     require_plain(inspect(made))
-    dense, rest = ("static", "static") if format == "int8-full" else ("weights", "float")
-    ways = dict.fromkeys(chosen.values())
-    groups = {way: [layer for layer in layers if chosen[layer] == way] for way in ways}
-    recipe: dict[str, Any] = {"convolutions": groups, "dense": dense, "rest": rest}
+    recipe: dict[str, Any] = {
+        "quantizer": quantizer.get_quantization_recipe(),
+        "float_operations": float_operations(made),
+    }
     if ranges is not None and calibration is not None:
         recipe["calibration_pictures"] = len(calibration)
     return made, recipe
@@ -251,19 +259,21 @@ def _calibrated(
     if count < ENOUGH:
         raise InputError(f"Static ranges take {ENOUGH} pictures or more, received {count}.")
     if pictures is not None and (
-        len(signatures) != 1 or taken[INPUT].shape != (1, *pictures.shape[1:])
+        len(signatures) != 1 or taken[INPUT].shape[1:] != pictures.shape[1:]
     ):
         raise InputError(
             f"Static ranges take a file for one size and pictures of that size; it takes "
             f"{', '.join(str(inputs[INPUT].shape) for inputs, _ in signatures.values())}, and the "
             f"pictures are {pictures.shape}."
         )
-    shapes = {name: one.shape for name, one in taken.items() if name != INPUT}
+    shapes = {name: (1, *one.shape[1:]) for name, one in taken.items() if name != INPUT}
     extra = fitted(inputs, shapes, "The file", count)
     require_all(extra, shapes, "The file")
     if pictures is not None:
         extra = {INPUT: pictures.astype(taken[INPUT].dtype), **extra}
-    fed = [row(extra, i) for i in range(count)]
+    # A file for several pictures gets the same one several times: ranges are those of one.
+    batch = next(iter(taken.values())).shape[0]
+    fed = [{k: v[[i] * batch] for k, v in extra.items()} for i in range(count)]
     with quiet():
         return quantizer.calibrate(
             {next(iter(signatures)): fed},

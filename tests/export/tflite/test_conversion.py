@@ -60,6 +60,21 @@ def converted(folded):
 # what comes out
 
 
+@pytest.mark.parametrize("io", ["float", "uint8"])
+def test_a_file_for_three_pictures_makes_of_any_number_what_one_for_one_does(folded, io):
+    single, three = convert(folded, io=io), convert(folded, io=io, batch=3)
+    for content, number in ((single, 1), (three, 3)):
+        inside = inspect(content)
+        taken, made = inside.signatures[SIGNATURE]
+        assert taken["image"].shape == made["translation"].shape == (number, 64, 64, 3)
+        assert io == "uint8" or (inside.partitions, inside.undelegated) == (1, {})
+    given = pixels(4, 64, 64)
+    made = TFLiteTranslator(three)
+    assert made.batch == 3
+    assert levels(made(given), TFLiteTranslator(single)(given)) <= 1
+    assert levels(made(given[:1]), TFLiteTranslator(single)(given[:1])) <= 1
+
+
 def test_the_file_makes_the_translators_pixels(translator, converted):
     made = TFLiteTranslator(converted)
     given = pixels(2, 64, 64)

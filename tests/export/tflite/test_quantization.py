@@ -1,7 +1,10 @@
 """Recipes reach the convolutions they name, and no others; `auto` looks for few in float."""
 
+import json
+
 import numpy as np
 import pytest
+from litert_quantizer.quantizer import Quantizer
 from tfi2i_export.agreement import agreement
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.tflite.conversion import convert, convolutions
@@ -11,6 +14,7 @@ from tfi2i_export.tflite.quantization import ENOUGH, QUANTISED, arithmetic, auto
 
 from tfi2i.errors import InputError
 from tfi2i.models.nice_gan import NICEGAN
+from tfi2i.terminal import quiet
 
 pytest.importorskip("litert_quantizer")
 
@@ -88,16 +92,26 @@ def test_every_format_chooses_by_name():
 def test_the_file_is_what_the_recipe_says(model, layers, format):
     made, recipe = quantize(model, format, layers=layers)
     kinds = {"dynamic": "INT8", "weights": "DEQUANTIZE", "float": "FLOAT32"}
-    expected = {
-        layer: kinds[how] for how, group in recipe["convolutions"].items() for layer in group
-    }
-    assert weights(made) == expected
+    chosen = arithmetic(format, layers)
+    assert weights(made) == {layer: kinds[how] for layer, how in chosen.items()}
     assert inspect(made).partitions == 1
+
+
+def test_the_quantizer_itself_makes_the_same_file_of_the_recipe(model, layers, tmp_path):
+    made, recipe = quantize(model, "int8-hq", layers=layers)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe["quantizer"]))
+    with quiet():
+        quantizer = Quantizer(model)
+        quantizer.load_quantization_recipe(path)
+        again = bytes(quantizer.quantize().quantized_model)
+    assert again == made
 
 
 def test_layers_can_be_kept_in_float(model, layers):
     made, recipe = quantize(model, "int8-fast", layers=layers, in_float=frozenset({"conv0"}))
-    assert recipe["convolutions"]["float"] == ["conv0"]
+    kept = [one for one in recipe["quantizer"] if one["algorithm_key"] == "no_quantize"]
+    assert ["conv0" in one["regex"] for one in kept] == [True]
     rest = weights(made)
     assert rest.pop("conv0") == "FLOAT32"
     assert set(rest.values()) == {"INT8"}
@@ -114,6 +128,11 @@ def test_formats_agree_with_float(model, layers, format):
     assert len(made) < 0.8 * len(model)
     calibrated = format in ("int8-npu", "int16x8")
     assert recipe.get("calibration_pictures") == (ENOUGH if calibrated else None)
+    # Normalisations stay in float, and what is computed in integers is not among the rest.
+    in_float = recipe["float_operations"]
+    assert in_float["MEAN"] == inspect(model).operators["MEAN"]
+    static = [how for how in arithmetic(format, layers).values() if how.startswith("static")]
+    assert in_float.get("CONV_2D", 0) == len(layers) - len(static)
 
 
 def test_full_integers_keep_the_type_of_pictures(model, layers):

@@ -98,10 +98,13 @@ def _repeated(x: Any) -> Any:
 
 
 def nearest(layer: layers.UpSampling2D, name: str, x: Any) -> Any:
-    """Twice the size by operations that XNNPACK has; other sizes, which no system has, as is."""
-    if layer.size != (2, 2) or layer.interpolation != "nearest":
+    """Larger by operations that XNNPACK has; other kinds, which no system has, as is."""
+    rows, columns = layer.size
+    if rows != columns or layer.interpolation != "nearest":
         return copied(layer, x, name=name)
-    return ops.depth_to_space(ops.concatenate([x] * 4, -1), 2)
+    while rows % 2 == 0:
+        x, rows = ops.depth_to_space(ops.concatenate([x] * 4, -1), 2), rows // 2
+    return x if rows == 1 else ops.depth_to_space(_concatenated([x] * rows**2, -1), rows)
 
 
 def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
@@ -188,6 +191,14 @@ def passed_on(layer: keras.layers.Layer, name: str, x: Any) -> Any:
     return x
 
 
+def reshaped(layer: layers.Flatten | layers.Reshape, name: str, x: Any) -> Any:
+    """By a shape that is known but for the number of pictures; Keras asks the map for that."""
+    shape = layer.compute_output_shape(x.shape)[1:]
+    if None in shape:
+        return copied(layer, x, name=name)
+    return ops.reshape(x, (-1, *shape))
+
+
 def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
     """All rules by the layer's exact class, with reflection padding of this kind."""
 
@@ -217,6 +228,8 @@ def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
         LeakyReLU: system_rules.leaky_relu,
         PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
         PerImage: passed_on,
+        layers.Flatten: reshaped,
+        layers.Reshape: reshaped,
         ReflectionPad2D: lambda layer, name, x: reflected(name, x, layer.padding),
         BlurDown: lambda layer, name, x: filtered(reflected(name, x, 1), taps, 2, name),
     }

@@ -1,0 +1,64 @@
+"""A first run of a stranger's .tflite file in a process of its own, which it may crash.
+
+LiteRT checks that a file is whole and not what its graph does: one with a few bits changed may end
+the process. A sidecar's SHA-256 tells that; a file without one is tried here.
+
+`python -m tfi2i_export.tflite.trial FILE` is that process; what fails there without a crash fails
+in the parent as well, in words.
+"""
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tfi2i.errors import InputError
+from tfi2i.processes import run_module
+from tfi2i_export.tflite.interpreter import TFLiteTranslator, content_of, opened
+
+SECONDS = 300  # a picture takes seconds at most
+SIDES = (64, 128)  # of pictures for files of free size
+
+
+def require_alive(path: Path) -> None:
+    """Makes sure that a .tflite file does not crash the process that runs it; the first time only.
+
+    Raises:
+        InputError: It does, or takes far too long.
+    """
+    with contextlib.suppress(OSError):  # what cannot be read is refused in words where it is read
+        state = path.stat()
+        _require_alive(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _require_alive(path: Path, size: int, time: int) -> None:
+    try:
+        child = run_module(__name__, path, seconds=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{path} takes over {SECONDS} s for a small picture.") from error
+    if child.code < 0:
+        raise InputError(f"{path} is damaged: LiteRT {child.end} on it; export it again.")
+
+
+def _run(path: Path) -> None:
+    """Runs every signature of a file on black pictures, as `TFLitePictureTranslator` would."""
+    for name in opened(content_of(path)).get_signature_list():
+        translator = TFLiteTranslator(path, threads=os.cpu_count(), signature=name)
+        values = {one: np.zeros(shape, np.float32) for one, shape in translator.extra.items()}
+        if not translator.takes_picture:
+            translator(None, **values)
+            continue
+        sizes = [translator.size] if translator.size else [(side, side) for side in SIDES]
+        for size in sizes:
+            translator(np.zeros((1, *size, 3), np.uint8), **values)
+        _ = translator.multiple  # found by trying
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(Exception):
+        _run(Path(sys.argv[1]))

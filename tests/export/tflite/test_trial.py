@@ -1,0 +1,41 @@
+"""Files that crash LiteRT are refused in a sentence by whatever would run them."""
+
+import small_files
+from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
+from PIL import Image
+
+from tfi2i.cli import main
+
+
+def crashing():
+    """A file whose multiplications lack their second factor, which LiteRT does not look for."""
+    changed = bytearray(small_files.point_file())
+    content = Model.GetRootAs(changed, 0)
+    graph = content.Subgraphs(0)
+    for operator in map(graph.Operators, range(graph.OperatorsLength())):
+        kind = content.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
+        if kind == BuiltinOperator.MUL:
+            operator.InputsAsNumpy()[1] = -1
+    return bytes(changed)
+
+
+def test_a_file_without_sidecar_that_crashes_litert_is_refused_by_every_verb(tmp_path, capsys):
+    path, picture = tmp_path / "crash.tflite", tmp_path / "one.png"
+    path.write_bytes(crashing())
+    Image.new("RGB", (48, 32)).save(picture)
+    verbs = (["translate", str(path), str(picture)], ["sample", str(path)])
+    for arguments in (
+        *([*verb, "--out", str(tmp_path / "out")] for verb in verbs),
+        ["bench", str(path)],
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert "crash.tflite is damaged: LiteRT crashed" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_file_without_sidecar_is_run(tmp_path):
+    path, picture = tmp_path / "whole.tflite", tmp_path / "one.png"
+    path.write_bytes(small_files.point_file())
+    Image.new("RGB", (48, 32)).save(picture)
+    assert main(["translate", str(path), str(picture), "--out", str(tmp_path / "out")]) == 0
