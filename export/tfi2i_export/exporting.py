@@ -354,12 +354,7 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
-    if wide := run.value_range(way.source):
-        warnings.append(
-            f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black "
-            "to white: tfi2i scales them, the app, the page and a server take pictures that are "
-            "scaled so."
-        )
+    warnings += _of_range(run.value_range(way.source))
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
@@ -397,6 +392,16 @@ def _left_in_float(artefact: _Artefact) -> str:
         f"{sum(kinds.values())} of {every} operations compute in float, which an accelerator that "
         f"has none leaves to the processor: {', '.join(sorted(kinds))}."
     )
+
+
+def _of_range(wide: Any) -> list[str]:
+    """The warning of a run that reads files of more than 8 bits in a range; none without one."""
+    if not wide:
+        return []
+    return [
+        f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black to "
+        "white: tfi2i scales them, the app, the page and a server take pictures that are scaled so."
+    ]
 
 
 def _version(package: str) -> str | None:
