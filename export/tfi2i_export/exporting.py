@@ -374,7 +374,7 @@ def _sidecar(
         image_width=None if sizes[0][0] == sizes[0][1] else sizes[0][1],
         multiple=multiple,
         io=choice.io,
-        value_range=wide,
+        value_range=run.value_range(way.source),
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
