@@ -94,6 +94,7 @@ def require_trainable(config: Config, data: Any, system: Any = None) -> Any:
     spec = system_class(config.system) if system is None else system
     image_size = full.model["image_size"]
     said = data.remarks()
+    data = data.in_channels(full.model.get("channels", 3))
     data.batches(spec, image_size=image_size, **config.batches)
     used = inspect.signature(fit.check).parameters
     numbers = {key: value for key, value in full.fit.items() if key in used}

@@ -1,5 +1,6 @@
 """The pictures of one domain with random access, whatever they come from."""
 
+import contextlib
 import hashlib
 import logging
 import operator
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.files import (
     PLAIN_SUFFIXES,
@@ -42,9 +45,11 @@ class Domain(ABC):
         where: Name of the whole in messages: a folder, a split.
         unreadable: Why a picture cannot be read, by index, as far as somebody tried.
         value_range: Numbers in the files that are black and white; pixels are uint16 then.
+        channels: Channels of the pixels.
     """
 
     value_range: Range | None = None
+    channels = 3
 
     def __init__(self, names: Sequence[str], where: str) -> None:
         self.names = list(names)
@@ -71,6 +76,15 @@ class Domain(ABC):
         Raises:
             InputError: The picture cannot be read; the message names it.
         """
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """Pixels (H, W, C) of a picture in other channels; raises as `read`."""
+        return in_channels(self.read(index, side), channels)
+
+    @property
+    def original(self) -> "Domain":
+        """The domain that these pictures are of, before their channels were changed."""
+        return self
 
     @abstractmethod
     def digest(self) -> str:
@@ -164,9 +178,20 @@ class PictureDomain(Domain):
         except OutOfRange:
             return True
         except InputError as error:
+            with contextlib.suppress(InputError):  # bands, which a system may ask for
+                if any(read_bands(self.pictures[index], count) is not None for count in (2, 4)):
+                    return True
             self.leave_out(index, str(error))
             return False
         return True
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`; alpha is the file's, and bands are those of a TIFF that has them."""
+        bands = read_bands(self.pictures[index], channels, self.value_range)
+        if bands is not None:
+            return bands
+        picture = self.picture(index)
+        return in_channels(picture.pixels, channels, picture.alpha)
 
     def part(self, indices: Sequence[int]) -> "PictureDomain":
         """The pictures of these indices, in their order."""
@@ -236,6 +261,46 @@ class DrawnDomain(Domain):
         return total.hexdigest()
 
 
+class InChannels(Domain):
+    """The pictures of a domain in other channels.
+
+    Args:
+        domain: Domain of any kind.
+        channels: Channels, as `tfi2i.pictures.channels` has them.
+    """
+
+    def __init__(self, domain: Domain, channels: int) -> None:
+        super().__init__(domain.names, domain.where)
+        self.channels, self._domain = channels, domain
+        self.value_range = domain.value_range
+
+    @property
+    def original(self) -> Domain:
+        """As `Domain.original`."""
+        return self._domain.original
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`."""
+        return self._domain.read_in(index, side, self.channels)
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`."""
+        return self._domain.read_in(index, side, channels)
+
+    def picture(self, index: int) -> Picture:
+        """As `Domain.picture`."""
+        pixels = self.read(index)
+        try:
+            file = self._domain.picture(index)
+        except InputError:  # bands that are no colours
+            return Picture(pixels, None, f"{self.channels} bands", "TIFF")
+        return Picture(pixels, None, file.mode, file.format)
+
+    def digest(self) -> str:
+        """The domain's own."""
+        return self._domain.digest()
+
+
 class Joined(Domain):
     """Several domains one after the other, as one.
 
@@ -248,6 +313,7 @@ class Joined(Domain):
         super().__init__(names, " and ".join(dict.fromkeys(d.where for d in domains.values())))
         self._places = [(domain, i) for domain in domains.values() for i in range(len(domain))]
         self._domains = list(domains.values())
+        self.channels = max(domain.channels for domain in self._domains)
         if any(domain.value_range is not None for domain in self._domains):
             self.value_range = (0.0, 65535.0)
 

@@ -373,7 +373,7 @@ def writable_suffix(text: str) -> str:
 
 
 def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:
-    """Writes (H, W, 3) pixels in the format of the path's suffix, whole or not at all.
+    """Writes (H, W, 3) or grey (H, W, 1) pixels in the format of the path's suffix, whole or not.
 
     PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
 
@@ -392,9 +392,10 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
             f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
             f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
         )
-    if not are_pixels(pixels, 3):
+    if not are_pixels(pixels, 3) and not are_pixels(pixels, 3, 1):
         raise InputError(
-            f"{path}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}."
+            f"{path}: pixels must be uint8 (H, W, 3) or (H, W, 1), not {pixels.dtype} "
+            f"{pixels.shape}."
         )
     if alpha is not None:
         if alpha.shape != pixels.shape[:2] or alpha.dtype != np.uint8:
@@ -408,7 +409,9 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
                 f"{path}: {options['format']} cannot hold the picture's transparency; write it "
                 "as .png, .webp or .tif."
             )
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = Image.fromarray(
+        np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    )
     try:
         path.parent.stat()  # or `replacing` would make a folder that is not there
         # A name of its own: that of the picture may be as long as names can be, and two programs

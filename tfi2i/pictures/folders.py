@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     WRITABLE_SUFFIXES,
-    Picture,
     frame_count,
     read_picture,
     writable_suffix,
@@ -95,8 +97,9 @@ def translate_files(
     and the next one follows.
 
     Args:
-        translate: Pixels -> uint8 pixels of the same shape. Pixels of 16 bits are given to one
-            whose attribute `takes_deep` is true, else 8 bits of them.
+        translate: Pixels -> uint8 pixels of the same size; its attribute `channels`, if it has one,
+            says how many it takes and gives, else three. Pixels of 16 bits are given to one whose
+            attribute `takes_deep` is true, else 8 bits of them.
         inputs: Picture files and folders; hidden files in folders are left out.
         out: Folder, made if it is not there.
         suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
@@ -123,16 +126,21 @@ def translate_files(
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
 
-    def opened(job: _Job) -> Picture:
+    channels = getattr(translate, "channels", (3, 3))[0]
+
+    def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
+        bands = read_bands(job.source, channels, value_range)
+        if bands is not None:
+            return bands, None
         picture = read_picture(job.source, value_range=value_range, frame=job.frame)
         if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
             plan.shallow.append(job.source)
-        return picture
+        return in_channels(picture.pixels, channels, picture.alpha), picture.alpha
 
     def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
         options = {"progress": tell} if told and tell else {}
         try:
-            return _translated(translate, opened(job), job, targets, suffix is None, options)
+            return _translated(translate, *opened(job), job, targets, suffix is None, options)
         except InputError as error:
             if alone:
                 raise
@@ -311,7 +319,8 @@ def _is_taken(path: Path) -> bool:
 
 def _translated(
     translate: Translate,
-    picture: Picture,
+    given: NDArray[Any],
+    alpha: Pixels | None,
     job: _Job,
     targets: _Targets,
     free_format: bool,
@@ -322,19 +331,28 @@ def _translated(
     Raises:
         InputError: Its translation cannot be made or written.
     """
-    given = picture.pixels if getattr(translate, "takes_deep", False) else eight_bit(picture.pixels)
-    alpha, target = picture.alpha, job.target
-    transparent = alpha is not None and alpha.min() < 255
-    if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
-        # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
-        target = target.with_suffix(".png")
-        targets.claim(job._replace(target=target))
+    given = given if getattr(translate, "takes_deep", False) else eight_bit(given)
+    target = job.target
+
+    def in_format_for(alpha: Pixels | None, target: Path) -> Path:
+        transparent = alpha is not None and alpha.min() < 255
+        if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
+            # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
+            target = target.with_suffix(".png")
+            targets.claim(job._replace(target=target))
+        return target
+
+    target = in_format_for(alpha, target)
     pixels = translate(given, **options)
-    if (pixels.shape, pixels.dtype) != (given.shape, np.uint8):
+    fitting = pixels.dtype == np.uint8 and pixels.shape[:-1] == given.shape[:-1]
+    if not fitting or pixels.shape[-1] not in CHANNELS:
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
             f"{given.shape}; use a translator that keeps the size."
         )
+    if pixels.shape[-1] in (2, 4):
+        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+        target = in_format_for(alpha, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

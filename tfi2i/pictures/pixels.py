@@ -11,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.channels import CHANNELS
 
 Pixels = NDArray[np.uint8]
 
 
-def are_pixels(pixels: NDArray[Any], axes: int) -> bool:
-    """Whether this is uint8 with so many axes, the last for three channels, and not empty."""
-    fitting = pixels.dtype == np.uint8 and pixels.ndim == axes and pixels.shape[-1] == 3
-    return fitting and pixels.size > 0
+def are_pixels(pixels: NDArray[Any], axes: int, channels: int | None = 3) -> bool:
+    """Whether this is uint8 with so many axes, the last for channels, and not empty; None: 1..4."""
+    fitting = pixels.dtype == np.uint8 and pixels.ndim == axes and pixels.size > 0
+    return fitting and (
+        pixels.shape[-1] in CHANNELS if channels is None else pixels.shape[-1] == channels
+    )
 
 
-def require_pixels(name: str, pixels: Pixels) -> None:
-    """Raises `InputError` unless these are uint8 pictures (N, H, W, 3), at least one."""
-    if not are_pixels(pixels, 4):
+def require_pixels(name: str, pixels: Pixels, channels: int | None = 3) -> None:
+    """Raises `InputError` unless these are uint8 pictures (N, H, W, C), one or more."""
+    if not are_pixels(pixels, 4, channels):
         raise InputError(
-            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
+            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, "
+            f"{channels or '1 to 4'})."
         )
 
 

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
+from tfi2i.data.resize import squash_notes
 from tfi2i.errors import InputError
 from tfi2i.models.model import GenerativeModel
+from tfi2i.pictures.sizes import AnySize
 from tfi2i.runs.run import Run
 from tfi2i.training.checkpoints import Checkpoints
 from tfi2i.training.reports import Reports
@@ -88,7 +90,7 @@ def fit(
             no longer finite.
     """
     batches = batches or {}
-    aspect = batches.get("aspect", "squash")
+    data, aspect = data.in_channels(system.channels), batches.get("aspect", "squash")
     check(
         data,
         system.image_size,
@@ -112,6 +114,7 @@ def fit(
         held_out = _validation_images(data, system.image_size, aspect, evaluate_images)
         callbacks.append(Validation(reports, held_out, evaluate_steps or checkpoint_steps))
     shown = _images(data, system.image_size, aspect, sample_images)
+    _warn_of_squashing(data, system.image_size, aspect)
     samples = Samples(run, reports, shown, sample_steps)
     callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
     with reports.shown(system.step, system.total_steps):
@@ -188,7 +191,12 @@ def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: i
         )
 
 
-def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
+def _warn_of_squashing(data: Dataset, image_size: AnySize, aspect: str) -> None:
+    for note in squash_notes(data, image_size) if aspect == "squash" else ():
+        log.warning("%s", note)
+
+
+def _images(data: Dataset, image_size: AnySize, aspect: str, limit: int) -> TestImages:
     pixels = {
         key: data.pixels("test", key, image_size, aspect=aspect, limit=limit, seed=None)[0]
         for key in data.test
@@ -197,7 +205,7 @@ def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImag
     return TestImages({key: rows[:count] for key, rows in pixels.items()}, "test" in data.paired)
 
 
-def _validation_images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
+def _validation_images(data: Dataset, image_size: AnySize, aspect: str, limit: int) -> TestImages:
     """Pictures that are not of the test set, the same at every call."""
     split = _validation_split(data)
     pixels = {}

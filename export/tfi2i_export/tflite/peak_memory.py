@@ -44,7 +44,7 @@ def _added(path: Path, size: tuple[int, int]) -> float | None:
     interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     given = {
-        name: np.zeros((1, *size, 3) if name == INPUT else one["shape"], one["dtype"])
+        name: np.zeros((1, *size, one["shape"][3]) if name == INPUT else one["shape"], one["dtype"])
         for name, one in signature.get_input_details().items()
     }
     signature(**given)
