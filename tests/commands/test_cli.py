@@ -525,22 +525,6 @@ def test_check_data_ends_with_0_or_1(tmp_path, capsys):
     assert main(["check-data", "--set", "data.source=folders", *sets]) == 0
 
 
-def test_check_data_says_where_training_distorts_pictures(tmp_path, capsys):
-    random = np.random.default_rng(0)
-    for name in ("trainA/0", "trainA/1", "trainA/2", "trainB/3", "trainB/4", "trainB/5"):
-        path = tmp_path / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (32, 96, 3), np.uint8)).save(path)
-    assert main(["check-data", str(tmp_path)]) == 0
-    text = capsys.readouterr().out
-    assert (
-        "Notes (2)" in text and "train a: batches.aspect squashes pictures such as 32 x 96" in text
-    )
-    for setting in ("batches.aspect=crop", "model.image_size=[96, 288]"):
-        assert main(["check-data", str(tmp_path), "--set", setting]) == 0
-        assert "squash" not in capsys.readouterr().out
-
-
 def test_check_data_refuses_what_train_refuses_and_no_run_is_made(tmp_path, capsys, fitted):
     for i, name in enumerate(("trainA/a", "trainA/b", "trainB/c", "testA/d", "testB/e")):
         picture(tmp_path / "data" / f"{name}.png", i)
@@ -573,6 +557,22 @@ def test_a_range_of_values_is_kept_as_the_numbers_that_were_found(tmp_path, caps
     assert run.config["data"]["value_range"] == {"a": [*map(float, a)]}
     assert run.value_range("b") == a and run.value_range("a") is None, "they are exchanged"
     assert fitted[1][1].train["b"].value_range == a
+
+
+def test_check_data_says_where_training_distorts_pictures(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name in ("trainA/0", "trainA/1", "trainA/2", "trainB/3", "trainB/4", "trainB/5"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (32, 96, 3), np.uint8)).save(path)
+    assert main(["check-data", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "Notes (2)" in text and "train a: batches.aspect squashes pictures such as 32 x 96" in text
+    )
+    for setting in ("batches.aspect=crop", "model.image_size=[96, 288]"):
+        assert main(["check-data", str(tmp_path), "--set", setting]) == 0
+        assert "squash" not in capsys.readouterr().out
 
 
 def test_check_data_needs_data(capsys, tmp_path):

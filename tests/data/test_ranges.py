@@ -156,3 +156,13 @@ def test_a_domain_of_one_value_has_no_range(tmp_path):
         Image.fromarray(np.full((4, 4), 7, np.uint16)).save(path)
     with pytest.raises(InputError, match="auto finds the one value 7"):
         folders(tmp_path, value_range="auto")
+
+
+def test_grey_stays_grey_and_deep_in_a_systems_channels(tmp_path):
+    data = folders(deep(tmp_path, 0, 4095), value_range=[0, 4095]).in_channels(1)
+    pixels = data.train["a"].read(0)
+    assert pixels.shape == (8, 12, 1) and pixels.dtype == data.train["a"].dtype == np.uint16
+    assert len(np.unique(pixels)) == 96 and data.remarks() == ([], [])
+    batch = next(iter(data.batches(image_size=8, load_size=8)))
+    assert batch["a"].shape == (1, 8, 8, 1) and batch["a"].numpy().max() > 0.5
+    assert len(folders(deep(tmp_path, 0, 999)).in_channels(1).remarks().faults) == 2

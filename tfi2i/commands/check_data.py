@@ -45,14 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = configs.load(source, arguments.overrides)
     settings = config.resolved()
     data, channels = building.build_data(config), settings.model.get("channels", 3)
-    banded = {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}
-    report = check(data.in_channels(channels) if banded else data)  # only so are bands read
-    if settings.batches["aspect"] == "squash":
-        size = settings.model["image_size"]
-        train = [found for found in report.sets if found.title.startswith("train ")]
-        shapes = {one.title: zip(one.heights, one.widths, strict=True) for one in train}
-        notes = (squash_note(each, size, title) for title, each in shapes.items())
-        report.notes += [note for note in notes if note]
+    # Only in a system's channels can files of bands be read.
+    of_bands = {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}
+    report = check(data.in_channels(channels) if of_bands else data)
     try:
         said = building.require_trainable(config, data)
     except InputError as error:
@@ -60,5 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         report.problems += said.faults
         report.notes += said.notes
+    if settings.batches["aspect"] == "squash":
+        size = settings.model["image_size"]
+        train = [found for found in report.sets if found.title.startswith("train ")]
+        shapes = {one.title: zip(one.heights, one.widths, strict=True) for one in train}
+        notes = (squash_note(each, size, title) for title, each in shapes.items())
+        report.notes += [note for note in notes if note]
     print(report.text())
     return 1 if report.problems else 0

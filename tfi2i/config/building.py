@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tfi2i.config.config import Config, schema, system_class
@@ -133,11 +134,11 @@ def require_trainable(config: Config, data: Any, system: Any = None) -> Any:
     spec = system_class(config.system) if system is None else system
     image_size = full.model["image_size"]
     said = data.remarks()
-    data = data.in_channels(full.model.get("channels", 3))
-    data.batches(spec, image_size=image_size, **config.batches)
+    seen = SimpleNamespace(image_size=image_size, channels=full.model.get("channels", 3))
+    data.in_channels(seen.channels).batches(spec, image_size=image_size, **config.batches)
     used = inspect.signature(fit.check).parameters
     numbers = {key: value for key, value in full.fit.items() if key in used}
-    fit.check(data, image_size, full.batches["aspect"], **numbers)
+    fit.check(data, seen, full.batches["aspect"], **numbers)
     return said
 
 

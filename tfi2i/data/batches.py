@@ -174,15 +174,15 @@ class Loader:
         """
         height, width = self.image_size
         shape = (len(places), height, width)
-        sides = self.pools[which].sides.items()
+        sides_of = self.pools[which].sides.items()
         rows: dict[str, Pixels] = {
-            key: np.empty((*shape, one.channels), one.dtype) for key, one in sides
+            key: np.empty((*shape, one.channels), one.dtype) for key, one in sides_of
         }
         taken = np.empty(len(places), np.intp)
         for row, (place, chance) in enumerate(zip(places, chances, strict=True)):
-            taken[row], loaded_sides = self._readable(which, place)
+            taken[row], sides = self._readable(which, place)
             mirrored, down, right = chance
-            for key, loaded in loaded_sides.items():
+            for key, loaded in sides.items():
                 top = int(down * (loaded.shape[0] - height + 1))
                 left = int(right * (loaded.shape[1] - width + 1))
                 crop = loaded[top : top + height, left : left + width]

@@ -1,5 +1,6 @@
 """The pictures of one domain with random access, whatever they come from."""
 
+import contextlib
 import hashlib
 import logging
 import operator
@@ -80,6 +81,11 @@ class Domain(ABC):
         """Pixels (H, W, C) of a picture in other channels; raises as `read`."""
         return in_channels(self.read(index, side), channels)
 
+    @property
+    def original(self) -> "Domain":
+        """The domain that these pictures are of, before their channels were changed."""
+        return self
+
     @abstractmethod
     def digest(self) -> str:
         """A hexadecimal digest that changes when the set of pictures does."""
@@ -147,14 +153,6 @@ class PictureDomain(Domain):
         """As `Domain.read`."""
         return self.picture(index).pixels
 
-    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
-        """As `Domain.read_in`; alpha is the file's, and bands are those of a TIFF that has them."""
-        bands = read_bands(self.pictures[index], channels)
-        if bands is not None and self.value_range is None:
-            return bands
-        picture = self.picture(index)
-        return in_channels(picture.pixels, channels, picture.alpha)
-
     def values(self, index: int) -> Values:
         """The numbers in a picture's file; raises as `read`, but for numbers without a meaning."""
         return read_values(*self._given(index))
@@ -180,9 +178,20 @@ class PictureDomain(Domain):
         except OutOfRange:
             return True
         except InputError as error:
+            with contextlib.suppress(InputError):  # bands, which a system may ask for
+                if any(read_bands(self.pictures[index], count) is not None for count in (2, 4)):
+                    return True
             self.leave_out(index, str(error))
             return False
         return True
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`; alpha is the file's, and bands are those of a TIFF that has them."""
+        bands = read_bands(self.pictures[index], channels, self.value_range)
+        if bands is not None:
+            return bands
+        picture = self.picture(index)
+        return in_channels(picture.pixels, channels, picture.alpha)
 
     def part(self, indices: Sequence[int]) -> "PictureDomain":
         """The pictures of these indices, in their order."""
@@ -264,6 +273,11 @@ class InChannels(Domain):
         super().__init__(domain.names, domain.where)
         self.channels, self._domain = channels, domain
         self.value_range = domain.value_range
+
+    @property
+    def original(self) -> Domain:
+        """As `Domain.original`."""
+        return self._domain.original
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""

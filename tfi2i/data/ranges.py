@@ -136,7 +136,7 @@ class Survey:
 
 def survey(domain: Domain) -> Survey:
     """The facts of a domain; of one that is drawn, none."""
-    facts = Survey()
+    facts, domain = Survey(), domain.original
     if not isinstance(domain, PictureDomain):
         return facts
     deep: list[int] = []
@@ -195,8 +195,9 @@ def remarks(train: Mapping[str, Domain], others: Iterable[Domain]) -> Remarks:
                 f"{domain.where}: {facts.animated} of its pictures have several frames or pages, "
                 "of which the first is read."
             )
-        if isinstance(domain, PictureDomain) and domain.passed_over:
-            said.notes.append(f"{domain.where}: passed over {counted(domain.passed_over)}.")
+        if isinstance(domain.original, PictureDomain) and domain.original.passed_over:
+            kinds = counted(domain.original.passed_over)
+            said.notes.append(f"{domain.where}: passed over {kinds}.")
     return Remarks(said.faults, list(dict.fromkeys(said.notes)))
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.depth import Range, spread
+from tfi2i.pictures.pixels import eight_bit
 
 LARGEST = 2**29  # bytes of all bands, unpacked
 _KINDS = {1: "B", 2: "B", 3: "H", 4: "I"}  # of values in a tag: bytes, text, 16 and 32 bits
@@ -21,10 +23,17 @@ _DEFLATED = (8, 32946)
 _ALPHA = (1, 2)  # what an extra band is, by its tag, that is alpha
 
 
-def read_bands(source: Path | str | bytes, channels: int) -> NDArray[np.uint8] | None:
+def read_bands(
+    source: Path | str | bytes, channels: int, value_range: Range | None = None
+) -> NDArray[Any] | None:
     """The bands (H, W, channels) of a TIFF file that has so many; None: another file.
 
     Bands that are grey or RGB with alpha count as colours: they are left to `read_picture`.
+
+    Args:
+        source: File's path, or its contents.
+        channels: Number of bands.
+        value_range: Numbers in the file that are black and white. The bands are uint16 then.
 
     Raises:
         InputError: It is such a file, and damaged, or stored in a way that is not read.
@@ -39,13 +48,17 @@ def read_bands(source: Path | str | bytes, channels: int) -> NDArray[np.uint8] |
             return None
         if channels == 4 and tags.get(262, (1,))[0] not in (0, 1):  # RGB or CMYK
             return None
-        return _bands(content, tags, channels)
+        bands = _bands(content, tags, channels)
     except _Unread as error:
         raise InputError(f"{label} holds {channels} bands {error}; save it without.") from error
     except (struct.error, ValueError, LookupError, zlib.error, OverflowError) as error:
         raise InputError(
             f"{label} is a damaged TIFF file of {channels} bands ({error}); copy it again."
         ) from error
+
+    if value_range is not None:
+        return spread(bands, *value_range)
+    return eight_bit(bands)
 
 
 class _Unread(Exception):
@@ -82,7 +95,7 @@ def _tags(content: bytes) -> dict[int, tuple[int, ...]]:
     return found
 
 
-def _bands(content: bytes, tags: dict[int, tuple[int, ...]], channels: int) -> NDArray[np.uint8]:
+def _bands(content: bytes, tags: dict[int, tuple[int, ...]], channels: int) -> NDArray[Any]:
     width, height = tags[256][0], tags[257][0]
     bits, packed = {*tags.get(258, (1,))}, tags.get(259, (1,))[0]
     numbers, predictor = {*tags.get(339, (1,))}, tags.get(317, (1,))[0]
@@ -113,7 +126,4 @@ def _bands(content: bytes, tags: dict[int, tuple[int, ...]], channels: int) -> N
         if predictor == 2:
             values = np.cumsum(values, axis=1, dtype=made.dtype)
         made[plane, top : top + count] = values
-    bands = np.concatenate([*made], axis=-1)
-    if depth == 8:
-        return bands
-    return np.rint(bands / 257).astype(np.uint8)
+    return np.concatenate([*made], axis=-1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,7 +25,6 @@ from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     WRITABLE_SUFFIXES,
-    Picture,
     frame_count,
     read_picture,
     writable_suffix,
@@ -126,20 +126,21 @@ def translate_files(
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
 
-    def opened(job: _Job) -> Picture:
-        plain = value_range is None and not job.frame
-        bands = read_bands(job.source, _taken(translate)) if plain else None
+    channels = getattr(translate, "channels", (3, 3))[0]
+
+    def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
+        bands = read_bands(job.source, channels, value_range)
         if bands is not None:
-            return Picture(bands, None, f"{bands.shape[-1]} bands", "TIFF")
+            return bands, None
         picture = read_picture(job.source, value_range=value_range, frame=job.frame)
         if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
             plan.shallow.append(job.source)
-        return picture
+        return in_channels(picture.pixels, channels, picture.alpha), picture.alpha
 
     def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
         options = {"progress": tell} if told and tell else {}
         try:
-            return _translated(translate, opened(job), job, targets, suffix is None, options)
+            return _translated(translate, *opened(job), job, targets, suffix is None, options)
         except InputError as error:
             if alone:
                 raise
@@ -318,7 +319,8 @@ def _is_taken(path: Path) -> bool:
 
 def _translated(
     translate: Translate,
-    picture: Picture,
+    given: NDArray[Any],
+    alpha: Pixels | None,
     job: _Job,
     targets: _Targets,
     free_format: bool,
@@ -329,9 +331,8 @@ def _translated(
     Raises:
         InputError: Its translation cannot be made or written.
     """
-    alpha, target = picture.alpha, job.target
-    given = picture.pixels if getattr(translate, "takes_deep", False) else eight_bit(picture.pixels)
-    given = in_channels(given, _taken(translate), alpha)
+    given = given if getattr(translate, "takes_deep", False) else eight_bit(given)
+    target = job.target
 
     def in_format_for(alpha: Pixels | None, target: Path) -> Path:
         transparent = alpha is not None and alpha.min() < 255
@@ -343,7 +344,7 @@ def _translated(
 
     target = in_format_for(alpha, target)
     pixels = translate(given, **options)
-    fitting = (pixels.shape[:-1], pixels.dtype) == (given.shape[:-1], np.uint8)
+    fitting = pixels.dtype == np.uint8 and pixels.shape[:-1] == given.shape[:-1]
     if not fitting or pixels.shape[-1] not in CHANNELS:
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
@@ -360,11 +361,6 @@ def _translated(
         ) from error
     write_picture(target, pixels, alpha)
     return target
-
-
-def _taken(translate: Translate) -> int:
-    """Channels of the pixels that a translator takes."""
-    return getattr(translate, "channels", (3, 3))[0]
 
 
 def _report(

@@ -118,7 +118,7 @@ def unread(file: BinaryIO) -> str:
         return f"is a damaged or incomplete {_NAMES[name]} file; copy it again or remove it."
     if start[:4] in (b"II*\0", b"MM\0*"):
         with contextlib.suppress(Exception):  # then it is damaged, or no TIFF either
-            return f"is {_tiff_kind(file, start)}, which is no picture here; give {_TIFF}."
+            return f"is {_tiff_kind(file, start)}; give {_TIFF}."
     return f"is not a picture that can be read; give {READ}."
 
 
@@ -129,7 +129,8 @@ def _tiff_kind(file: BinaryIO, start: bytes) -> str:
     channels, bits = directory.get(277, 1), max(directory.get(258, (1,)))
     number = "floating-point" if max(directory.get(339, (1,))) == 3 else "whole"
     named = f"{channels} channel{'s' * (channels != 1)}"
-    return f"a TIFF file of {named} of {bits}-bit {number} numbers"
+    read = f", which is read where model.channels is {channels}" if channels in (2, 4) else ""
+    return f"a TIFF file of {named} of {bits}-bit {number} numbers{read}"
 
 
 def too_large(image: Image.Image, byte_count: int) -> str | None:

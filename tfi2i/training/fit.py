@@ -93,7 +93,7 @@ def fit(
     aspect = batches.get("aspect", "squash")
     check(
         data,
-        system.image_size,
+        system,
         aspect,
         report_steps=report_steps,
         sample_steps=sample_steps,
@@ -107,6 +107,7 @@ def fit(
             f"(now {system.total_steps}) to go on."
         )
     _set_up_tensorflow(deterministic)
+    data = data.in_channels(system.channels)
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = []
@@ -144,7 +145,7 @@ def _set_up_tensorflow(deterministic: bool | None) -> None:
 
 def check(
     data: Dataset,
-    image_size: Any,
+    system: Any,
     aspect: str,
     *,
     report_steps: int,
@@ -157,7 +158,7 @@ def check(
 
     Args:
         data: Dataset as for `fit`.
-        image_size: Size that the system sees.
+        system: Anything with a system's `image_size` and `channels`.
         aspect: Aspect as in `Dataset.batches`.
         report_steps: Setting of `fit`, as are all that follow.
         sample_steps: Setting of `fit`.
@@ -170,6 +171,8 @@ def check(
     _check_multiple("evaluate_steps", evaluate_steps, "checkpoint_steps", checkpoint_steps)
     if evaluate_images < 2:
         raise InputError(f"fit.evaluate_images is {evaluate_images}; KID needs 2 pictures or more.")
+    image_size, data = system.image_size, data.in_channels(system.channels)
+    image_size, data = system.image_size, data.in_channels(system.channels)
     for key in data.test:
         data.pixels("test", key, image_size, aspect=aspect, limit=1, seed=None)
     if evaluate_steps != 0:
