@@ -107,7 +107,6 @@ def fit(
             f"(now {system.total_steps}) to go on."
         )
     _set_up_tensorflow(deterministic)
-    data = data.in_channels(system.channels)
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = []
@@ -171,7 +170,6 @@ def check(
     _check_multiple("evaluate_steps", evaluate_steps, "checkpoint_steps", checkpoint_steps)
     if evaluate_images < 2:
         raise InputError(f"fit.evaluate_images is {evaluate_images}; KID needs 2 pictures or more.")
-    image_size, data = system.image_size, data.in_channels(system.channels)
     image_size, data = system.image_size, data.in_channels(system.channels)
     for key in data.test:
         data.pixels("test", key, image_size, aspect=aspect, limit=1, seed=None)
