@@ -45,12 +45,12 @@ class Agreement:
     psnr_db_mean: float
     psnr_db_worst: float
     ssim: float
-    bias: tuple[float, float, float]
+    bias: tuple[float, ...]
     max_level: int
     limits: Mapping[str, float]
 
     def figure(self, measure: str) -> float:
-        """Figure that is held against a limit; of the bias the largest of its three sizes."""
+        """Figure that is held against a limit; of the bias the largest of its sizes."""
         if measure == "bias":
             return max(map(abs, self.bias))
         return getattr(self, measure)
@@ -84,7 +84,7 @@ def agreement(
     *,
     made_by: str = "Keras, float32",
 ) -> Agreement:
-    """Compares a file's pictures (N, H, W, 3) with the reference's, by the limits of its format.
+    """Compares a file's pictures (N, H, W, C) with the reference's, by the limits of its format.
 
     The PSNR's mean is over the pictures' own; equal ones count as `EQUAL_DB`. No picture counts as
     more than that, so that a few lucky ones do not hide others.
@@ -99,18 +99,17 @@ def agreement(
         InputError: They are not uint8 pictures of one shape.
     """
     for name, given in (("reference", reference), ("candidate", candidate)):
-        require_pixels(name, given)
+        require_pixels(name, given, None)
     similarity = float(ssim(candidate, reference).mean())  # checks that they have one shape
     decibels = np.minimum(psnr(candidate, reference), EQUAL_DB)
     difference = candidate.astype(np.int16) - reference
-    red, green, blue = (float(channel) for channel in difference.mean((0, 1, 2)))
     return Agreement(
         reference=made_by,
         pictures=len(reference),
         psnr_db_mean=float(decibels.mean()),
         psnr_db_worst=float(decibels.min()),
         ssim=similarity,
-        bias=(red, green, blue),
+        bias=tuple(map(float, difference.mean((0, 1, 2)))),
         max_level=int(np.abs(difference).max()),
         limits=dict(LIMITS.get(format, {})),
     )

@@ -66,6 +66,15 @@ def inputs_of(model: Path) -> Inputs:
     return _described(sidecar, shapes, model)
 
 
+def value_range_of(model: Path) -> tuple[float, float] | None:
+    """Numbers in picture files that are black and white to a model; None: pixels as they are."""
+    from tfi2i_export.saved_model.pictures import version_of
+    from tfi2i_export.tflite.pictures import sidecar_of
+
+    sidecar = sidecar_of(model if _is_file(model) else version_of(model))
+    return sidecar.value_range if sidecar else None
+
+
 def inputs_in(path: Path) -> Inputs:
     """The inputs of a served model, as the sidecar that it was exported with describes them.
 

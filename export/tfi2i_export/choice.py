@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.sizes import Size, height_and_width, size_text
 from tfi2i.runs.run import Which
 from tfi2i_export.onnx_files import require_packages
 from tfi2i_export.tflite.conversion import Io
@@ -28,7 +29,7 @@ class Choice:
         direction: Name of a direction of the system; None: its first.
         checkpoint: "last" or "best".
         io: "float": float32 RGB 0..255; "uint8".
-        sizes: Sides of square pictures, one signature each; None: the training's.
+        sizes: Sides of squares, or (height, width), one signature each; None: the training's.
         dynamic: Free height and width.
         batch: Number of pictures that a .tflite file takes at a time.
         pad: "slice" for CPUs, "mirror" for GPUs.
@@ -45,7 +46,7 @@ class Choice:
     direction: str | None = None
     checkpoint: Which = "last"
     io: Io = "float"
-    sizes: tuple[int, ...] | None = None
+    sizes: tuple[int | Size, ...] | None = None
     dynamic: bool = False
     batch: int = 1
     pad: Literal["slice", "mirror"] = "slice"
@@ -58,7 +59,7 @@ class Choice:
     label: str | None = None
 
     def name_of(self, direction: str) -> str:
-        """Returns the artefact's name without suffix: `a2b-int8`, `a2b-int8-uint8-256x512`.
+        """Returns the artefact's name without suffix: `a2b-int8`, `a2b-int8-uint8-256-192x256`.
 
         Of an ONNX file it is `a2b`, as the suffix says the rest.
         """
@@ -66,7 +67,7 @@ class Choice:
         parts += [self.checkpoint] if self.checkpoint != "last" else []
         parts += [self.io] if self.io != "float" else []
         parts += ["dynamic"] if self.dynamic else []
-        parts += ["x".join(map(str, self.sizes))] if self.sizes else []
+        parts += map(size_text, self.sizes or ())
         parts += [f"batch{self.batch}"] if self.batch != 1 else []
         parts += [self.pad] if self.pad != "slice" else []
         parts += [self.signatures] if self.signatures != "all" else []
@@ -107,9 +108,10 @@ def check(choice: Choice, force: bool) -> None:
         )
     if choice.dynamic and choice.sizes:
         raise InputError("--dynamic leaves the size free: leave out --sizes.")
-    if choice.sizes and min(choice.sizes) < 1:
-        raise InputError("--sizes are sides in pixels, such as 256,512.")
-    if choice.sizes and len(set(choice.sizes)) != len(choice.sizes):
+    sizes = [height_and_width(size) for size in choice.sizes or ()]
+    if min(map(min, sizes), default=1) < 1:
+        raise InputError("--sizes are in pixels, such as 256,192x256.")
+    if len(set(sizes)) != len(sizes):
         raise InputError("--sizes names a size twice.")
     if choice.format in STATIC and (choice.dynamic or len(choice.sizes or ()) > 1):
         raise InputError(

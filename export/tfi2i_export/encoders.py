@@ -1,7 +1,7 @@
 """Encoders of reference pictures: pixels (H, W, 3) of any size -> the value of an input.
 
 A run has them as networks. An artefact has them as a .tflite file beside its sidecar: image
-(1, S, S, 3), RGB 0..255 -> value (1, ...), float32. Where a label chooses the domain of the
+(1, H, W, 3), RGB 0..255 -> value (1, ...), float32. Where a label chooses the domain of the
 pictures that come out, there is a signature for each label, `encode_0` and so on; otherwise
 `encode` alone.
 """
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from tfi2i.conditions import Condition
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import to_image
+from tfi2i.pictures.sizes import AnySize, Size, height_and_width
 from tfi2i.pictures.tiles import Pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import Array, Shape
@@ -35,21 +37,29 @@ Reader = Callable[[Pixels, str | None], Array]
 """Pixels (H, W, 3) and the domain of the pictures that are to come out -> a value (...)."""
 
 
-def reader_of(encode: Callable[[str | None], Any], side: int, aspect: str) -> Reader:
+def reader_of(encode: Callable[[str | None], Any], size: AnySize, aspect: str) -> Reader:
     """Returns the reader of a condition of a system.
 
     Args:
         encode: Maker of the encoder for a domain, a `keras.Model`.
-        side: Side of the pictures where the encoder takes any.
-        aspect: Way in which pictures become squares, as in training.
+        size: Size of the pictures where the encoder takes any.
+        aspect: Way in which pictures take that size, as in training.
     """
 
     def read(pixels: Pixels, target: str | None) -> Array:
         encoder = encode(target)
-        square = scaled_to_square(pixels, encoder.inputs[0].shape[1] or side, aspect)
-        return np.asarray(encoder(to_image(square)[None], training=False))[0]
+        seen = in_channels(pixels, encoder.inputs[0].shape[-1])
+        taken = scaled_to(seen, _taken(encoder, size), aspect)
+        return np.asarray(encoder(to_image(taken)[None], training=False))[0]
 
     return read
+
+
+def _taken(encoder: Any, size: AnySize) -> Size:
+    """The size of the pictures that an encoder takes; of one that takes any, the given one."""
+    rows, columns = encoder.inputs[0].shape[1:3]
+    height, width = height_and_width(size)
+    return rows or height, columns or width
 
 
 def name_of(artefact: str, condition: str) -> str:
@@ -60,18 +70,18 @@ def name_of(artefact: str, condition: str) -> str:
 def companions(
     conditions: Sequence[Condition],
     target: str | None,
-    side: int,
+    size: AnySize,
     half: bool,
-    pictures: Callable[[int, int], Pixels],
+    pictures: Callable[[Size, int], Pixels],
 ) -> dict[str, bytes]:
     """Returns the files of the encoders that conditions have, by the condition's name, checked.
 
     Args:
         conditions: Open conditions of a network.
         target: Domain of the pictures that come out; None: a label chooses it.
-        side: Side of the pictures that encoders of any size get.
+        size: Size of the pictures that encoders of any size get.
         half: Stores the weights as float16.
-        pictures: Function of a side and a number: pictures (N, S, S, 3) to judge by.
+        pictures: Function of a size and a number: pictures (N, H, W, 3) to judge by.
 
     Raises:
         InputError: A file does not agree with Keras.
@@ -90,7 +100,7 @@ def companions(
             f"{SIGNATURE}_{i}" if names else SIGNATURE: in_float32(encoder)
             for i, encoder in enumerate(made)
         }
-        taken = made[0].inputs[0].shape[1] or side
+        taken = _taken(made[0], size)
         folded = {
             name: fold(encoder, side=taken, retile_output=False)
             for name, encoder in encoders.items()
@@ -101,7 +111,7 @@ def companions(
 
 
 def _check(content: bytes, encoders: Mapping[str, Any], pixels: Pixels, half: bool) -> None:
-    """Makes sure that a file reads pictures (N, S, S, 3) as the encoders do, by signature."""
+    """Makes sure that a file reads pictures (N, H, W, 3) as the encoders do, by signature."""
     interpreter, worst = opened(content), 0.0
     for name, encoder in encoders.items():
         run = interpreter.get_signature_runner(name)
@@ -144,7 +154,7 @@ def companion_reader(
         sha256: Digest by the sidecar; None: it tells none.
         shape: Shape of a value.
         names: Labels, of which each may have an encoder of its own.
-        aspect: Way in which pictures become squares.
+        aspect: Way in which pictures take the size of the encoder.
     """
 
     def read(pixels: Pixels, target: str | None) -> Array:
@@ -156,12 +166,12 @@ def companion_reader(
             known = sorted(interpreter.get_signature_list())
             own = f"{SIGNATURE}_{names.index(target)}" if target in names else SIGNATURE
             run = interpreter.get_signature_runner(own if own in known else SIGNATURE)
-            _, side, width, _ = map(int, run.get_input_details()["image"]["shape"])
-            if side != width or not 0 < side <= LARGEST_SIDE:
-                raise ValueError("its pictures are no squares")
-            square = scaled_to_square(pixels, side, aspect)
+            _, *size, channels = map(int, run.get_input_details()["image"]["shape"])
+            if not all(0 < side <= LARGEST_SIDE for side in size):
+                raise ValueError("its pictures have no size")
+            taken = scaled_to(in_channels(pixels, channels), size, aspect)
             with quiet():
-                (value,) = run(image=square[None].astype(np.float32))[VALUE]
+                (value,) = run(image=taken[None].astype(np.float32))[VALUE]
             if value.shape != shape or not np.isfinite(value).all():
                 raise ValueError(f"it makes {value.shape} and not numbers {shape}")
         except DAMAGE as error:

@@ -23,6 +23,7 @@ from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.pictures.sizes import Size, height_and_width
 from tfi2i.runs.run import Run
 from tfi2i_export import encoders, onnx_files
 from tfi2i_export import sidecar as sidecars
@@ -78,7 +79,7 @@ def export(
         run: Run with a checkpoint.
         data: Dataset whose test pictures judge the artefact; its training ones calibrate it.
         choice: Choice of what to export; None: the system's first direction as int8.
-        aspect: Way in which pictures become squares, as in training.
+        aspect: Way in which pictures take their size, as in training.
         to: Folder, or an Android project, whose app gets it among its assets; None: the run's
             exports/.
         force: Permission for a format that is known to be bad.
@@ -94,6 +95,8 @@ def export(
     way = run.check_direction(choice.direction)
     target = _target(run.exports_dir if to is None else _folder(to, choice), choice, way, overwrite)
     system = run.load_system(choice.checkpoint)
+    data = data.in_channels(system.channels)
+    _check_channels(system, way, choice, to)
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
@@ -103,7 +106,7 @@ def export(
     reference = called(translator, baked)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
     pictures = Pictures(data, system, way, choice, aspect, free)
-    sizes = _sizes(translator, choice) or (system.image_size,)
+    sizes = _sizes(translator, choice) or (system.sides,)
     folded = _folded(translator, baked, choice, sizes, pictures)
     artefact = _build(folded, choice, sizes, pictures, reference)
     if record:
@@ -130,16 +133,34 @@ def export(
     return _written(artefact, sidecar, target, choice, aspect, files)
 
 
+def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
+    """Refuses what an app or a picture file cannot hold."""
+    taken, made = (system.channels_of(domain) for domain in (way.source, way.target))
+    if to is not None and _app(to).is_file() and (taken, made) != (3, 3):
+        raise InputError(
+            f"{to} shows RGB pictures, and this translates {taken} channels to {made}: leave out "
+            "--to."
+        )
+    if choice.format == "saved_model" and choice.signatures == "all" and taken in (2, 4):
+        raise InputError(
+            f"A server decodes picture files as RGB or grey, and this takes {taken} channels: add "
+            "--signatures tensor."
+        )
+
+
+def _app(to: Path) -> Path:
+    return to / "app" / "src" / "main" / "AndroidManifest.xml"
+
+
 def _folder(to: Path, choice: Choice) -> Path:
     """`to`, or where the app of an Android project looks for its models."""
-    app = to / "app" / "src" / "main"
-    if not (app / "AndroidManifest.xml").is_file():
+    if not _app(to).is_file():
         return to
     if choice.suffix != ".tflite":
         raise InputError(f"{to} is an Android project, which takes .tflite files: leave out --to.")
     if choice.batch != 1:
         raise InputError(f"{to} is an Android project, which takes one picture: leave out --batch.")
-    return app / "assets" / "models"
+    return _app(to).parent / "assets" / "models"
 
 
 def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Path:
@@ -155,31 +176,35 @@ def _target(folder: Path, choice: Choice, way: Direction, overwrite: bool) -> Pa
     return target
 
 
-def _sizes(translator: keras.Model, choice: Choice) -> tuple[int, ...] | None:
-    """The sides that were chosen, if the translator takes them; of a sampler the one it has."""
+def _sizes(translator: keras.Model, choice: Choice) -> tuple[Size, ...] | None:
+    """The sizes that were chosen, if the translator takes them; of a sampler the one it has."""
     is_sampler = not takes_picture(translator)
-    own = translator.output_shape[1] if is_sampler else translator.inputs[0].shape[1]
-    if own is not None and (choice.dynamic or choice.sizes not in (None, (own,))):
+    shape = translator.output_shape if is_sampler else translator.inputs[0].shape
+    own = None if shape[1] is None else (shape[1], shape[2])
+    wanted = tuple(map(height_and_width, choice.sizes)) if choice.sizes else None
+    if own is not None and (choice.dynamic or wanted not in (None, (own,))):
         does = "sampler makes" if is_sampler else "translator takes"
         raise InputError(
-            f"This {does} pictures of {own} x {own} alone: leave out --sizes, --dynamic."
+            f"This {does} pictures of {own[0]} x {own[1]} alone: leave out --sizes, --dynamic."
         )
     if is_sampler and own is not None:
         return (own,)
     multiple = multiple_of(translator)
-    if own is None and any(side % multiple for side in choice.sizes or ()):
-        raise InputError(f"--sizes are sides in pixels, multiples of {multiple}, such as 256,512.")
-    return choice.sizes
+    if own is None and any(side % multiple for size in wanted or () for side in size):
+        raise InputError(
+            f"--sizes are in pixels, multiples of {multiple}, such as 256,512 or 256x512."
+        )
+    return wanted
 
 
 def _folded(
     translator: keras.Model,
     baked: dict[str, Array],
     choice: Choice,
-    sizes: Sequence[int],
+    sizes: Sequence[Size],
     pictures: Pictures,
-) -> dict[int | None, keras.Model]:
-    """The rewritten graphs by side, None for a free one; each proven to be the translator's."""
+) -> dict[Size | None, keras.Model]:
+    """The rewritten graphs by size, None for a free one; each proven to be the translator's."""
     free = choice.dynamic or (choice.format in OPEN and not choice.sizes)
     # ONNX has padding by reflection, and its runtimes are quick with convolutions of few filters.
     is_onnx = choice.format == "onnx"
@@ -188,11 +213,11 @@ def _folded(
         "retile_output": not is_onnx,
     }
     free = free and takes_picture(translator) and translator.inputs[0].shape[1] is None
-    folded: dict[int | None, keras.Model] = {}
-    for side in (None,) if free else sizes:
-        pixels, extra = pictures.calibration(side or sizes[0])
+    folded: dict[Size | None, keras.Model] = {}
+    for size in (None,) if free else sizes:
+        pixels, extra = pictures.calibration(size or sizes[0])
         images = None if pixels is None else to_image(pixels)
-        rewritten = fold(translator, side=side, baked=baked, **ways)
+        rewritten = fold(translator, side=size, baked=baked, **ways)
         # One more rewriting, exact too; of several sizes it would make weights of their own.
         if choice.quantised and len(sizes) == 1:
             k_power = 1.0 if choice.format in STATIC else 0.0
@@ -203,7 +228,7 @@ def _folded(
                 f"The rewritten graph differs from the translator by {psnr_db:.0f} dB and {levels} "
                 "levels of 255: please report this as a bug of tfi2i, with the run's config.yaml."
             )
-        folded[side] = rewritten
+        folded[size] = rewritten
     return folded
 
 
@@ -214,10 +239,10 @@ class _Artefact:
     content: bytes | keras.Model | OnnxFile
     recipe: dict[str, Any]
 
-    def translator(self, side: int, several: bool) -> Any:
-        """Pixels (N, S, S, 3), and values (N, ...) of other inputs by name -> pixels."""
+    def translator(self, size: Size, several: bool) -> Any:
+        """Pixels (N, H, W, 3), and values (N, ...) of other inputs by name -> pixels."""
         if isinstance(self.content, bytes):
-            signature = f"translate_{side}x{side}" if several else None
+            signature = f"translate_{size[0]}x{size[1]}" if several else None
             return TFLiteTranslator(self.content, signature=signature)
         if isinstance(self.content, OnnxFile):
             return self.content
@@ -225,9 +250,9 @@ class _Artefact:
 
 
 def _build(
-    folded: dict[int | None, keras.Model],
+    folded: dict[Size | None, keras.Model],
     choice: Choice,
-    sizes: Sequence[int],
+    sizes: Sequence[Size],
     pictures: Pictures,
     reference: Callable[..., Any],
 ) -> _Artefact:
@@ -242,19 +267,17 @@ def _build(
         return _Artefact(first, recipe)
     if choice.format == "onnx":
         return _Artefact(onnx_files.convert(first, io=choice.io), {"rewrites": ["folded"]})
-    graphs: Any = first
-    if len(sizes) > 1:
-        graphs = {(side, side): graph for side, graph in folded.items()}
+    graphs: Any = folded if len(sizes) > 1 else first
     model = convert(graphs, io=choice.io, half=choice.format == "float16", batch=choice.batch)
     if not choice.quantised:
         return _Artefact(model, recipe)
     layers = convolutions(first)
-    side = sizes[0]
     # Not the pictures that judge: of many files the one chosen on them would be their luck.
-    shown, extra = pictures.calibration(side)
+    shown, extra = pictures.calibration(sizes[0])
     if choice.format == "auto":
         expected = _answers(reference, shown, extra)
-        signature = f"translate_{side}x{side}" if len(sizes) > 1 else None
+        height, width = sizes[0]
+        signature = f"translate_{height}x{width}" if len(sizes) > 1 else None
 
         made: dict[frozenset[str], dict[str, Any]] = {}
 
@@ -291,14 +314,14 @@ def _compare(
     artefact: _Artefact,
     reference: Callable[..., Any],
     choice: Choice,
-    sizes: Sequence[int],
+    sizes: Sequence[Size],
     pictures: Pictures,
 ) -> Agreement:
     """The agreement on held-out pictures; of several sizes the worst one."""
     found = []
-    for side in sizes:
-        pixels, extra = pictures.held_out(side)
-        candidate = artefact.translator(side, len(sizes) > 1)(pixels, **extra)
+    for size in sizes:
+        pixels, extra = pictures.held_out(size)
+        candidate = artefact.translator(size, len(sizes) > 1)(pixels, **extra)
         found.append(agreement(_answers(reference, pixels, extra), candidate, choice.format))
     return min(found, key=lambda one: (one.passed, one.psnr_db_mean))
 
@@ -312,7 +335,7 @@ def _sidecar(
     extra: Mapping[str, dict[str, Any]],
     artefact: _Artefact,
     found: Agreement,
-    sizes: Sequence[int],
+    sizes: Sequence[Size],
     multiple: int,
 ) -> Sidecar:
     domains = {"source": way.source, "target": way.target}
@@ -331,6 +354,7 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
+    warnings += _of_range(run.value_range(way.source))
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
@@ -346,9 +370,11 @@ def _sidecar(
         data=data.name,
         run=run.name,
         step=system.step,
-        image_size=sizes[0],
+        image_size=sizes[0][0],
+        image_width=None if sizes[0][0] == sizes[0][1] else sizes[0][1],
         multiple=multiple,
         io=choice.io,
+        value_range=run.value_range(way.source),
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -366,6 +392,16 @@ def _left_in_float(artefact: _Artefact) -> str:
         f"{sum(kinds.values())} of {every} operations compute in float, which an accelerator that "
         f"has none leaves to the processor: {', '.join(sorted(kinds))}."
     )
+
+
+def _of_range(wide: Any) -> list[str]:
+    """The warning of a run that reads files of more than 8 bits in a range; none without one."""
+    if not wide:
+        return []
+    return [
+        f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black to "
+        "white: tfi2i scales them, the app, the page and a server take pictures that are scaled so."
+    ]
 
 
 def _version(package: str) -> str | None:

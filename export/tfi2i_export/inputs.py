@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.conditions import Condition, values_of
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image
 
@@ -45,9 +46,11 @@ _DAMAGE: tuple[type[Exception], ...] = (
 
 
 def takes_picture(model: Any) -> bool:
-    """Whether a functional Keras model's first input is a picture (N, H, W, 3); no sampler's is."""
-    shape = model.inputs[0].shape
-    return len(shape) == 4 and shape[-1] == 3
+    """Whether a functional Keras model's first input is a picture (N, H, W, C); no sampler's is."""
+    first = model.inputs[0]
+    if len(first.shape) != 4:
+        return False
+    return first.shape[-1] == 3 or (first.shape[-1] in CHANNELS and first.name == "image")
 
 
 def beside(model: Any) -> list[Any]:
@@ -328,11 +331,13 @@ def picture_readers(conditions: Sequence[Condition], aspect: str = "squash") -> 
 
     Args:
         conditions: Conditions, of which those of another kind are left out.
-        aspect: Way in which pictures become squares: "squash" or "crop".
+        aspect: Way in which pictures take a shape: "squash" or "crop".
     """
 
     def reader(shape: Shape) -> Any:
-        return lambda pixels, target: to_image(scaled_to_square(pixels, shape[0], aspect))
+        return lambda pixels, target: to_image(
+            scaled_to(in_channels(pixels, shape[2]), shape[:2], aspect)
+        )
 
     return {one.name: reader(one.shape) for one in conditions if one.kind == "picture"}
 
@@ -353,7 +358,7 @@ def baked_values(
         conditions: Conditions of the network.
         shapes: Shapes for one picture, by name.
         where: Name of what takes them, for messages.
-        aspect: Way in which pictures become squares.
+        aspect: Way in which pictures take a shape.
 
     Raises:
         InputError: A file cannot be read, or its value does not fit; there is no such label, or its

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tfi2i.data.dataset import Dataset
+from tfi2i.pictures.sizes import height_and_width
 from tfi2i.runs.run import Run
 from tfi2i_export.sidecar import Sidecar
 
 log = logging.getLogger("tfi2i")
 
-Translators = Callable[[int, bool], Any]
+Translators = Callable[[tuple[int, int], bool], Any]
 
 
 def evaluated(
@@ -22,7 +23,7 @@ def evaluated(
     Args:
         run: Run that the artefact is from.
         data: Dataset of the evaluation.
-        translator: Function of a side, and of whether there are several sizes: the artefact as a
+        translator: Function of a size, and of whether there are several sizes: the artefact as a
             function of pixels.
         sidecar: Sidecar of the artefact.
         aspect: Way in which pictures become squares.
@@ -41,7 +42,7 @@ def evaluated(
         before = next(one for one in checkpoints.values() if one["step"] == sidecar.step)
         settings = evaluation["protocol"]
         way = next(way for way in run.directions if way.name == sidecar.direction)
-        if settings["image_size"] != sidecar.image_size:
+        if height_and_width(settings["image_size"]) != sidecar.default_size:
             return None
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         log.warning("%s says nothing of step %d (%s).", path, sidecar.step, type(error).__name__)
@@ -50,12 +51,12 @@ def evaluated(
     measure = Measure(
         data,
         backbones.load(settings["backbone"]),
-        image_size=sidecar.image_size,
+        image_size=sidecar.default_size,
         aspect=aspect,
         images=counts["translated"],
         seed=settings["seed"],
     )
-    translate = translator(sidecar.image_size, len(sidecar.signatures) > 1)
+    translate = translator(sidecar.default_size, len(sidecar.signatures) > 1)
     after = measure.score_of(way, lambda pixels, rows: translate(pixels))
     paired = {}
     if before["paired"] and after["paired"]:

@@ -18,6 +18,7 @@ from typing import Any
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.files import to_json, write_text
+from tfi2i.pictures.channels import COLOURS
 
 SCHEMA = 2
 """The number of the format; it grows when an old reader would misread a new file."""
@@ -103,8 +104,10 @@ class Sidecar:
     run: str
     step: int
     image_size: int
+    image_width: int | None = None
     multiple: int
     io: str
+    value_range: tuple[float, float] | None = None
     signatures: tuple[Signature, ...]
     agreement: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
@@ -112,6 +115,11 @@ class Sidecar:
     created: str
     versions: dict[str, str | None]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Height and width to use where a shape is free."""
+        return self.image_size, self.image_width or self.image_size
 
 
 def write(sidecar: Sidecar, path: Path) -> None:
@@ -157,6 +165,7 @@ def read(path: Path) -> Sidecar:
         for signature in values["signatures"]
     )
     known = _known(Sidecar, values)
+    known["value_range"] = tuple(known.get("value_range") or ()) or None
     return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
 
 
@@ -208,7 +217,8 @@ def fields_of(condition: Condition, target: str | None, aspect: str) -> dict[str
     record = condition.record(target)
     picture: dict[str, Any] = {}
     if condition.kind == "picture":
-        picture = {"layout": "NHWC", "colour": "RGB", "range": (-1.0, 1.0), "aspect": aspect}
+        colour = COLOURS[condition.shape[-1]]
+        picture = {"layout": "NHWC", "colour": colour, "range": (-1.0, 1.0), "aspect": aspect}
         picture |= {"meaning": "another picture", "domain": target}
     return picture | {
         "kind": record["kind"],
@@ -271,7 +281,8 @@ def _refuse(constant: str) -> None:
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in dataclasses.fields(kind)}
+    fields = dataclasses.fields(kind)
+    return {one.name: values[one.name] for one in fields if one.name in values}
 
 
 def _tensor(values: dict[str, Any]) -> Tensor:

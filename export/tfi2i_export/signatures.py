@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tfi2i.pictures.channels import COLOURS
 from tfi2i_export.saved_model.picture_files import KINDS, LARGEST
 from tfi2i_export.saved_model.writing import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
@@ -39,7 +40,9 @@ def of_saved_model(
 ) -> tuple[Signature, ...]:
     """Returns those of a SavedModel, as `saved_model.save` gives them; arguments as `of_file`."""
     taken = {one.name: _type(one.shape) for one in folded.inputs}
-    made = taken[INPUT] if INPUT in taken else _type(folded.outputs[0].shape)
+    made = _type(folded.outputs[0].shape)
+    if INPUT in taken:  # whose graph may not tell the sides of what it makes
+        made = TensorType("float32", (*taken[INPUT].shape[:3], made.shape[3]))
     tensors = _of_tensors(TENSOR, taken, {OUTPUT: made}, domains, extra)
     if tensor_only:
         return (tensors,)
@@ -79,7 +82,7 @@ def _of_tensors(
             shape=type.shape,
             dtype=type.dtype,
             layout="NHWC",
-            colour="RGB",
+            colour=COLOURS.get(type.shape[-1], "RGB"),
             range=(0, 255),
             domain=domain,
             meaning=meaning,

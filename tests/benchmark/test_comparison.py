@@ -49,7 +49,7 @@ def test_the_generator_of_cyclegan_takes_what_is_published():
 
 
 def test_the_generator_of_ugatit_takes_what_is_published_less_its_two_cam_logits():
-    generator = ugatit.generator(None, 64, 4, True, "g")
+    generator = ugatit.generator((None, None), 64, 4, True, "g")
     translator = keras.Model(generator.input, generator.outputs[0])
     assert translation_macs(translator, 256) == 52_504_560_128 - 2 * 256
 

@@ -512,7 +512,8 @@ def test_translate_refuses_what_it_cannot_use(tmp_path, capsys):
 def test_check_data_ends_with_0_or_1(tmp_path, capsys):
     assert main(["check-data", "nice_gan/scenes", *SMALL]) == 0
     assert "No problems found." in capsys.readouterr().out
-    for name, seed in (("trainA/a", 1), ("trainB/b", 2), ("testA/a", 1), ("testB/b", 4)):
+    pictures = {"trainA/a": 1, "trainB/b": 2, "testA/a": 1, "testB/b": 4}
+    for name, seed in (pictures | {"trainA/c": 5, "trainB/d": 6}).items():
         picture(tmp_path / f"{name}.png", seed)
     assert main(["check-data", str(tmp_path)]) == 1
     assert "Problems (1)" in capsys.readouterr().out
@@ -522,6 +523,56 @@ def test_check_data_ends_with_0_or_1(tmp_path, capsys):
     options += (f"data.test_a={tmp_path}/testA", f"data.test_b={tmp_path}/testB")
     sets = [word for option in options for word in ("--set", option)]
     assert main(["check-data", "--set", "data.source=folders", *sets]) == 0
+
+
+def test_check_data_refuses_what_train_refuses_and_no_run_is_made(tmp_path, capsys, fitted):
+    for i, name in enumerate(("trainA/a", "trainA/b", "trainB/c", "testA/d", "testB/e")):
+        picture(tmp_path / "data" / f"{name}.png", i)
+    few = "trainB needs 2 pictures or more that can be read"
+    assert main(["check-data", str(tmp_path / "data")]) == 1
+    out = capsys.readouterr().out
+    assert few in out and "No problems" not in out
+    folders = ("train", "nice_gan/folders", "--smoke", "--set", f"data.root={tmp_path / 'data'}")
+    folders += ("--runs", tmp_path / "runs")
+    assert few in failure(capsys, *folders)
+    assert few not in failure(capsys, *folders, "--set", "fit.report_steps=0")
+    assert not (tmp_path / "runs").exists() and not fitted
+
+
+def test_a_range_of_values_is_kept_as_the_numbers_that_were_found(tmp_path, capsys, fitted):
+    for name in ("trainA/a", "trainA/b", "trainB/c", "trainB/d", "testA/e", "testB/f"):
+        path = tmp_path / "data" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.linspace(100, 4000, 64 * 64).reshape(64, 64).astype(np.uint16)
+        Image.fromarray(values + ord(name[-1])).save(path)
+    command = ["train", "nice_gan/folders", "--smoke", "--runs", str(tmp_path / "runs")]
+    command += ["--set", f"data.root={tmp_path / 'data'}"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "trainA: its 2 pictures of more than 8 bits hold values" in said
+    assert "data.value_range" in fitted[0][2].log_path.read_text()
+    assert main([*command, "--set", "data.value_range={a: auto}", "--set", "data.swap=true"]) == 0
+    run = fitted[1][2]
+    a = (100 + ord("a"), 4000 + ord("b"))
+    assert run.config["data"]["value_range"] == {"a": [*map(float, a)]}
+    assert run.value_range("b") == a and run.value_range("a") is None, "they are exchanged"
+    assert fitted[1][1].train["b"].value_range == a
+
+
+def test_check_data_says_where_training_distorts_pictures(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for name in ("trainA/0", "trainA/1", "trainA/2", "trainB/3", "trainB/4", "trainB/5"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (32, 96, 3), np.uint8)).save(path)
+    assert main(["check-data", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "Notes (2)" in text and "train a: batches.aspect squashes pictures such as 32 x 96" in text
+    )
+    for setting in ("batches.aspect=crop", "model.image_size=[96, 288]"):
+        assert main(["check-data", str(tmp_path), "--set", setting]) == 0
+        assert "squash" not in capsys.readouterr().out
 
 
 def test_check_data_needs_data(capsys, tmp_path):

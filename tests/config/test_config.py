@@ -176,15 +176,15 @@ def test_the_run_is_named_after_the_data():
         ("image_size: 96", "cycle_weight: 5", "/my.yaml line 3: unknown setting"
          " `model.cycle_weight`; it belongs to `compile`."),
         ("image_size: 96", "image_size: big", "/my.yaml line 3: `model.image_size` takes a whole"
-         " number, but 'big' came."),
+         " number or a list of 2 values (a whole number, a whole number), but 'big' came."),
         ("image_size: 96", "image_size: true", "/my.yaml line 3: `model.image_size` takes a whole"
-         " number, but true came."),
+         " number or a list of 2 values (a whole number, a whole number), but true came."),
         ("image_size: 96", "image_size: 96.5", "/my.yaml line 3: `model.image_size` takes a whole"
-         " number, but 96.5 came."),
+         " number or a list of 2 values (a whole number, a whole number), but 96.5 came."),
         ("image_size: 96", "image_size: 096", "/my.yaml line 3: `model.image_size` takes a whole"
-         " number, but '096' came."),
+         " number or a list of 2 values (a whole number, a whole number), but '096' came."),
         ("image_size: 96", "image_size:", "/my.yaml line 3: `model.image_size` takes a whole"
-         " number, but null came."),
+         " number or a list of 2 values (a whole number, a whole number), but null came."),
         ("image_size: 96", "light: yes", "/my.yaml line 3: `model.light` takes true or false,"
          " but 'yes' came."),
         ("image_size: 96", "light: 1", "/my.yaml line 3: `model.light` takes true or false,"
@@ -247,9 +247,9 @@ def test_one_sentence_says_where_what_came_and_what_would_do(tmp_path, before, a
         ("modle.image_size=5", "--set modle.image_size=5: `modle.image_size` names no setting; did"
          " you mean `model`?"),
         ("model.image_size=5.5", "--set model.image_size=5.5: `model.image_size` takes a whole"
-         " number, but 5.5 came."),
-        ("model.image_size=[", "--set model.image_size=[: `model.image_size` takes a whole number,"
-         " but '[' came."),
+         " number or a list of 2 values (a whole number, a whole number), but 5.5 came."),
+        ("model.image_size=[", "--set model.image_size=[: `model.image_size` takes a whole number"
+         " or a list of 2 values (a whole number, a whole number), but '[' came."),
         ("model.size=5", "--set model.size=5: unknown setting `model.size`; did you mean"
          " `image_size`?"),
     ],

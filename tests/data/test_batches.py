@@ -14,7 +14,7 @@ from tfi2i.data.batches import _Cache
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain, DrawnDomain, held_out
-from tfi2i.data.resize import scaled_for_crop, scaled_to_square
+from tfi2i.data.resize import scaled_for_crop, scaled_to
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import to_image, to_pixels
 
@@ -123,10 +123,38 @@ def test_squash_is_pillows_antialiased_bilinear_and_crop_keeps_the_shape():
     pixels = Textured(1, (30, 60, 3)).read(0)
     expected = Image.fromarray(pixels).resize((12, 12), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(scaled_for_crop(pixels, 12, "squash"), np.asarray(expected))
-    np.testing.assert_array_equal(scaled_to_square(pixels, 12, "squash"), np.asarray(expected))
+    np.testing.assert_array_equal(scaled_to(pixels, 12, "squash"), np.asarray(expected))
     assert scaled_for_crop(pixels, 12, "crop").shape == (12, 24, 3)
     centre = Image.fromarray(pixels[:, 15:45]).resize((12, 12), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(scaled_to_square(pixels, 12, "crop"), np.asarray(centre))
+    np.testing.assert_array_equal(scaled_to(pixels, 12, "crop"), np.asarray(centre))
+
+
+def test_rectangles_are_height_and_width_everywhere():
+    data = data_of(Textured(3, (30, 60, 3)), Textured(3, (60, 30, 3)))
+    spec = tf.TensorSpec((2, 8, 24, 3), tf.float32)
+    for aspect in ("squash", "crop"):
+        dataset = data.batches(image_size=(8, 24), batch_size=2, aspect=aspect)
+        assert dataset.element_spec == {"a": spec, "b": spec}
+        pixels, _ = data.pixels("test", "b", (8, 24), aspect=aspect)
+        assert pixels.shape == (3, 8, 24, 3)
+    pixels = Textured(1, (30, 60, 3)).read(0)
+    assert scaled_for_crop(pixels, (10, 30), "squash").shape == (10, 30, 3)
+    assert scaled_for_crop(pixels, (10, 30), "crop").shape == (15, 30, 3)
+    centre = Image.fromarray(pixels[5:25]).resize((24, 8), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(scaled_to(pixels, (8, 24), "crop"), np.asarray(centre))
+    strip = np.zeros((1, 50_000, 3), np.uint8)
+    assert scaled_for_crop(strip, (10, 30), "crop").shape == (10, 240, 3)
+
+
+def test_the_load_size_of_rectangles_keeps_their_proportions_unless_both_sides_are_given():
+    data = data_of(Textured(3), Textured(3))
+    with pytest.raises(InputError, match="load_size of the batches is 7; choose 8x24"):
+        data.batches(image_size=(8, 24), load_size=7)
+    with pytest.raises(InputError, match="load_size of the batches is 30x20; choose 8x24"):
+        data.batches(image_size=(8, 24), load_size=(30, 20))
+    wide = next(data.batches(image_size=(8, 24), load_size=8, flip=False).as_numpy_iterator())
+    first = [to_image(scaled_to(Textured(3).read(i), (8, 24), "squash")) for i in range(3)]
+    assert any(np.array_equal(wide["a"][0], one) for one in first)  # nothing is left to crop
 
 
 def test_a_strip_is_not_scaled_up_to_gigabytes():
@@ -304,3 +332,25 @@ print(next(iterator)["a"].shape)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "(1, 32, 32, 3)" in done.stdout, done.stderr
     assert "Fatal" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_pictures_come_in_the_channels_that_a_system_has():
+    data = data_of(Textured(3), Textured(3), paired=frozenset({"test"}))
+    assert data.in_channels(3) is data is data.in_channels({"a": 3, "b": 3})
+    seen = data.in_channels({"a": 1, "b": 4})
+    assert seen.in_channels({"a": 1, "b": 4}) is seen
+    assert seen.in_channels(3).train["a"].channels == 3
+    specs = seen.batches(image_size=8, batch_size=2).element_spec
+    assert {key: spec.shape.as_list() for key, spec in specs.items()} == {
+        "a": [2, 8, 8, 1],
+        "b": [2, 8, 8, 4],
+    }
+    grey, _ = seen.pixels("test", "a", 20)
+    expected = Image.fromarray(Textured(3).read(1)).convert("L")
+    np.testing.assert_array_equal(grey[1, ..., 0], np.asarray(expected))
+    assert (seen.pixels("test", "b", 20)[0][..., 3] == 255).all()
+    assert seen.description() == data.description()
+    named = Dataset(
+        "x", {"cat": Textured(2), "dog": Textured(2)}, {"cat": Textured(2), "dog": Textured(2)}
+    )
+    assert named.in_channels({"a": 1, "b": 3}).train["cat"].channels == 1

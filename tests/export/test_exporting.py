@@ -130,12 +130,14 @@ def test_int8_npu_says_what_an_accelerator_without_float_cannot_run(run, tmp_pat
 
 
 def test_several_sizes_are_signatures_and_free_ones_take_all(run, data, tmp_path):
-    path = exported(run, data, tmp_path, format="float32", sizes=(32, 64), io="uint8")
-    assert path.name == "a2b-float32-uint8-32x64.tflite"
+    path = exported(run, data, tmp_path, format="float32", sizes=((32, 48), 64), io="uint8")
+    assert path.name == "a2b-float32-uint8-32x48-64.tflite"
     record = sidecar.verify(path.with_suffix(".json"))
-    assert [one.name for one in record.signatures] == ["translate_32x32", "translate_64x64"]
-    pixels = data.pixels("test", "a", 32)[0]
-    answers = TFLiteTranslator(path, signature="translate_32x32")(pixels)
+    assert [one.name for one in record.signatures] == ["translate_32x48", "translate_64x64"]
+    assert (record.image_size, record.image_width, record.default_size) == (32, 48, (32, 48))
+    pixels = data.pixels("test", "a", (32, 48))[0]
+    answers = TFLiteTranslator(path, signature="translate_32x48")(pixels)
+    assert answers.shape[1:] == (32, 48, 3)
     assert np.abs(answers - expected(run, pixels).astype(int)).max() <= 1
     free = exported(run, data, tmp_path, format="float32", dynamic=True)
     assert np.abs(TFLiteTranslator(free)(pixels) - expected(run, pixels).astype(int)).max() <= 1
@@ -241,8 +243,9 @@ def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(r
         (["--format", "int8-full"], "--force exports it"),
         (["--sizes", "64", "--dynamic"], "leave out --sizes"),
         (["--sizes", "63"], "multiples of 4"),
-        (["--sizes", "64,64"], "names a size twice"),
-        (["--sizes", "big"], "--sizes big"),
+        (["--sizes", "64x62"], "multiples of 4"),
+        (["--sizes", "64,64x64"], "names a size twice"),
+        (["--sizes", "big"], "HEIGHTxWIDTH for others"),
         (["--images", "0"], "1 or more"),
         (["--checkpoint", "best"], "best"),
         (["--format", "saved_model", "--io", "uint8"], "leave out"),

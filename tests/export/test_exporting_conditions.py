@@ -199,14 +199,14 @@ def test_a_name_with_a_2_in_it_leads_where_its_direction_says(run, data, tmp_pat
 
     def pixels(split, domain, side, **options):
         found = plain(split, domain, side, **options)
-        read.append((split, domain, side, len(found[0])))
+        read.append((split, domain, side[0], len(found[0])))
         return found
 
     watched = Dataset("drawn", train=data.train, test=data.test)
     watched.pixels = pixels
     options = {"direction": "1920s2late2day", "io": "uint8", "sizes": (32, 48)}
     path = exported(run, watched, tmp_path, "int8", **options)
-    assert path.name == "1920s2late2day-int8-uint8-32x48.tflite"
+    assert path.name == "1920s2late2day-int8-uint8-32-48.tflite"
     assert {domain for _, domain, *_ in read} == {"1920s2late"}
     assert {(split, side, count) for split, _, side, count in read} == {
         *(("train", side, 4) for side in (32, 48)),

@@ -23,7 +23,7 @@ from tfi2i import models
 from tfi2i.cli import main
 from tfi2i.conditions import A_TO_B, Condition, values_of
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.data.resize import scaled_to
 from tfi2i.models import NICEGAN
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.tiles import PictureTranslator
@@ -344,7 +344,7 @@ def test_a_reference_gives_its_style_wherever_the_network_is(
 ):
     system = Seasons(width=4)
     places = reading_places(system, direction, seasons(), tmp_path, monkeypatch)
-    square = scaled_to_square(np.asarray(Image.open(shown)), system.image_size, "crop")
+    square = scaled_to(np.asarray(Image.open(shown)), system.image_size, "crop")
     style = np.asarray(system.style_encoder(target)(to_image(square)[None]))[0]
     labels = {"labels": target} if more else {}
     made = system.translate(SHOWN, direction, given={"style": style}, **labels).astype(int)
@@ -378,8 +378,8 @@ def test_a_second_picture_is_the_same_wherever_the_network_is(
     system = Tinter()
     splits = {split: domains_of(split, ("a", "b"), 3) for split in ("train", "test")}
     places = reading_places(system, "a2b", Dataset("drawn", **splits), tmp_path, monkeypatch)
-    whole = to_image(scaled_to_square(np.asarray(Image.open(shown)), 32, "squash"))
-    centre = to_image(scaled_to_square(np.asarray(Image.open(shown)), 32, "crop"))
+    whole = to_image(scaled_to(np.asarray(Image.open(shown)), 32, "squash"))
+    centre = to_image(scaled_to(np.asarray(Image.open(shown)), 32, "crop"))
     pictures = {}
     for place, model in places.items():
         # A .keras file knows nothing of the data that its system was trained on.

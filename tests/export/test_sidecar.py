@@ -95,7 +95,8 @@ def test_a_sidecar_reads_back_as_it_was_written(path):
 def test_the_schema_describes_exactly_the_fields(kind):
     fields = [field.name for field in dataclasses.fields(kind)]
     properties = KINDS[kind]["properties"]
-    later = {"encoder_sha256", "aspect"}  # files without these are read as well
+    # Files without these are read as well.
+    later = {"encoder_sha256", "aspect", "image_width", "value_range"}
     assert list(properties) == fields
     assert [name for name in fields if name not in later] == KINDS[kind]["required"]
     for name, hint in typing.get_type_hints(kind).items():

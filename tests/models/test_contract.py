@@ -18,6 +18,12 @@ def batch_for(system, seed=0, size=1):
     return {key: tf.constant(rng.uniform(-1, 1, shape).astype("float32")) for key in "ab"}
 
 
+def batch_of_shapes(system, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = system.image_shapes.items()
+    return {key: rng.uniform(-1, 1, (1, *one)).astype(np.float32) for key, one in shapes}
+
+
 def stepped(system, steps=1):
     """The losses of the last step. To make a graph takes ten times as long as a few steps."""
     for seed in range(steps):
@@ -153,6 +159,71 @@ def test_translate_takes_and_gives_pixels_of_any_size(trained):
         system.translate(pixels.astype("float32"))
     with pytest.raises(ValueError, match="sideways"):
         system.translate(pixels, "sideways")
+
+
+@every_system
+def test_rectangles_and_grey_to_colour_train_and_are_saved(cls, tmp_path):
+    side = cls.smoke["image_size"]
+    size = (side, side) if cls is ALL["SinCUT"] else (side, side + 32)
+    system = cls(**{**cls.smoke, "image_size": [*size], "channels": {"a": 1, "b": 3}})
+    system.compile()
+    batch = batch_of_shapes(system)
+    assert {key: one.shape for key, one in batch.items()} == {
+        "a": (1, *size, 1),
+        "b": (1, *size, 3),
+    }
+    assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
+    assert system.network()(batch["a"]).shape == (1, *size, 3)
+    if len(system.directions) == 2:
+        assert system.network("b2a")(batch["b"]).shape == (1, *size, 1)
+    assert system.translate(np.zeros((33, 40, 1), np.uint8)).shape == (33, 40, 3)
+    with pytest.raises(ValueError, match=r"shape \(H, W, 1\)"):
+        system.translate(np.zeros((33, 40, 3), np.uint8))
+    with pytest.raises(ValueError, match=rf"shape \(N, {side}, {size[1]}, 1\)"):
+        system.train_step({**batch, "a": batch["b"]})
+    system.save(tmp_path / "system.keras")
+    again = keras.saving.load_model(tmp_path / "system.keras")
+    assert (again.sides, again.channels) == (size, {"a": 1, "b": 3})
+    assert again.get_config() == system.get_config()
+
+
+def test_a_system_that_trains_on_square_crops_refuses_rectangles():
+    with pytest.raises(ValueError, match=r"image_size must be one number.*square crops"):
+        ALL["SinCUT"](**{**ALL["SinCUT"].smoke, "image_size": (32, 64)})
+
+
+@pytest.mark.parametrize("channels", [5, 0, True, "grey", {"a": 1}, {"a": 1, "b": 3, "c": 3}])
+def test_channels_that_are_none_are_refused_in_one_sentence(channels):
+    with pytest.raises(ValueError, match="channels must be 1, 2, 3 or 4.*each of a, b, received"):
+        ALL["CycleGAN"](**ALL["CycleGAN"].smoke, channels=channels)
+
+
+def test_four_channels_to_two_train_too_and_equal_ones_are_a_number():
+    cls = ALL["CycleGAN"]
+    system = cls(**{**cls.smoke, "channels": {"a": 4, "b": 2}})
+    system.compile()
+    losses = system.train_step(batch_of_shapes(system))
+    assert np.isfinite([float(loss) for loss in losses.values()]).all()
+    assert cls(**cls.smoke, channels={"a": 1, "b": 1}).channels == 1
+
+
+@every_system
+@pytest.mark.parametrize("size", [[64], [64, 96, 3], "big", 64.0, [64, 0]])
+def test_a_size_that_is_none_is_refused_in_one_sentence(cls, size):
+    with pytest.raises(ValueError, match="image_size must be"):
+        cls(**{**cls.smoke, "image_size": size})
+
+
+@pytest.mark.parametrize("name", ["NICEGAN", "UGATIT", "CycleGAN"])
+def test_networks_of_one_size_take_rectangles_too(name):
+    cls = ALL[name]
+    full = {"generator": "unet", "unet_levels": 4} if name == "CycleGAN" else {"light": False}
+    side = cls.smoke["image_size"]
+    system = cls(**{**cls.smoke, **full, "image_size": (side + 32, side)})
+    system.compile()
+    batch = batch_of_shapes(system)
+    assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
+    assert system.network().input_shape == (None, side + 32, side, 3)
 
 
 @every_system

@@ -117,7 +117,7 @@ def test_the_step_keeps_its_fakes(trained):
 
 def test_the_unet_equals_the_official_one():
     official = read("pix2pix_unet_instance")
-    network = unet_generator(64, 4, 6, "network")
+    network = unet_generator((64, 64), 4, 6, "network")
     for name, (variable, layout) in names.layers(network, names.unet_names(6)).items():
         variable.assign(from_official(official[f"w/{name}"], layout))
     output = network(channels_last(official["input"]))
@@ -137,7 +137,7 @@ def test_networks_have_the_published_sizes():
     system = CycleGAN()
     assert system.gen_ab.count_params() == system.gen_ba.count_params() == 11_378_179
     assert system.disc_a.count_params() == system.disc_b.count_params() == 2_764_737
-    assert unet_generator(256, 64, 8, "network").count_params() == 54_409_603
+    assert unet_generator((256, 256), 64, 8, "network").count_params() == 54_409_603
     assert pixel_discriminator(64, "network").count_params() == 8_705
 
 
@@ -173,7 +173,7 @@ def test_the_pool_decides_as_the_official_one_whatever_the_batch(batch):
 
 
 def test_a_full_pool_gives_an_older_image_half_of_the_time():
-    pool = ImagePool(8, 1)
+    pool = ImagePool(8, (1, 1))
     older = 0
     for i in range(100):
         images = tf.fill((4, 1, 1, 3), float(i))

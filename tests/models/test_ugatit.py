@@ -208,12 +208,12 @@ def count(network):
 
 
 def test_parameter_counts_are_those_of_the_source():
-    assert count(generator(None, 64, 4, True, "light")) == 10_589_888
-    assert count(discriminator(256, 64, 7, "global")) == 53_130_176
-    assert count(discriminator(256, 64, 5, "local")) == 3_290_560
+    assert count(generator((None, None), 64, 4, True, "light")) == 10_589_888
+    assert count(discriminator((256, 256), 64, 7, "global")) == 53_130_176
+    assert count(discriminator((256, 256), 64, 5, "local")) == 3_290_560
     # At 256 x 256 only the first layer of the style MLP has more weights than at 32 x 32.
     more = (64 * 64 - 8 * 8) * 256 * 256
-    assert count(generator(32, 64, 4, False, "full")) + more == 278_959_808
+    assert count(generator((32, 32), 64, 4, False, "full")) + more == 278_959_808
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_impossible_architectures_are_refused_in_words(wrong, word):
 
 @pytest.mark.parametrize(("size", "depth"), [(96, 7), (12, 4)])
 def test_the_smallest_images_build(size, depth):
-    disc = discriminator(size, 2, depth, "smallest")
+    disc = discriminator((size, size), 2, depth, "smallest")
     assert disc.output_shape == [(None, 1, 1, 1), (None, 2)]
 
 

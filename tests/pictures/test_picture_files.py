@@ -1,6 +1,7 @@
 """Reading and writing picture files: every mode Pillow knows, damaged files, hostile files."""
 
 import io
+import re
 import struct
 import threading
 import warnings
@@ -12,14 +13,17 @@ import pytest
 from PIL import Image, ImageCms
 
 from tfi2i.errors import InputError
+from tfi2i.pictures import formats
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
-    PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
-    picture_paths,
+    read_header,
     read_picture,
+    read_values,
     write_picture,
 )
+from tfi2i.pictures.formats import PICTURE_SUFFIXES
+from tfi2i.pictures.listing import picture_paths
 
 
 def colours(height: int = 12, width: int = 17, channels: int = 3) -> np.ndarray:
@@ -328,7 +332,190 @@ def test_decompression_bombs_are_refused_and_merely_large_ones_do_not_warn(tmp_p
             read_picture(tmp_path / "bomb.png")
     # 90 Mpx: Pillow warns from 89.5 on, and warnings are errors here. The file itself is damaged.
     with pytest.raises(InputError, match="damaged"):
-        read_picture(png(10_000, 9_000, 1, 0, b""))
+        read_picture(png(10_000, 9_000, 1, 0, np.random.default_rng(0).bytes(10_000)))
+
+
+@pytest.mark.parametrize(("file_format", "side"), [("PNG", 4_100), ("JPEG", 13_000)])
+def test_a_size_that_the_bytes_cannot_hold_is_refused_before_decoding(file_format, side):
+    data = encoded(Image.new("L", (16, 16)), file_format)
+    if file_format == "PNG":
+        data = png(side, side, 1, 0, b"")
+    else:
+        place = data.index(b"\xff\xc0") + 5  # the frame header: height, width
+        data = data[:place] + struct.pack(">HH", side, side) + data[place + 4 :]
+    claim = f"claims {side:,} x {side:,} pixels in {len(data):,} bytes; above 16 million pixels"
+    with pytest.raises(InputError, match=claim):
+        read_picture(data)
+
+
+def test_large_and_plain_pictures_are_read():
+    plain = encoded(Image.new("L", (5_000, 4_000), 7), "PNG")
+    assert len(plain) < 40_000 and read_picture(plain).pixels.shape == (4_000, 5_000, 3)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_without_the_rows_it_claims_is_damaged(compression):
+    data = encoded(Image.fromarray(colours(16, 16)), "TIFF", compression=compression)
+    read_picture(data)
+    tag = struct.pack("<HH", 257, 3)  # the height
+    place = data.index(tag) if tag in data else data.index(struct.pack("<HH", 257, 4))
+    claimed = data[: place + 8] + struct.pack("<H", 60_000) + data[place + 10 :]
+    with pytest.raises(InputError, match="damaged .*60,000 rows"):
+        read_picture(claimed)
+
+
+def frames_of(file_format, count=3, **options):
+    frames = [Image.new("RGB", (5, 4), (60 * i, 0, 0)) for i in range(count)]
+    return encoded(
+        frames[0], file_format, save_all=True, append_images=frames[1:], duration=50, **options
+    )
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_the_frames_of_an_animation_are_counted_and_read(file_format):
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    data = frames_of(file_format, **options)
+    assert read_header(data).frames == 3
+    assert abs(int(read_picture(data, frame=2).pixels[0, 0, 0]) - 120) < 9
+    with pytest.raises(InputError, match="damaged"):
+        read_picture(data, frame=3)
+
+
+def test_a_picture_for_two_eyes_is_no_animation():
+    data = frames_of("MPO", 2)
+    assert read_header(data) == (False, 1) and read_picture(data).pixels.shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(("file_format", "suffix"), [("AVIF", ".avif"), ("JPEG2000", ".jp2")])
+def test_formats_of_telephones_and_archives_are_read(file_format, suffix):
+    ramp = np.broadcast_to(np.linspace(0, 255, 20).astype(np.uint8)[:, None, None], (20, 20, 3))
+    picture = read_picture(encoded(Image.fromarray(ramp), file_format))
+    assert picture.format == file_format and suffix in PICTURE_SUFFIXES
+    assert np.abs(picture.pixels.astype(int) - ramp).max() < 12
+
+
+HEIC = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic") + bytes(400)
+
+
+def test_heic_is_named_with_what_it_needs(monkeypatch):
+    monkeypatch.setattr(formats, "FORMATS", tuple(set(formats.FORMATS) - {"HEIF"}))
+    with pytest.raises(InputError, match=r"x.jpg is HEIC.*pip install 'tfi2i\[heif\]'"):
+        read_picture(HEIC, "x.jpg")
+
+
+def test_heic_is_read_with_its_package():
+    package = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    package.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(buffer, quality=90)
+    picture = read_picture(buffer.getvalue())
+    assert picture.format == "HEIF" and picture.pixels.shape == (48, 64, 3)
+    assert np.abs(picture.pixels.astype(int) - [200, 30, 30]).max() < 12
+    with pytest.raises(InputError, match="x.jpg is a damaged or incomplete HEIC file"):
+        read_picture(HEIC, "x.jpg")
+
+
+def test_what_lies_beside_pictures_is_named_by_its_kind():
+    names = ["a.HEIC", "b.heic", "clip.mov", "notes.txt", "Makefile", "raw.NEF", "old.txt"]
+    kinds = formats.counted(formats.kind_of(Path(name)) for name in names)
+    assert re.fullmatch(r"2 HEIC.*, 2 TXT, 1 video, 1 without a suffix, 1 camera raw", kinds)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_without_its_end_is_read_where_all_pixels_are_there(options):
+    good = encoded(Image.fromarray(colours(40, 50)), "JPEG", **options)
+    for cut in (1, 2):
+        np.testing.assert_array_equal(read_picture(good[:-cut]).pixels, read_picture(good).pixels)
+    almost = read_picture(good[:-3]).pixels != read_picture(good).pixels
+    assert not almost[:30].any() and not almost[:, :46].any()
+    for short in (good[:-400], good[: len(good) // 2]):
+        with pytest.raises(InputError, match="damaged"):
+            read_picture(short)
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_damaged():
+    good = encoded(Image.fromarray(colours(40, 50)), "JPEG", progressive=True)
+    scans = [i for i in range(len(good)) if good[i : i + 2] == b"\xff\xda"]
+    tables = good.rindex(b"\xff\xc4", 0, scans[-1])
+    with pytest.raises(InputError, match="damaged"):
+        read_picture(good[:tables])
+
+
+def test_a_png_is_read_where_all_pixels_are_there():
+    pixels = colours(20, 20)
+    good = encoded(Image.fromarray(pixels), "PNG")
+    end = good.index(b"IEND") - 4
+    text = b"\0\0\0\4tEXtab\0c" + b"\xde\xad\xbe\xef"  # a wrong checksum
+    for data in (good[:end], good[:-5], good[:33] + text + good[33:], good[:end] + text):
+        np.testing.assert_array_equal(read_picture(data).pixels, pixels)
+    spoilt = bytearray(good)
+    spoilt[good.index(b"IDAT") + 30] ^= 1
+    for data in (good[: end - 60], bytes(spoilt), good[:-30]):
+        with pytest.raises(InputError, match="damaged"):
+            read_picture(data)
+
+
+def sixteen_bit(values, file_format):
+    """16-bit colour, which Pillow does not write."""
+    height, width, channels = values.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    if file_format == "PNG":
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        return png(width, height, 16, kind, rows)
+    order = "<" if file_format == "II" else ">"
+    raw = values.astype(f"{order}u2").tobytes()
+    tags = [(256, 3, width), (257, 3, height), (258, 3, 16), (259, 3, 1), (262, 3, 2)]
+    tags += [(273, 4, 0), (277, 3, channels), (278, 3, height), (279, 4, len(raw))]
+    start = 8 + 2 + 12 * len(tags) + 4 + 2 * channels
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    content = file_format.encode() + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    for tag, size, value in tags:
+        count = channels if tag == 258 else 1
+        inline = int.from_bytes(bits, "little" if order == "<" else "big")
+        value = {258: start - len(bits) if channels > 2 else inline, 273: start}.get(tag, value)
+        code = "HH" if size == 3 and count == 1 else "I"
+        content += struct.pack(f"{order}HHI", tag, size, count)
+        content += struct.pack(order + code, *((value, 0) if code == "HH" else (value,)))
+    return content + bytes(4) + bits + raw
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "II", "MM"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_no_bit_of_sixteen_bit_colour_is_lost_in_a_range(file_format, channels):
+    values = np.random.default_rng(0).integers(0, 65536, (6, 7, channels), np.uint16)
+    data = sixteen_bit(values, file_format)
+    found = read_values(data)
+    np.testing.assert_array_equal(found.array, values[..., :3])
+    assert found.deep and found.full == (0, 65535) and read_header(data).deep
+    pixels = read_picture(data, value_range=(0, 65535)).pixels
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, values[..., :3])
+
+
+def test_grey_and_alpha_of_sixteen_bits_in_a_range():
+    values = np.random.default_rng(0).integers(0, 4096, (6, 7, 2), np.uint16)
+    picture = read_picture(sixteen_bit(values, "PNG"), value_range=(0, 4095))
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.alpha, values[..., 1] >> 8)
+    wanted = np.rint(values[..., 0] / 4095 * 65535)
+    for channel in range(3):
+        np.testing.assert_array_equal(picture.pixels[..., channel], wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "value_range", "wanted"),
+    [
+        (np.array([[0, 4095, 5000]], np.uint16), (0, 4095), [0, 65535, 65535]),
+        (np.array([[-1000, 500, 2000]], np.int32), (-1000, 2000), [0, 32768, 65535]),
+        (np.array([[0.5, 1.5, 2.5]], np.float32), (0.5, 2.5), [0, 32768, 65535]),
+        (np.array([[10, 20, 30]], np.uint8), (10, 30), [0, 32768, 65535]),
+    ],
+)
+def test_a_range_makes_black_and_white(values, value_range, wanted):
+    data = encoded(Image.fromarray(values), "TIFF")
+    np.testing.assert_array_equal(
+        read_picture(data, value_range=value_range).pixels[0, :, 1], wanted
+    )
+    assert read_values(data).found == (values.min(), values.max())
 
 
 def test_pillows_warnings_stay_silent_in_threads_and_the_filters_come_back():
@@ -420,3 +607,12 @@ def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
     path = tmp_path / f"{'n' * 251}.png"
     write_picture(path, pixels)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_tiff_of_channels_that_are_no_colours_is_named_as_what_it_is():
+    values = np.zeros((6, 7, 2), np.uint16)
+    with pytest.raises(InputError, match="x is a TIFF file of 2 channels of 16-bit whole numbers"):
+        read_picture(sixteen_bit(values, "II"), "x")
+    data = sixteen_bit(values, "MM")
+    with pytest.raises(InputError, match="x is not a picture that can be read"):
+        read_picture(data[:30], "x")

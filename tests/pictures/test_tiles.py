@@ -203,6 +203,15 @@ def test_tile_rims_do_not_count_where_a_neighbour_sees_more():
     assert weights[-1][-1] == 1
 
 
+@pytest.mark.parametrize("tile", [None, 32])
+def test_pixels_of_sixteen_bits_give_what_those_of_eight_do(tile):
+    translator = PictureTranslator(network(), tile=tile)
+    pixels = scene(50, 60)
+    wide = translator(pixels.astype(np.uint16) * 257)
+    assert wide.dtype == np.uint8
+    assert np.abs(wide.astype(int) - translator(pixels)).max() <= 1
+
+
 def test_many_sizes_are_traced_once():
     translator = network()
     made = PictureTranslator(translator, tile=64)
@@ -265,7 +274,7 @@ def test_what_is_no_translator_is_refused():
     for model, message in (
         (lambda x: x, "functional keras.Model"),
         (keras.Model([image, label], [image, keras.layers.Dense(1)(label)]), "maps one image"),
-        (keras.Model(image, keras.layers.Conv2D(1, 1)(image)), "maps one image"),
+        (keras.Model(image, keras.layers.Conv2D(5, 1)(image)), "maps one image"),
         (keras.Model(half := keras.Input((None, 64, 3)), keras.layers.ReLU()(half)), "both free"),
         (
             keras.Model(one := keras.Input((8, 8, 3), batch_size=1), keras.layers.ReLU()(one)),

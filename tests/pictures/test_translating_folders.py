@@ -374,3 +374,73 @@ def test_stopping_or_a_bug_leaves_the_queued_pictures_alone(tmp_path, raised):
     assert time.monotonic() - started < 5
     assert len(calls) <= 3
     go.set()
+
+
+def animation(path: Path, count=3) -> Path:
+    frames = [Image.new("RGB", (5, 4), (60 * i, 0, 0)) for i in range(count)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    return path
+
+
+def test_the_first_frame_is_translated_and_that_is_said_once(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    animation(tmp_path / "in" / "a.gif")
+    animation(tmp_path / "in" / "b.webp")
+    picture(tmp_path / "in" / "c.png")
+    run([tmp_path / "in"], tmp_path / "out", console=console)
+    assert names(tmp_path / "out") == ["a.png", "b.webp", "c.png"]
+    assert "2 with several frames or pages: the first was translated" in console.file.getvalue()
+
+
+def test_all_frames_are_translated_on_request(tmp_path):
+    animation(tmp_path / "in" / "a.gif")
+    picture(tmp_path / "in" / "c.png")
+    console = Console(file=io.StringIO(), width=200)
+    run([tmp_path / "in"], tmp_path / "out", console=console, frames=True)
+    assert names(tmp_path / "out") == [*(f"a-000{i}.png" for i in (1, 2, 3)), "c.png"]
+    for i in range(3):
+        red = read_picture(tmp_path / "out" / f"a-000{i + 1}.png").pixels[0, 0, 0]
+        assert abs(int(red) - (255 - 60 * i)) < 9
+    assert "frames or pages" not in console.file.getvalue()
+    picture(tmp_path / "in" / "a-0002.png")
+    with pytest.raises(InputError, match="would both become"):
+        run([tmp_path / "in"], tmp_path / "other", frames=True)
+
+
+def test_what_a_folder_holds_besides_is_counted_by_kind(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    for name in ("b.mov", "c.txt", "d.txt", ".e.txt"):
+        (tmp_path / "in" / name).touch()
+    console = Console(file=io.StringIO(), width=200)
+    run([tmp_path / "in"], tmp_path / "out", console=console)
+    assert "Passed over 2 TXT, 1 video." in console.file.getvalue()
+    (tmp_path / "in" / "a.png").unlink()
+    with pytest.raises(InputError, match="has no pictures in it but 2 TXT, 1 video"):
+        run([tmp_path / "in"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_range_of_values_becomes_black_to_white(tmp_path, deep):
+    values = np.array([[0, 1000, 2000, 4095]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    seen = []
+
+    def translate(pixels):
+        seen.append(pixels)
+        return np.zeros(pixels.shape, np.uint8)
+
+    translate.takes_deep = deep
+    run([tmp_path / "a.png"], tmp_path / "out", translate, value_range=(0, 4095))
+    full = 65535 if deep else 255
+    assert seen[0].dtype == (np.uint16 if deep else np.uint8)
+    np.testing.assert_array_equal(seen[0][..., 0], np.rint(values / 4095 * full))
+
+
+def test_pictures_of_eight_bits_in_a_wider_range_are_said(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    Image.fromarray(np.full((4, 4), 900, np.uint16)).save(tmp_path / "in" / "b.png")
+    console = Console(file=io.StringIO(), width=300)
+    run([tmp_path / "in"], tmp_path / "out", console=console, value_range=(0, 4095))
+    assert "1 of 8 bits (the first: " in console.file.getvalue()
+    assert "a.png) hold values from 0 to 255, and 0 to 4095 are black" in console.file.getvalue()

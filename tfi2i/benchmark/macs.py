@@ -8,10 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfi2i.pictures.pixels import in_order
+from tfi2i.pictures.sizes import AnySize, height_and_width
 
 
-def translation_macs(network: Any, side: int) -> int | None:
-    """Multiply-accumulates for one picture (side, side, 3); None: it takes another size only.
+def translation_macs(network: Any, size: AnySize) -> int | None:
+    """Multiply-accumulates for one picture of a size; None: it takes another size only.
 
     Each multiplication of a convolution or a matrix product that is really made counts once: a
     transposed convolution at the positions of its input, not among the zeros of its output. All
@@ -19,12 +20,14 @@ def translation_macs(network: Any, side: int) -> int | None:
     the result, or has to be done once for any number of pictures (the norms of kernels). Nothing is
     computed for it.
     """
+    height, width = size = height_and_width(size)
     pictures = [end for end in (*network.inputs, *network.outputs) if len(end.shape) == 4]
-    if any(known not in (None, side) for end in pictures for known in end.shape[1:3]):
+    known = [side for end in pictures for side in zip(end.shape[1:3], size, strict=True)]
+    if any(taken not in (None, side) for taken, side in known):
         return None
     specs = []
     for end in network.inputs:
-        sides = (side, side) if len(end.shape) == 4 else ()
+        sides = (height, width) if len(end.shape) == 4 else ()
         specs.append(tf.TensorSpec((1, *sides, *end.shape[1 + len(sides) :]), end.dtype))
     run = functools.partial(in_order(network), training=False)
     eager = tf.config.functions_run_eagerly()

@@ -19,6 +19,7 @@ from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import to_json
+from tfi2i.pictures.sizes import AnySize, size_text
 from tfi2i.processes import run_module
 from tfi2i.runs.run import Run
 
@@ -63,7 +64,7 @@ def size(path: Path) -> dict[str, Any]:
     system, data = building.build_system(plain), building.build_data(config)
     translators = [system.network(way.name) for way in system.directions]
     groups = system.optimizer_variables().values()
-    sides = (system.image_size, COMMON_SIDE)
+    sizes = (system.image_size, COMMON_SIDE)
     return {
         "directions": list(map(str, system.directions)),
         "image_size": system.image_size,
@@ -71,10 +72,14 @@ def size(path: Path) -> dict[str, Any]:
             "translators": _count(v for one in translators for v in one.trainable_variables),
             "trained": _count(v for variables in groups for v in variables),
         },
-        "macs": {side: translation_macs(translators[0], side) for side in sides},
+        "macs": {_key(size): translation_macs(translators[0], size) for size in sizes},
         "record": environment.describe() | {"data": data.description()},
         "processor": environment.processor(),
     }
+
+
+def _key(size: AnySize) -> int | str:
+    return size if isinstance(size, int) else size_text(size)
 
 
 def _count(variables: Iterable[Any]) -> int:
@@ -94,7 +99,11 @@ def cost(path: Path) -> dict[str, Any]:
     tf.config.optimizer.set_experimental_options({"remapping": False})
     data, layout = building.build_data(config), configs.system_class(config.system).batch
     side, seed = full.model["image_size"], full.fit["seed"]
-    batches = iter(data.batches(layout, image_size=side, seed=seed, **config.batches))
+    batches = iter(
+        data.in_channels(full.model.get("channels", 3)).batches(
+            layout, image_size=side, seed=seed, **config.batches
+        )
+    )
     next(batches)
     before = _memory_mb(peak=False)
     step = tf.function(building.build_system(config).train_step, autograph=False)
@@ -147,7 +156,9 @@ def training(path: Path) -> dict[str, Any]:
         if last["paired"]:
             error = last["paired"]["l1"]
             ends = found["source"], found["target"]
-            trivial = _best_trivial(data, ends, system.image_size, aspect)
+            trivial = _best_trivial(
+                data.in_channels(system.channels), ends, system.image_size, aspect
+            )
             directions[direction] |= {"l1": error, "of_best_trivial": error / trivial}
     return {
         "steps": system.step,
@@ -156,13 +167,13 @@ def training(path: Path) -> dict[str, Any]:
     }
 
 
-def _best_trivial(data: Dataset, domains: tuple[str, str], side: int, aspect: str) -> float:
+def _best_trivial(data: Dataset, domains: tuple[str, str], size: AnySize, aspect: str) -> float:
     """The smallest L1 of the answers that learn nothing, from one domain to another."""
     from tfi2i.evaluate.paired import trivial_answers
 
-    test = [data.pixels("test", key, side, aspect=aspect)[0] for key in domains]
+    test = [data.pixels("test", key, size, aspect=aspect)[0] for key in domains]
     train = [
-        data.pixels("train", key, side, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains
+        data.pixels("train", key, size, aspect=aspect, limit=TRIVIAL_IMAGES)[0] for key in domains
     ]
     return min(trivial_answers(*test, *train).values())
 

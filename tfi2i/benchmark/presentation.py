@@ -15,7 +15,9 @@ from tfi2i.config import config as configs
 from tfi2i.data.domains import Pixels
 from tfi2i.files import to_json
 from tfi2i.pictures import sheets
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import in_order, run_over
+from tfi2i.pictures.sizes import size_text
 from tfi2i.runs.run import Run
 
 COLUMNS = 6
@@ -42,7 +44,7 @@ def _trained(comparison: dict[str, Any]) -> bool:
 def _cost(entry: dict[str, Any]) -> list[str]:
     size, cost = entry["size"], entry["cost"]
     parameters = [f"{size['parameters'][key] / 1e6:.2f} M" for key in ("translators", "trained")]
-    macs = [size["macs"][str(side)] for side in (size["image_size"], COMMON_SIDE)]
+    macs = [size["macs"][size_text(one)] for one in (size["image_size"], COMMON_SIDE)]
     memory = cost["memory_mb"]
     return [
         " / ".join(parameters),
@@ -166,7 +168,7 @@ def picture(comparison: dict[str, Any], out: Path) -> Pixels:
             drawn.append((label, _translated(Run(out / "runs" / entry["folder"]), inputs)))
         if truths is not None:
             drawn.append(("truth", truths))
-    return sheets.grid(drawn, sheets.scale_for(drawn[0][1].shape[1]))
+    return sheets.grid(drawn, sheets.scale_for(drawn[0][1].shape[1:3]))
 
 
 def _first_way(values: dict[str, Any]) -> Direction:
@@ -177,11 +179,14 @@ def _translated(run: Run, inputs: Pixels | None) -> Pixels:
     """The pictures that a run's first network makes, with sampled values of its conditions."""
     count = COLUMNS if inputs is None else len(inputs)
     values = values_of(run.conditions(), count, target=run.directions[0].target)
-    return run_over(in_order(run.network()), inputs, values=values)
+    network = run.network()
+    if inputs is not None:
+        inputs = in_channels(inputs, network.inputs[0].shape[-1])
+    return run_over(in_order(network), inputs, values=values)
 
 
 def _test_pictures(values: dict[str, Any], way: Direction) -> tuple[Pixels | None, Pixels | None]:
-    """The first test pixels (N, S, S, 3) of the source and, where they are known, their truths."""
+    """The first test pixels (N, H, W, 3) of the source and, where they are known, their truths."""
     config = configs.load(values)
     data, aspect = building.build_data(config), values["batches"]["aspect"]
     side = values["model"]["image_size"]

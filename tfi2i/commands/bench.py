@@ -26,8 +26,8 @@ def add(verbs) -> None:
     verb.add_argument("--threads", metavar="N,N", default="1,2,4", help="of the CPU [1,2,4]")
     verb.add_argument("--runs", metavar="N", type=int, default=30, help="of each file [30]")
     verb.add_argument("--run", metavar="RUN", type=Path, help="what the files were exported from")
-    size = "side of the pictures for files of any size [the run's]"
-    verb.add_argument("--size", metavar="N", type=int, help=size)
+    size = "of the pictures for files of any size, such as 256 or HEIGHTxWIDTH [the run's]"
+    verb.add_argument("--size", metavar="SIZE", help=size)
     add_out(verb, "[the first file's folder]")
 
 
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i_export.tflite import bench
     from tfi2i_export.tflite import bench_report as comparison
 
+    from tfi2i.pictures.sizes import sizes_of
     from tfi2i.runs.run import Run
     from tfi2i.terminal import progress_bar
 
@@ -46,6 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or files[0].parent
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder.")
+    size = None
+    if arguments.size is not None:
+        size, *more = sizes_of("--size", arguments.size)
+        if more:
+            raise InputError(f"--size {arguments.size}: give one size.")
     threads = whole_numbers("--threads", arguments.threads, "numbers with commas between, as 1,2,4")
     # Drawn between measurements, by no thread of its own that would disturb them.
     with progress_bar(TimeRemainingColumn(), transient=True, auto_refresh=False) as bar:
@@ -55,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             threads=threads,
             runs=arguments.runs,
             plain=run,
-            size=arguments.size,
+            size=size,
             progress=lambda done, of: bar.update(task, completed=done, total=of, refresh=True),
         )
     Console().print(comparison.table(results))

@@ -14,8 +14,9 @@ def add(verbs) -> None:
         run,
         "check-data",
         "look at every picture before hours of training depend on them",
-        "Reports counts, sizes, unreadable files, duplicates, and pictures that training and test\n"
-        "share. The exit code is 1 if there are problems.",
+        "Reports counts, sizes, unreadable files, duplicates, pictures that training and test\n"
+        "share, values that do not fill their range, and whatever `tfi2i train` would refuse. The\n"
+        "exit code is 1 if there are problems.",
         "  tfi2i check-data horse2zebra/            a folder with trainA and trainB\n"
         "  tfi2i check-data my.yaml\n"
         "  tfi2i check-data --set data.source=folders --set data.a=photos --set data.b=paintings",
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i.config import config as configs
     from tfi2i.data.check import check
     from tfi2i.models import ALL
+    from tfi2i.pictures.sizes import squash_note
 
     source = arguments.source
     if source is None or Path(source).is_dir():
@@ -40,6 +42,24 @@ def run(arguments: argparse.Namespace) -> int:
             )
         data = {"data": {"source": "folders", "root": source}} if source is not None else {}
         source = {"system": next(iter(ALL)), **data}  # any: only the data is looked at
-    report = check(building.build_data(configs.load(source, arguments.overrides)))
+    config = configs.load(source, arguments.overrides)
+    settings = config.resolved()
+    data, channels = building.build_data(config), settings.model.get("channels", 3)
+    # Only in a system's channels can files of bands be read.
+    of_bands = {2, 4} & {*(channels.values() if isinstance(channels, dict) else [channels])}
+    report = check(data.in_channels(channels) if of_bands else data)
+    try:
+        said = building.require_trainable(config, data)
+    except InputError as error:
+        report.refuse(str(error))
+    else:
+        report.problems += said.faults
+        report.notes += said.notes
+    if settings.batches["aspect"] == "squash":
+        size = settings.model["image_size"]
+        train = [found for found in report.sets if found.title.startswith("train ")]
+        shapes = {one.title: zip(one.heights, one.widths, strict=True) for one in train}
+        notes = (squash_note(each, size, title) for title, each in shapes.items())
+        report.notes += [note for note in notes if note]
     print(report.text())
     return 1 if report.problems else 0

@@ -10,7 +10,6 @@ from tfi2i.commands.arguments import (
     add_set,
     add_values,
     add_verb,
-    whole_numbers,
 )
 from tfi2i.commands.evaluate import pictures_of
 from tfi2i.errors import InputError
@@ -35,7 +34,7 @@ def add(verbs) -> None:
         "  saved_model  a folder that TF Serving serves, a new version in it each time",
         "  tfi2i export runs/00003-nicegan-horse2zebra\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --direction b2a --format int8-hq\n"
-        "  tfi2i export runs/00003-nicegan-horse2zebra --sizes 256,512 --io uint8 --to app/assets\n"
+        "  tfi2i export runs/00003-nicegan-horse2zebra --sizes 256,192x256 --io uint8\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --format saved_model --to /models\n"
         "  tfi2i export runs/00003-nicegan-horse2zebra --format onnx\n"
         "  tfi2i export /models/a2b-saved_model --check",
@@ -67,7 +66,9 @@ def _add_tensors(verb: argparse.ArgumentParser) -> None:
         help="what the file takes and gives: RGB 0..255 as float32 or as uint8 [float]",
     )
     verb.add_argument(
-        "--sizes", metavar="N,N", help="sides of square pictures, one signature each [the run's]"
+        "--sizes",
+        metavar="SIZE,SIZE",
+        help="one signature each: 256 for squares, HEIGHTxWIDTH for others [the run's]",
     )
     verb.add_argument("--dynamic", action="store_true", help="any height and width")
     verb.add_argument(
@@ -124,6 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tfi2i_export.exporting import Choice, export
     from tfi2i_export.inputs import files_by_name
 
+    from tfi2i.pictures.sizes import sizes_of
     from tfi2i.runs.run import Run
 
     if arguments.check:
@@ -131,10 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     run = Run(arguments.run)
     run.check_direction(arguments.direction)
     data, aspect = pictures_of(run, arguments.overrides)
-    sizes = arguments.sizes
-    if sizes is not None:
-        wanted = "sides in pixels with commas between, such as 256,512"
-        sizes = whole_numbers("--sizes", sizes, wanted)
+    sizes = None if arguments.sizes is None else sizes_of("--sizes", arguments.sizes)
     fields = {field.name for field in dataclasses.fields(Choice)} - {"bake", "sizes"}
     given = {name: value for name, value in vars(arguments).items() if name in fields}
     choice = Choice(**given, sizes=sizes, bake=files_by_name(arguments.bake, "--bake"))

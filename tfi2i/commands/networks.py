@@ -23,6 +23,7 @@ class Opened:
         readers: Functions (pixels (H, W, 3), target) -> value of a reference picture, by name.
         target: Domain of the pictures that come out; None: a label chooses it.
         unread: End of a sentence on what reads no reference.
+        value_range: Numbers in the files of the pictures that are black and white; None: pixels.
     """
 
     where: Any
@@ -31,6 +32,7 @@ class Opened:
     readers: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     target: str | None = None
     unread: str = "cannot read a picture's style; translate with the run it is from."
+    value_range: tuple[float, float] | None = None
 
     def values(self, arguments: argparse.Namespace, count: int = 1) -> dict[str, Any]:
         """Values (count, ...) by name: given, read from a reference, or sampled.
@@ -79,7 +81,8 @@ def opened(arguments: argparse.Namespace) -> Opened:
             " .keras or a .tflite file."
         )
     if is_artefact:
-        return Opened(path, None, *artefacts.inputs_of(path))
+        inputs, wide = artefacts.inputs_of(path), artefacts.value_range_of(path)
+        return Opened(path, None, *inputs, value_range=wide)
     network = load_translator(path)
     conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))
     return Opened(path, network, conditions, picture_readers(conditions))
@@ -88,6 +91,7 @@ def opened(arguments: argparse.Namespace) -> Opened:
 def of_server(arguments: argparse.Namespace) -> Opened:
     """The network of a server, as far as the sidecar that is given describes it."""
     from tfi2i_export.artefacts import inputs_in
+    from tfi2i_export.sidecar import read
 
     if arguments.sidecar is None:
         for option in ("label", "seed", "reference"):
@@ -98,7 +102,8 @@ def of_server(arguments: argparse.Namespace) -> Opened:
                     " model."
                 )
         return Opened(None, None, None)
-    return Opened(arguments.sidecar, None, *inputs_in(arguments.sidecar))
+    wide = read(arguments.sidecar).value_range
+    return Opened(arguments.sidecar, None, *inputs_in(arguments.sidecar), value_range=wide)
 
 
 def compiled(network: Any) -> Callable[..., Any]:
@@ -126,4 +131,5 @@ def _of_run(run: "Run", direction: str | None, with_encoders: bool) -> Opened:
                 readers[one.name] = reader_of(one.encode, system.image_size, aspect)
     unread = "has nothing that reads a picture's style; leave --reference out."
     target = run.check_direction(direction).target if with_encoders else None
-    return Opened(run.path, network, conditions, readers, target, unread)
+    wide = run.value_range(run.check_direction(direction).source)
+    return Opened(run.path, network, conditions, readers, target, unread, wide)

@@ -106,8 +106,10 @@ def _translated(
     import numpy as np
 
     from tfi2i.conditions import values_of
-    from tfi2i.data.resize import scaled_to_square
-    from tfi2i.pictures.files import picture_paths, read_picture
+    from tfi2i.data.resize import scaled_to
+    from tfi2i.pictures.channels import in_channels, shown
+    from tfi2i.pictures.files import read_picture
+    from tfi2i.pictures.listing import picture_paths
     from tfi2i.pictures.pixels import in_order, run_over
     from tfi2i.runs.run import Run
 
@@ -116,7 +118,9 @@ def _translated(
 
         run = Run(path)
         values = values_of(run.conditions(way.name), len(inputs), seed=seed, target=way.target)
-        return run_over(tf.function(in_order(run.network(way.name))), inputs, values=values)
+        network = run.network(way.name)
+        given = in_channels(inputs, network.inputs[0].shape[-1])
+        return shown(run_over(tf.function(in_order(network)), given, values=values))
     there = {found.stem: found for found in picture_paths(path)}
     missing = [name for name in names if Path(name).stem not in there]
     if missing:
@@ -125,7 +129,7 @@ def _translated(
             "missing); a folder must hold a picture of the same name for every input."
         )
     pictures = [read_picture(there[Path(name).stem]).pixels for name in names]
-    return np.stack([scaled_to_square(pixels, inputs.shape[1], aspect) for pixels in pictures])
+    return np.stack([scaled_to(pixels, inputs.shape[1:3], aspect) for pixels in pictures])
 
 
 def _run_results(arguments: argparse.Namespace) -> int:

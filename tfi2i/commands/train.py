@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfi2i.commands.arguments import CONFIG_HELP, add_runs, add_set, add_verb
 from tfi2i.errors import InputError
+from tfi2i.terminal import printable
 
 if TYPE_CHECKING:
     from tfi2i.config.config import Config
@@ -96,8 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"# {initial}")
         return 0
     data = building.build_data(config)
-    # What batches refuse, and pictures that cannot be read, show before there is a run.
-    data.batches(system, **config.batches)
+    # What is refused shows before there is a run.
+    said = building.require_trainable(config, data, system)
+    config = dataclasses.replace(config, data=config.data | _found(data))
     record = environment.describe() | {"data": data.description()}
     if initial:
         record["init"] = initial.record()
@@ -110,9 +112,18 @@ def run(arguments: argparse.Namespace) -> int:
         system=system if initial else None,
     )
     with run.lock(), run.logged():
+        for sentence in said.faults:
+            log.warning("%s", printable(sentence))
+        for sentence in said.notes:
+            log.info("%s", printable(sentence))
         if initial:
             log.info("%s", initial)
         return _fit(config, system, data, run)
+
+
+def _found(data: Any) -> dict[str, Any]:
+    """Settings that the source found out, such as ranges of values, to keep with the run."""
+    return {key: data.settings[key] for key in ("value_range",) if key in data.settings}
 
 
 def _fit(config: "Config", system: Any, data: Any, run: "Run") -> int:
@@ -165,6 +176,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
             log.warning(
                 "The pictures are not those that the run began with; it goes on with these."
             )
+        config = dataclasses.replace(config, data=config.data | _found(data))
         if config != begun:
             run.replace_config(config.resolved().as_dict(), changes)
             for one in new:

@@ -10,6 +10,7 @@ from tfi2i.commands.networks import of_server, opened
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
+    from tfi2i.commands.networks import Opened
     from tfi2i.pictures.folders import Translate
 
 
@@ -66,8 +67,18 @@ def add(verbs) -> None:
         help="side of the tiles in pixels: smaller needs less memory [chosen by the size]",
     )
     add_conditions(verb)
+    _add_results(verb)
+
+
+def _add_results(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
+    )
+    verb.add_argument(
+        "--frames",
+        action="store_true",
+        help="translate all frames of animations and pages of TIFF files, each to a picture"
+        " NAME-0001 and so on [the first]",
     )
     verb.add_argument(
         "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
@@ -132,12 +143,15 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_server_options(arguments, "workers")
     if arguments.tile is not None and arguments.tile < 1:
         raise InputError(f"--tile {arguments.tile}: a tile's side is a number of pixels above 0.")
+    known = opened(arguments)
     summary = translate_files(
-        _picture_translator(arguments),
+        _picture_translator(arguments, known),
         arguments.images,
         arguments.out,
         suffix=arguments.format,
         overwrite=arguments.overwrite,
+        value_range=known.value_range,
+        frames=arguments.frames,
     )
     return 1 if summary.failed else 0
 
@@ -162,7 +176,8 @@ def _by_server(arguments: argparse.Namespace) -> int:
             raise InputError(
                 f"{path} is a model, and the server has its own; name pictures alone with --server."
             )
-    values = of_server(arguments).values(arguments)
+    known = of_server(arguments)
+    values = known.values(arguments)
     with ServerTranslator(arguments.server, values=values, **deadline(arguments)) as translator:
         summary = translate_files(
             translator,
@@ -171,18 +186,19 @@ def _by_server(arguments: argparse.Namespace) -> int:
             suffix=arguments.format,
             overwrite=arguments.overwrite,
             workers=4 if arguments.workers is None else arguments.workers,
+            value_range=known.value_range,
+            frames=arguments.frames,
         )
     return 1 if summary.failed else 0
 
 
-def _picture_translator(arguments: argparse.Namespace) -> "Translate":
+def _picture_translator(arguments: argparse.Namespace, known: "Opened") -> "Translate":
     """Pixels (H, W, 3) -> the same, by a run, a .keras or .tflite file, or a SavedModel."""
     from tfi2i_export import artefacts
     from tfi2i_export.inputs import NOTHING_TO_TRANSLATE, takes_picture
 
     from tfi2i.pictures.tiles import PictureTranslator
 
-    known = opened(arguments)
     if known.network is not None and not takes_picture(known.network):
         raise InputError(f"{known.where} {NOTHING_TO_TRANSLATE}")
     values = known.values(arguments)

@@ -1,8 +1,10 @@
 """Systems and data of a configuration, and a run of a system that was made without one."""
 
+import inspect
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tfi2i.config.config import Config, schema, system_class
@@ -113,6 +115,31 @@ def build_data(config: Config) -> Any:
     source, swap = SOURCES[arguments.pop("source")], arguments.pop("swap", False)
     data = source(**arguments)
     return data.swapped() if swap else data
+
+
+def require_trainable(config: Config, data: Any, system: Any = None) -> Any:
+    """Refuses data that cannot be trained on, or tested while training; the remarks on the rest.
+
+    Args:
+        config: Configuration whose numbers count.
+        data: Dataset of it.
+        system: System, or None: the class that the configuration names says enough.
+
+    Raises:
+        InputError: The data, or the numbers for it, cannot be used.
+    """
+    from tfi2i.training import fit
+
+    full = config.resolved()
+    spec = system_class(config.system) if system is None else system
+    image_size = full.model["image_size"]
+    said = data.remarks()
+    seen = SimpleNamespace(image_size=image_size, channels=full.model.get("channels", 3))
+    data.in_channels(seen.channels).batches(spec, image_size=image_size, **config.batches)
+    used = inspect.signature(fit.check).parameters
+    numbers = {key: value for key, value in full.fit.items() if key in used}
+    fit.check(data, seen, full.batches["aspect"], **numbers)
+    return said
 
 
 def new_run(

@@ -15,6 +15,7 @@ from tfi2i.data.domains import Domain, Pixels
 from tfi2i.data.resize import scaled_for_crop
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import to_image
+from tfi2i.pictures.sizes import Size
 
 ASPECTS = ("squash", "crop")
 
@@ -32,7 +33,7 @@ PREFETCHED_BYTES = 64 * 2**20
 class Batch:
     """Arrays that a system's `train_step` takes, as its class declares them.
 
-    Images are (N, S, S, 3) float32 in [-1, 1]; labels are (N, K) float32, one-hot over the domains
+    Images are (N, H, W, C) float32 in [-1, 1]; labels are (N, K) float32, one-hot over the domains
     of the data or, where it has attributes, their 0s and 1s.
 
     | layout | keys |
@@ -111,10 +112,10 @@ class Loader:
 
     layout: Batch
     pools: Sequence[Pool]
-    image_size: int
+    image_size: Size
     batch_size: int
     seed: int
-    load_size: int
+    load_size: Size
     aspect: str
     flip: bool
     cache_bytes: int
@@ -171,17 +172,20 @@ class Loader:
             places: Candidates of each row, and the place of the first one among them.
             chances: (N, 3) numbers in [0, 1) for mirroring, top and left.
         """
-        size = self.image_size
-        shape = (len(places), size, size, 3)
-        rows = {key: np.empty(shape, np.uint8) for key in self.pools[which].sides}
+        height, width = self.image_size
+        shape = (len(places), height, width)
+        sides_of = self.pools[which].sides.items()
+        rows: dict[str, Pixels] = {
+            key: np.empty((*shape, one.channels), one.dtype) for key, one in sides_of
+        }
         taken = np.empty(len(places), np.intp)
         for row, (place, chance) in enumerate(zip(places, chances, strict=True)):
             taken[row], sides = self._readable(which, place)
             mirrored, down, right = chance
             for key, loaded in sides.items():
-                top = int(down * (loaded.shape[0] - size + 1))
-                left = int(right * (loaded.shape[1] - size + 1))
-                crop = loaded[top : top + size, left : left + size]
+                top = int(down * (loaded.shape[0] - height + 1))
+                left = int(right * (loaded.shape[1] - width + 1))
+                crop = loaded[top : top + height, left : left + width]
                 rows[key][row] = crop[:, ::-1] if self.flip and mirrored < 0.5 else crop
         return {key: to_image(pixels) for key, pixels in rows.items()}, taken
 
@@ -201,7 +205,7 @@ class Loader:
         raise max(domains.values(), key=lambda domain: len(domain.unreadable)).unusable()
 
     def _scaled(self, domain: Domain, index: int) -> Pixels | None:
-        pixels = domain.read_or_none(index, self.load_size)
+        pixels = domain.read_or_none(index, max(self.load_size))
         return None if pixels is None else scaled_for_crop(pixels, self.load_size, self.aspect)
 
     def _shuffled(self, which: int, epoch: int) -> NDArray[np.int64]:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tfi2i.data.dataset import Dataset
-from tfi2i.data.domains import Domain, Pixels
+from tfi2i.data.domains import Domain, InChannels, PictureDomain, Pixels
 from tfi2i.errors import InputError
+from tfi2i.pictures.depth import OutOfRange
 from tfi2i.terminal import printable
 
 SHOWN = 6
 """How many lines of a kind the text shows: it has to fit a screen."""
+
+_USES = {"train": "train", "test": "test", "validation": "validate"}
 
 Place = tuple[str, str]
 
@@ -29,6 +32,7 @@ class SetReport:
         heights: Heights of the readable ones, in pixels.
         modes: Number of pictures by Pillow's name of their kind ("RGB", "L", "P", "I;16" ...).
         unreadable: (name, reason) of each that cannot be read.
+        beyond: Number of those whose numbers are no colours.
     """
 
     title: str
@@ -38,6 +42,7 @@ class SetReport:
     heights: list[int] = field(default_factory=list)
     modes: Counter[str] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    beyond: int = 0
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Report:
 
     Attributes:
         name: Data set's.
-        sets: Sets of training, then of the test, domain by domain.
+        sets: Sets of training, then of the test and of validation, domain by domain.
         duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
         problems: One sentence each; empty if the data can be trained and tested on as it is.
         notes: Remarks that are no reason to stop.
@@ -57,6 +62,10 @@ class Report:
     duplicates: list[list[Place]]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def refuse(self, reason: str) -> None:
+        """Puts the reason why these pictures cannot be trained on before all other problems."""
+        self.problems.insert(0, f"Training refuses this: {printable(reason)}")
 
     def text(self) -> str:
         """A table of the sets, then problems and notes: one screen."""
@@ -90,8 +99,10 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
     """
     sides = [
         (f"{split} {printable(key)}", domain)
-        for split, domains in (("train", data.train), ("test", data.test))
+        for split, domains in data.splits().items()
         for key, domain in domains.items()
+        if split != "validation"
+        or isinstance(domain, PictureDomain | InChannels)  # else it is drawn
     ]
     report = Report(data.name, [SetReport(title, one.where, len(one)) for title, one in sides], [])
     places: dict[bytes, list[Place]] = {}
@@ -114,6 +125,7 @@ def _read(domain: Domain, index: int, found: SetReport) -> Pixels | None:
     try:
         picture = domain.picture(index)
     except InputError as error:
+        found.beyond += isinstance(error, OutOfRange)
         found.unreadable.append((domain.names[index], str(error)))
         return None
     found.heights.append(picture.pixels.shape[0])
@@ -127,14 +139,15 @@ def _judge(report: Report, data: Dataset) -> None:
     report.problems += [
         f"{found.title}: no picture of {printable(found.where)} can be read."
         for found in report.sets
-        if len(found.unreadable) == found.count
+        if len(found.unreadable) == found.count and not 2 * found.beyond > found.count
     ]
     for group in report.duplicates:
         shown = ", ".join(f"{printable(name)} ({title})" for title, name in group[:3])
         shown += f" and {len(group) - 3} more" if len(group) > 3 else ""
         splits, domains = map(set, zip(*(title.split(" ", 1) for title, _ in group), strict=True))
         if len(splits) > 1:
-            report.problems.append(f"The same picture to train and to test on: {shown}.")
+            uses = " and to ".join(verb for split, verb in _USES.items() if split in splits)
+            report.problems.append(f"The same picture to {uses} on: {shown}.")
         elif len(domains) > 1:
             several = report.notes if splits <= data.paired else report.problems
             which = "both" if len(data.train) == 2 else "several"
@@ -144,6 +157,7 @@ def _judge(report: Report, data: Dataset) -> None:
     report.problems += [
         f"{found.title}: unreadable, training skips it: {printable(reason)}"
         for found in report.sets
+        if 2 * found.beyond <= found.count  # else one sentence says it of the whole
         for _, reason in found.unreadable
     ]
 

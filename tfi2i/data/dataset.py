@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from tfi2i.conditions import ANY, Condition
 from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
-from tfi2i.data.domains import Domain, Joined, Pixels, require_at_least
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.data.domains import Domain, InChannels, Joined, Pixels, require_at_least
+from tfi2i.data.ranges import Remarks, remarks
+from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.pictures.pixels import eight_bit
+from tfi2i.pictures.sizes import AnySize, Size, height_and_width, size_text
 from tfi2i.terminal import printable
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ class Dataset:
         validation: Pictures beyond `test`, to choose a checkpoint by; empty if there are none.
         attributes: 0s and 1s (pictures, names), by split and domain; None: there are none.
         attribute_names: Names of their columns.
-        settings: Section `data` of a configuration that opens it again; empty if there is none.
+        settings: Section `data` of a configuration that opens it again; empty if there is none. A
+            source leaves here what it found out, in place of what it was asked for.
         failure: Error that stopped the loading of batches; TensorFlow reports it as one of its own,
             which hides the sentence, so a caller of `fit` raises this instead.
     """
@@ -89,6 +93,15 @@ class Dataset:
         """Names of the columns of labels: the attributes if there are any, else the domains."""
         return self.attribute_names if self.attributes is not None else tuple(self.train)
 
+    def remarks(self) -> Remarks:
+        """The faults of all domains' files, and notes on how they are read.
+
+        Raises:
+            InputError: Most pictures of a domain hold numbers that are no colours.
+        """
+        others = [one for domains in self.splits().values() for one in domains.values()]
+        return remarks(self.train, others[len(self.train) :])
+
     def choose(self, a: str, b: str) -> "Dataset":
         """The data of two of its domains, which become a and b."""
         if len({a, b} & {*self.train}) < 2:
@@ -119,15 +132,34 @@ class Dataset:
         name = f"{self.name}-swapped"
         return replace(self.choose(second, first), name=name, settings=settings)
 
+    def in_channels(self, channels: int | Mapping[str, int]) -> "Dataset":
+        """Dataset with the pictures in a system's channels; itself if they are in these.
+
+        Args:
+            channels: Channels of all domains; or a number by the name of a domain, where a and b
+                also stand for the first and the second of two.
+        """
+        each: dict[str, int] = {}
+        for key, name in zip("ab" if len(self.train) == 2 else self.train, self.train, strict=True):
+            each[name] = channels if isinstance(channels, int) else channels.get(name, 0)
+            each[name] = each[name] or channels[key]  # type: ignore[index]
+        if all(self.train[name].channels == count for name, count in each.items()):
+            return self
+        parts: dict[str, Any] = {
+            split: {key: InChannels(one, each[key]) for key, one in domains.items()}
+            for split, domains in self.splits().items()
+        }
+        return replace(self, **parts)
+
     def batches(
         self,
         spec: Any = UNPAIRED,
         *,
-        image_size: int | None = None,
+        image_size: AnySize | None = None,
         batch_size: int = 1,
         seed: int = 0,
         start_step: int = 0,
-        load_size: int | None = None,
+        load_size: int | tuple[int, int] | None = None,
         aspect: str = "squash",
         flip: bool = True,
         cache_mb: int = 2048,
@@ -140,13 +172,15 @@ class Dataset:
 
         Args:
             spec: A `Batch`, or a system, which has one as `batch` and an `image_size`.
-            image_size: Side of the squares that the system sees; the system's if not given.
+            image_size: Size that the system sees, a number for squares, else (height, width); the
+                system's if not given.
             batch_size: Pictures of each domain a step.
             seed: Seed of order, crops and flips.
             start_step: Step of the first batch, to go on with a run.
-            load_size: Side that pictures are scaled to before the random crop; image_size + 30
-                if not given, as in the papers.
-            aspect: "squash" scales both sides to load_size, "crop" the short side, keeping shapes.
+            load_size: Size that pictures are scaled to before the random crop: a side of squares,
+                of rectangles the shorter one, or height and width; image_size + 30 if not given, as
+                in the papers.
+            aspect: "squash" scales both sides to load_size, "crop" keeps proportions and cuts off.
             flip: Mirroring of half of the pictures.
             cache_mb: Memory for scaled pictures, so that later epochs need not decode them again.
 
@@ -158,24 +192,38 @@ class Dataset:
         if image_size is None:
             if spec is layout:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
-            image_size = int(spec.image_size)
-        load_size = image_size + 30 if load_size is None else load_size
+            image_size = spec.image_size
+        channels = None if isinstance(spec, type) else getattr(spec, "channels", None)
+        if channels and (seen := self.in_channels(channels)) is not self:
+            return seen.batches(
+                spec,
+                image_size=image_size,
+                batch_size=batch_size,
+                seed=seed,
+                start_step=start_step,
+                load_size=load_size,
+                aspect=aspect,
+                flip=flip,
+                cache_mb=cache_mb,
+            )
+        size = height_and_width(image_size)
         check_aspect(aspect)
-        sizes = {"image_size": (image_size, 1), "batch_size": (batch_size, 1)}
+        sizes = {"image_size": (min(size), 1), "batch_size": (batch_size, 1)}
         numbers = {"seed": (seed, 0), "start_step": (start_step, 0), "cache_mb": (cache_mb, 0)}
         require_at_least("the batches", **sizes, **numbers)
-        if load_size < image_size:
+        loaded = _loaded(size, load_size)
+        if loaded[0] < size[0] or loaded[1] < size[1]:
             raise InputError(
-                f"load_size of the batches is {load_size}; choose {image_size}, the image_size or "
-                "more."
+                f"load_size of the batches is {size_text(load_size or loaded)}; choose "
+                f"{size_text(size)}, the image_size or more."
             )
         self.failure = None
         self._check_labels(getattr(spec, "conditions", ()))
         pools = self._pools(layout, batch_size)
         for domain in self.train.values():
-            if all(domain.read_or_none(i, load_size) is None for i in range(len(domain))):
+            if all(domain.read_or_none(i, max(loaded)) is None for i in range(len(domain))):
                 raise domain.unusable()
-        settings = (image_size, batch_size, seed, load_size, aspect, flip, cache_mb * 2**20)
+        settings = (size, batch_size, seed, loaded, aspect, flip, cache_mb * 2**20)
         return self._prefetched(Loader(layout, pools, *settings), start_step)
 
     def _check_labels(self, conditions: Iterable[Condition]) -> None:
@@ -282,27 +330,28 @@ class Dataset:
         self,
         split: str,
         domain: str,
-        image_size: int,
+        image_size: AnySize,
         *,
         aspect: str = "squash",
         limit: int | None = None,
         seed: int | None = 0,
         batch: int = 32,
     ) -> Iterator[tuple[Pixels, list[str]]]:
-        """The pixels (at most `batch`, S, S, 3) of a split and their names, a few at a time.
+        """The uint8 pixels (at most `batch`, H, W, C) of a split and their names, a few at a time.
 
         Unreadable pictures are left out; of a paired split in all domains, so that rows match.
 
         Args:
             split: "train", "test" or "validation".
             domain: Domain's name; "any": all of them, one after the other.
-            image_size: Side S.
-            aspect: "squash" scales both sides to S, "crop" takes the centre square.
+            image_size: Side of squares, or (height, width).
+            aspect: "squash" scales the whole, "crop" takes the centre of these proportions.
             limit: Random sample of at most so many, in their order; of pairs, the same ones.
             seed: Seed of that sample; None: the first ones that can be read.
             batch: Pictures at a time.
         """
         check_aspect(aspect)
+        side = max(height_and_width(image_size))
         chosen, domains = self.domain(split, domain), getattr(self, split)
         beside = [o for o in domains.values() if split in self.paired and domain in domains]
         indices = np.arange(len(chosen))
@@ -310,26 +359,26 @@ class Dataset:
             random = np.random.default_rng(seed)
             indices = np.sort(random.choice(len(indices), limit, replace=False))
         every = (
-            (scaled_to_square(pixels, image_size, aspect), chosen.names[index])
+            (scaled_to(pixels, image_size, aspect), chosen.names[index])
             for index in map(int, indices)
-            if (pixels := chosen.read_or_none(index, image_size)) is not None
-            and all(o is chosen or o.read_or_none(index, image_size) is not None for o in beside)
+            if (pixels := chosen.read_or_none(index, side)) is not None
+            and all(o is chosen or o.read_or_none(index, side) is not None for o in beside)
         )
         readable = islice(every, limit)
         while rows := list(islice(readable, batch)):
-            yield np.stack([pixels for pixels, _ in rows]), [name for _, name in rows]
+            yield np.stack([eight_bit(pixels) for pixels, _ in rows]), [name for _, name in rows]
 
     def pixels(
         self,
         split: str,
         domain: str,
-        image_size: int,
+        image_size: AnySize,
         *,
         aspect: str = "squash",
         limit: int | None = None,
         seed: int | None = 0,
     ) -> tuple[Pixels, list[str]]:
-        """Pixels (N, S, S, 3) and names of `pictures` with the same arguments, all at once.
+        """Pixels (N, H, W, 3) and names of `pictures` with the same arguments, all at once.
 
         Raises:
             InputError: No picture can be read.
@@ -360,9 +409,19 @@ def source(function: Callable[..., Dataset]) -> Callable[..., Dataset]:
         data = function(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         plain = {key: str(one) if isinstance(one, Path) else one for key, one in given.items()}
-        return replace(data, settings={"source": function.__name__} | plain)
+        return replace(data, settings={"source": function.__name__} | plain | data.settings)
 
     return opened
+
+
+def _loaded(size: Size, load_size: AnySize | None) -> Size:
+    """The size that pictures are scaled to before they are cropped to `size`."""
+    if load_size is None:
+        load_size = min(size) + 30
+    if not isinstance(load_size, int):
+        return height_and_width(load_size)
+    height, width = (round(side * load_size / min(size)) for side in size)
+    return height, width
 
 
 def _listed(names: Collection[str]) -> str:

@@ -1,22 +1,35 @@
 """The pictures of one domain with random access, whatever they come from."""
 
+import contextlib
 import hashlib
-import heapq
 import logging
 import operator
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.files import Picture, read_picture
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import in_channels
+from tfi2i.pictures.depth import OutOfRange, Range, Values
+from tfi2i.pictures.files import (
+    PLAIN_SUFFIXES,
+    Header,
+    Picture,
+    read_header,
+    read_picture,
+    read_values,
+)
+from tfi2i.pictures.pixels import sixteen_bit
 from tfi2i.terminal import printable
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 Draw = Callable[[int, int], Pixels]
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 50
@@ -31,7 +44,12 @@ class Domain(ABC):
         names: One a picture, in the domain's order.
         where: Name of the whole in messages: a folder, a split.
         unreadable: Why a picture cannot be read, by index, as far as somebody tried.
+        value_range: Numbers in the files that are black and white; pixels are uint16 then.
+        channels: Channels of the pixels.
     """
+
+    value_range: Range | None = None
+    channels = 3
 
     def __init__(self, names: Sequence[str], where: str) -> None:
         self.names = list(names)
@@ -41,6 +59,11 @@ class Domain(ABC):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """Type of the pixels."""
+        return np.uint8 if self.value_range is None else np.uint16
 
     @abstractmethod
     def read(self, index: int, side: int | None = None) -> Pixels:
@@ -53,6 +76,15 @@ class Domain(ABC):
         Raises:
             InputError: The picture cannot be read; the message names it.
         """
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """Pixels (H, W, C) of a picture in other channels; raises as `read`."""
+        return in_channels(self.read(index, side), channels)
+
+    @property
+    def original(self) -> "Domain":
+        """The domain that these pictures are of, before their channels were changed."""
+        return self
 
     @abstractmethod
     def digest(self) -> str:
@@ -69,12 +101,16 @@ class Domain(ABC):
         try:
             return self.read(index, side)
         except InputError as error:
-            with self._lock:
-                known = index in self.unreadable
-                self.unreadable[index] = str(error)
-            if not known:
-                log.warning("left out: %s", printable(str(error)))
+            self.leave_out(index, str(error))
             return None
+
+    def leave_out(self, index: int, reason: str) -> None:
+        """Remembers that a picture cannot be read, with one line in the log."""
+        with self._lock:
+            known = index in self.unreadable
+            self.unreadable[index] = reason
+        if not known:
+            log.warning("left out: %s", printable(reason))
 
     def unusable(self) -> InputError:
         """The error of a domain of which no picture can be read."""
@@ -85,27 +121,87 @@ class Domain(ABC):
 
 
 class PictureDomain(Domain):
-    """A domain of encoded pictures: files, or the bytes of files."""
+    """A domain of encoded pictures: files, or the bytes of files.
 
-    def __init__(self, names: Sequence[str], pictures: Sequence[Path | bytes], where: str) -> None:
+    Attributes:
+        pictures: Paths or contents.
+        passed_over: Kinds of the files beside them that are no pictures, one a file.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        pictures: Sequence[Path | bytes],
+        where: str,
+        passed_over: Sequence[str] = (),
+    ) -> None:
         super().__init__(names, where)
         self.pictures = list(pictures)
+        self.passed_over = list(passed_over)
+
+    def _given(self, index: int) -> tuple[Path | bytes, str | None]:
+        """A picture's source, and the name that a message calls it by."""
+        source = self.pictures[index]
+        is_file = isinstance(source, Path)
+        return source, None if is_file else printable(f"{self.where} {self.names[index]}")
 
     def picture(self, index: int) -> Picture:
         """As `Domain.picture`."""
-        source = self.pictures[index]
-        if isinstance(source, bytes):
-            return read_picture(source, printable(f"{self.where} {self.names[index]}"))
-        return read_picture(source)
+        return read_picture(*self._given(index), value_range=self.value_range)
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""
         return self.picture(index).pixels
 
+    def values(self, index: int) -> Values:
+        """The numbers in a picture's file; raises as `read`, but for numbers without a meaning."""
+        return read_values(*self._given(index))
+
+    def header(self, index: int) -> Header | None:
+        """The facts in a picture's header; None if it is no picture, or one of plain 8 bits."""
+        source, name = self._given(index)
+        if isinstance(source, bytes):
+            plain = source[:2] in (b"\xff\xd8", b"BM")
+        else:
+            plain = source.suffix.lower() in PLAIN_SUFFIXES
+        if plain:
+            return Header(False, 1)
+        try:
+            return read_header(source, name)
+        except InputError:
+            return None
+
+    def opens(self, index: int) -> bool:
+        """Whether a picture can be read, be it with the right range; if not, it is left out."""
+        try:
+            self.picture(index)
+        except OutOfRange:
+            return True
+        except InputError as error:
+            with contextlib.suppress(InputError):  # bands, which a system may ask for
+                if any(read_bands(self.pictures[index], count) is not None for count in (2, 4)):
+                    return True
+            self.leave_out(index, str(error))
+            return False
+        return True
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`; alpha is the file's, and bands are those of a TIFF that has them."""
+        bands = read_bands(self.pictures[index], channels, self.value_range)
+        if bands is not None:
+            return bands
+        picture = self.picture(index)
+        return in_channels(picture.pixels, channels, picture.alpha)
+
     def part(self, indices: Sequence[int]) -> "PictureDomain":
         """The pictures of these indices, in their order."""
         pictures = [self.pictures[index] for index in indices]
-        return PictureDomain([self.names[index] for index in indices], pictures, self.where)
+        names = [self.names[index] for index in indices]
+        part = PictureDomain(names, pictures, self.where, self.passed_over)
+        part.value_range = self.value_range
+        known = self.unreadable
+        part.unreadable = {i: known[index] for i, index in enumerate(indices) if index in known}
+        return part
 
     def with_test_share(self, place: str, kind: str) -> tuple["PictureDomain", "PictureDomain"]:
         """Two domains, to train on and the share held out; of two pictures or more.
@@ -114,7 +210,7 @@ class PictureDomain(Domain):
             place: Name of the whole for the log.
             kind: Noun for what is missing, "folder" or "split".
         """
-        kept = held_out(self.names)
+        kept = held_out(self.names, self.opens)
         log.info(
             f"{place}: no test {kind}, so {len(kept)} of its {len(self)} pictures are held out of "
             "training, chosen by name"
@@ -165,6 +261,46 @@ class DrawnDomain(Domain):
         return total.hexdigest()
 
 
+class InChannels(Domain):
+    """The pictures of a domain in other channels.
+
+    Args:
+        domain: Domain of any kind.
+        channels: Channels, as `tfi2i.pictures.channels` has them.
+    """
+
+    def __init__(self, domain: Domain, channels: int) -> None:
+        super().__init__(domain.names, domain.where)
+        self.channels, self._domain = channels, domain
+        self.value_range = domain.value_range
+
+    @property
+    def original(self) -> Domain:
+        """As `Domain.original`."""
+        return self._domain.original
+
+    def read(self, index: int, side: int | None = None) -> Pixels:
+        """As `Domain.read`."""
+        return self._domain.read_in(index, side, self.channels)
+
+    def read_in(self, index: int, side: int | None, channels: int) -> Pixels:
+        """As `Domain.read_in`."""
+        return self._domain.read_in(index, side, channels)
+
+    def picture(self, index: int) -> Picture:
+        """As `Domain.picture`."""
+        pixels = self.read(index)
+        try:
+            file = self._domain.picture(index)
+        except InputError:  # bands that are no colours
+            return Picture(pixels, None, f"{self.channels} bands", "TIFF")
+        return Picture(pixels, None, file.mode, file.format)
+
+    def digest(self) -> str:
+        """The domain's own."""
+        return self._domain.digest()
+
+
 class Joined(Domain):
     """Several domains one after the other, as one.
 
@@ -177,16 +313,23 @@ class Joined(Domain):
         super().__init__(names, " and ".join(dict.fromkeys(d.where for d in domains.values())))
         self._places = [(domain, i) for domain in domains.values() for i in range(len(domain))]
         self._domains = list(domains.values())
+        self.channels = max(domain.channels for domain in self._domains)
+        if any(domain.value_range is not None for domain in self._domains):
+            self.value_range = (0.0, 65535.0)
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""
         domain, place = self._places[index]
-        return domain.read(place, side)
+        return self._fitting(domain.read(place, side))
 
     def read_or_none(self, index: int, side: int | None = None) -> Pixels | None:
         """As `Domain.read_or_none`; the domain that the picture is of remembers and logs it."""
         domain, place = self._places[index]
-        return domain.read_or_none(place, side)
+        pixels = domain.read_or_none(place, side)
+        return None if pixels is None else self._fitting(pixels)
+
+    def _fitting(self, pixels: Pixels) -> Pixels:
+        return pixels if self.value_range is None else sixteen_bit(pixels)
 
     def digest(self) -> str:
         """SHA-256 over the digests of the domains."""
@@ -200,14 +343,19 @@ def require_at_least(what: str, **numbers: tuple[int, int]) -> None:
             raise InputError(f"{name} of {what} is {value}; choose {least} or more.")
 
 
-def held_out(names: Sequence[str]) -> list[int]:
+def held_out(names: Sequence[str], opens: Callable[[int], bool] = lambda index: True) -> list[int]:
     """The indices to keep for testing where a source has no test pictures, in order.
 
-    The names with the smallest hashes: a fixed choice that does not depend on the order and moves
-    little when pictures are added.
+    The names with the smallest hashes of pictures that open: a fixed choice that does not depend on
+    the order and moves little when pictures are added.
+
+    Args:
+        names: One a picture.
+        opens: Function (index) -> whether the picture can be read.
     """
     if len(names) < 2:
         return []
     count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
     hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
-    return sorted(heapq.nsmallest(count, range(len(names)), key=hashes.__getitem__))
+    candidates = sorted(range(len(names)), key=hashes.__getitem__)
+    return sorted(islice(filter(opens, candidates), count))

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tfi2i.evaluate.measure import Answer, Measure, warnings
 from tfi2i.files import to_json, write_text
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
+from tfi2i.pictures.sizes import size_text
 from tfi2i.runs import environment
 from tfi2i.runs.run import Run
 from tfi2i.terminal import progress_bar
@@ -77,6 +79,7 @@ def evaluate(
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     system = run.load_system("last")
+    data = data.in_channels(system.channels)
     measure = Measure(
         data,
         features,
@@ -104,7 +107,8 @@ def evaluate(
         "date": now.isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 1),
         "protocol": _protocol(measure),
-        "warnings": [text for way in ways for text in warnings(way, directions[way.name])],
+        "warnings": [text for way in ways for text in warnings(way, directions[way.name])]
+        + _seen(system),
         "directions": directions,
     }
     pictures = {way.name: _pictures(system, way, galleries[way.name], measure) for way in ways}
@@ -113,6 +117,20 @@ def evaluate(
     figures = page.with_name(page.name.replace("report", "evaluation", 1)).with_suffix(".json")
     write_text(figures, to_json(evaluation, indent=2) + "\n")
     return evaluation
+
+
+def _seen(system: Any) -> list[str]:
+    """Sentences on pictures that the backbone, which knows RGB alone, does not see as they are."""
+    ways = {
+        1: "grey, the same in all three channels",
+        2: "false colours: the first band red, the second green and blue",
+        4: "RGB on white where they are transparent",
+    }
+    domains = {name for way in system.directions for name in (way.source, way.target) if name}
+    found = {
+        name: ways[count] for name in sorted(domains) if (count := system.channels_of(name)) in ways
+    }
+    return [f"KID and FID see the pictures of {name} as {how}." for name, how in found.items()]
 
 
 def report_path(run: Run, protocol: str, backbone: str) -> Path:
@@ -228,7 +246,10 @@ def _values(measure: Measure, system: Any, way: Direction) -> variety.Values:
 
 
 def _answer(system: Any, way: Direction, values: variety.Values) -> Answer:
-    predictor, batch = system.predictor(way.name), max(1, _PIXELS_AT_ONCE // system.image_size**2)
+    predictor, batch = (
+        system.predictor(way.name),
+        max(1, _PIXELS_AT_ONCE // math.prod(system.sides)),
+    )
     return lambda pixels, rows: run_over(
         predictor, pixels, batch, {name: value[rows] for name, value in values.items()}
     )
@@ -242,7 +263,7 @@ def _pictures(system: Any, way: Direction, gallery: Gallery, measure: Measure) -
         attention = system.attention(to_image(real), way.name)
         if attention is None:
             return rows
-        maps = sheets.heat(np.asarray(attention), real.shape[1])
+        maps = sheets.heat(np.asarray(attention), real.shape[1:3])
         return [row._replace(attention=one) for row, one in zip(rows, maps, strict=True)]
 
     nearest = "distance of features to the nearest real picture"
@@ -254,13 +275,13 @@ def _pictures(system: Any, way: Direction, gallery: Gallery, measure: Measure) -
 def summary_table(evaluation: dict[str, Any]) -> Table:
     """The figures of an evaluation as a table for the terminal."""
     protocol = evaluation["protocol"]
+    size = size_text(protocol["image_size"], " x ")
     headings = ("KID x 1000", "95 %", "FID", *(("L1",) if evaluation["paired"] else ()))
     table = Table(
         "",
         *(Column(heading, justify="right") for heading in headings),
         title=f"{evaluation['run']} by {protocol['backbone']}; smaller is better",
-        caption=f"pictures at {protocol['image_size']} pixels, then {protocol['resizing']}; KID "
-        f"{protocol['kid']}",
+        caption=f"pictures at {size} pixels, then {protocol['resizing']}; KID {protocol['kid']}",
     )
     for direction, found in evaluation["directions"].items():
         words, made = report.direction_words(direction, found), report.made_words(direction, found)

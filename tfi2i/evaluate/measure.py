@@ -23,6 +23,8 @@ from tfi2i.evaluate.backbones import Backbone
 from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.report import Pixels, Row
+from tfi2i.pictures.channels import in_channels, shown
+from tfi2i.pictures.sizes import AnySize, height_and_width
 
 Answer = Callable[[Any, slice], Pixels]  # of pixels, or of None where there is no source
 
@@ -46,13 +48,13 @@ class PictureSet:
         self._backbone = backbone
         self.moments = Moments(backbone.dimensions)
         self.sample = Sample(backbone.dimensions)
-        self.colours = Moments(3)
+        self.colours: Moments | None = None
         self.total: NDArray[np.float64] | float = 0.0
         self._errors: dict[str, list[NDArray[np.floating]]] = defaultdict(list)
 
     def add(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Takes pixels (N, S, S, 3) in and returns their features (N, D)."""
-        features = self._backbone.features(pixels)
+        """Takes pixels (N, H, W, C) in and returns their features (N, D)."""
+        features = self._backbone.features(shown(pixels))
         self.moments.add(features)
         self.sample.add(features)
         return features
@@ -73,7 +75,7 @@ class Measure:
     Attributes:
         data: Dataset of any source; of paired data the errors against the truth are measured too.
         backbone: Network that sees the pictures for KID, FID and neighbours.
-        image_size: Side at which pictures are translated and compared.
+        image_size: Size at which pictures are translated and compared.
         aspect: Aspect as in `Dataset.pictures`.
         images: Largest number of test pictures, a random sample; None: all.
         train_images: Largest number of training pictures, for the floor and the neighbours.
@@ -85,7 +87,7 @@ class Measure:
     data: Dataset
     backbone: Backbone
     _: KW_ONLY
-    image_size: int
+    image_size: AnySize
     aspect: str = "squash"
     images: int | None = None
     train_images: int = 2000
@@ -140,7 +142,9 @@ class Measure:
             found = PictureSet(self.backbone)
             for pixels, _ in self.pictures(split, domain):
                 found.add(pixels)
-                found.colours.add(pixels.reshape(-1, 3))
+                channels = pixels.shape[-1]
+                found.colours = found.colours or Moments(channels)
+                found.colours.add(pixels.reshape(-1, channels))
                 found.total = found.total + pixels.sum(0, dtype=np.float64)
                 self.advance(len(pixels))
             if found.moments.count < 2:
@@ -180,11 +184,14 @@ class Measure:
         if not self.has_trivial(way):
             return {}
         train = self.real("train", way.target)
+        assert train.colours is not None  # `real` has added them
         mean, deviation = train.colours.mean, np.sqrt(np.diag(train.colours.covariance))
         picture = np.rint(train.total / train.moments.count).astype(np.uint8)
         answers: dict[str, Answer] = {
-            "identity": lambda pixels, rows: pixels,
-            "colour_statistics": lambda pixels, rows: paired.recoloured(pixels, mean, deviation),
+            "identity": lambda pixels, rows: in_channels(pixels, len(mean)),
+            "colour_statistics": lambda pixels, rows: paired.recoloured(
+                in_channels(pixels, len(mean)), mean, deviation
+            ),
             "mean_image": lambda pixels, rows: np.repeat(picture[None], len(pixels), 0),
         }
         return {name: self.score_of(way, answer) for name, answer in answers.items()}
@@ -257,7 +264,7 @@ class Measure:
         which: str = "",
     ) -> PictureSet:
         """One pass over the test pictures of the source, which gathers features and errors."""
-        real = self.real("test", way.target).sample.rows
+        others = self.real("test", way.target).sample.rows
         found, index = PictureSet(self.backbone), 0
         truths = self.pictures("test", way.target) if self.has_truth(way) else None
         for pixels, names in self.inputs(way):
@@ -265,7 +272,7 @@ class Measure:
             fakes = answer(pixels, rows)
             features = found.add(fakes)
             if pixels is not None:
-                found.note("input", l1_each(fakes, pixels))
+                found.note("input", l1_each(shown(fakes), shown(pixels)))
             recos = back(fakes, rows) if back else None
             if recos is not None and pixels is not None:
                 found.note("cycle", l1_each(recos, pixels))
@@ -274,14 +281,14 @@ class Measure:
                 distances: NDArray[np.floating] = l1_each(fakes, truth)
                 found.note("l1", distances)
                 found.note("psnr_db", paired.psnr(fakes, truth))
-                if self.image_size >= paired.WINDOW:
+                if min(height_and_width(self.image_size)) >= paired.WINDOW:
                     found.note("ssim", paired.ssim(fakes, truth))
             elif gallery is not None:
-                distances = diversity.nearest(features, real)
+                distances = diversity.nearest(features, others)
             if gallery is not None:
                 for i, name in enumerate(names):
-                    shown, cycle, own = (x if x is None else x[i] for x in (pixels, recos, truth))
-                    row = Row(name, float(distances[i]), shown, {which: fakes[i]}, cycle, None, own)
+                    real, cycle, own = (x if x is None else x[i] for x in (pixels, recos, truth))
+                    row = Row(name, float(distances[i]), real, {which: fakes[i]}, cycle, None, own)
                     gallery.offer(index + i, row)
             index += len(names)
             self.advance(len(names))
@@ -290,7 +297,7 @@ class Measure:
 
 
 def l1_each(x: Pixels, y: Pixels) -> NDArray[np.floating]:
-    """Mean |x - y| / 255 (N,) of each picture of pixels (N, S, S, 3)."""
+    """Mean |x - y| / 255 (N,) of each picture of pixels (N, H, W, C)."""
     return np.abs(x.astype(np.float32) - y).mean((1, 2, 3)) / 255
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.evaluate.distances import as_two_sets
 from tfi2i.evaluate.diversity import nearest, unit_rows
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
@@ -93,10 +94,12 @@ def trivial_answers(
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, or shapes that do not fit.
     """
-    require_pixels("inputs", inputs)
-    require_pixels("targets", targets)
-    require_pixels("train_inputs", train_inputs)
-    require_pixels("train_targets", train_targets)
+    require_pixels("inputs", inputs, None)
+    require_pixels("targets", targets, None)
+    require_pixels("train_inputs", train_inputs, None)
+    require_pixels("train_targets", train_targets, None)
+    inputs = in_channels(inputs, targets.shape[-1])
+    train_inputs = in_channels(train_inputs, targets.shape[-1])
     if train_targets.shape[1:] != targets.shape[1:]:
         raise InputError(
             f"train_targets are {train_targets.shape[1:]} and targets {targets.shape[1:]}; "
@@ -121,10 +124,10 @@ def recoloured(pixels: Pixels, mean: ArrayLike, deviation: ArrayLike) -> Pixels:
     Raises:
         InputError: an array which is not (N, H, W, 3) uint8, or statistics out of range.
     """
-    require_pixels("pixels", pixels)
+    require_pixels("pixels", pixels, None)
     to = np.asarray(mean, np.float64), np.asarray(deviation, np.float64)
     for name, values in zip(("mean", "deviation"), to, strict=True):
-        if values.shape != (3,) or not ((values >= 0) & (values <= 255)).all():
+        if values.shape != pixels.shape[-1:] or not ((values >= 0) & (values <= 255)).all():
             raise InputError(f"{name} is {values.tolist()}; give one of 0..255 for each channel.")
     own = _channel_statistics(pixels, (1, 2))
     return np.rint(_transfer(np.asarray(pixels, np.float32), own, to)).astype(np.uint8)
@@ -153,7 +156,7 @@ def _same_shape(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     first, second = _same_shape(x, y)
-    if first.ndim != 4 or first.shape[-1] != 3:
+    if first.ndim != 4 or first.shape[-1] not in CHANNELS:
         raise InputError(f"Pictures to compare are {first.shape}; give two (N, H, W, 3).")
     return first, second
 

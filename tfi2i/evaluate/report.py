@@ -23,6 +23,7 @@ from tfi2i.errors import InputError
 from tfi2i.evaluate.charts import kid_chart, loss_chart
 from tfi2i.evaluate.pages import rendered
 from tfi2i.files import write_text
+from tfi2i.pictures.channels import shown
 from tfi2i.pictures.pixels import require_pixels
 
 Pixels = NDArray[np.uint8]
@@ -387,9 +388,9 @@ def _shown(words: str, row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _data_uri(pixels: Pixels, where: str) -> str:
-    require_pixels(where, np.asarray(pixels)[None])
+    require_pixels(where, np.asarray(pixels)[None], None)
     small = max(pixels.shape) <= LARGEST_PNG
     kind, settings = ("png", {"optimize": True}) if small else ("webp", {"quality": WEBP_QUALITY})
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **settings)
+    Image.fromarray(shown(pixels)).save(file, kind, **settings)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

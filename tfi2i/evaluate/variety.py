@@ -15,6 +15,7 @@ from tfi2i.data.dataset import Dataset
 from tfi2i.evaluate import diversity
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.measure import Answer, Measure, l1_each
+from tfi2i.pictures.channels import shown
 
 Values = Mapping[str, NDArray[np.float32]]
 
@@ -101,7 +102,7 @@ def variety(
         every = {name: fakes for several in outputs.values() for name, fakes in several.items()}
         for condition, several in outputs.items():
             for fakes in np.stack(list(several.values()), axis=1):  # (V, S, S, 3) each
-                spread = diversity.spread(measure.backbone.features(fakes))
+                spread = diversity.spread(measure.backbone.features(shown(fakes)))
                 found[f"features {condition}"].append(spread)
                 found[f"l1 {condition}"].append(diversity.mean_l1(fakes))
         if truths is not None:

@@ -2,9 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
+
+from tfi2i.pictures.channels import CHANNELS
+from tfi2i.pictures.sizes import Size, simplest
 
 KERAS_OPTIONS = {
     "optimizer": None,
@@ -65,3 +68,36 @@ def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., 
 
     preset.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return preset
+
+
+def checked_size(given: Any) -> int | Size:
+    """An `image_size` as a number for squares, else (height, width); `ValueError` if it is none."""
+    try:
+        return simplest(given)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "image_size must be a whole number, or height and width such as (96, 320), received "
+            f"image_size={given!r}."
+        ) from None
+
+
+def checked_channels(given: Any, domains: set[Any]) -> int | dict[str, int]:
+    """Returns `channels` as a number where all domains have the same, else a number for each.
+
+    Raises:
+        ValueError: They are none, or not those of all domains.
+    """
+    each = dict(given) if isinstance(given, Mapping) else dict.fromkeys(domains, given)
+    numbers = [one for one in each.values() if type(one) is int and one in CHANNELS]
+    if {*each} != domains or len(numbers) < len(each):
+        raise ValueError(
+            "channels must be 1, 2, 3 or 4, or one of them for each of "
+            f"{', '.join(sorted(map(str, domains)))}, received channels={given!r}."
+        )
+    if len({*numbers}) == 1:
+        return numbers[0]
+    if len(domains) != 2:
+        raise ValueError(
+            f"channels must be one number for more than two domains, received channels={given!r}."
+        )
+    return each

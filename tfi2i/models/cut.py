@@ -30,7 +30,7 @@ from tfi2i.conditions import A_TO_B
 from tfi2i.models.arguments import with_defaults
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import xavier
+from tfi2i.networks.ends import in_channels, xavier
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.networks.patch_features import (
     draw_positions,
@@ -46,7 +46,8 @@ class CUT(ImageTranslator):
     """CUT: contrastive unpaired translation, with the identity term.
 
     Args:
-        image_size: Side of the training images, a multiple of 4; translators take any size.
+        image_size: Side of the training images, or height and width, such as [96, 320]: multiples
+            of 4; translators take any size.
         width: Channels of the generator's first layer (the source's `ngf`).
         blocks: Residual blocks of the generator.
         discriminator_width: Channels of the discriminator's first layer (the source's `ndf`).
@@ -57,6 +58,8 @@ class CUT(ImageTranslator):
             convolutions conv0, down0, down1 and the residual blocks block0, block1 and so on (the
             source's `nce_layers` 0, 4, 8, 12 and 16).
         features: Length of the vectors that are compared (the source's `netF_nc`).
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
@@ -79,7 +82,7 @@ class CUT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 9,
         discriminator_width: int = 64,
@@ -87,19 +90,26 @@ class CUT(ImageTranslator):
         antialias: bool = True,
         taps: tuple[str, ...] = ("conv0_pad", "down0", "down1", "block0", "block4"),
         features: int = 256,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self._check_architecture()
+        of_a, of_b = self.channels_of("a"), self.channels_of("b")
         with self.precision():
             self.gen_ab = gen = resnet_generator(
-                width, blocks, "gen_ab", xavier, antialias=antialias
+                width, blocks, "gen_ab", xavier, antialias=antialias, channels=(of_a, of_b)
             )
             maps = [gen.get_layer(tap).output for tap in taps]
             self.gen_and_maps = keras.Model(gen.input, [gen.output, *maps], name="gen_and_maps")
             self.encoder = keras.Model(gen.input, maps, name="encoder")
             self.disc_b = patch_discriminator(
-                discriminator_width, discriminator_depth, "disc_b", xavier, antialias=antialias
+                discriminator_width,
+                discriminator_depth,
+                "disc_b",
+                xavier,
+                antialias=antialias,
+                channels=of_b,
             )
             self.heads = patch_heads(taps, maps, features)
         self.built = True
@@ -172,7 +182,8 @@ class CUT(ImageTranslator):
             real_b: (N, H, W, 3).
             flip: Mirroring of the generator's input, a scalar tensor; None: never.
         """
-        images = tf.concat([real_a, real_b], 0) if self.identity else real_a
+        _, own_b = self.as_sources(real_a, real_b)
+        images = tf.concat([real_a, own_b], 0) if self.identity else real_a
         with tf.GradientTape() as tape:
             translated, *key_maps = self.gen_and_maps(_mirrored(images, flip), training=True)
             fake_b = translated[: tf.shape(real_b)[0]]
@@ -181,7 +192,8 @@ class CUT(ImageTranslator):
                 if flip is not None:  # keys are of the images as they are
                     key_maps = tf.nest.flatten(self.encoder(images, training=True))
             logits = self.disc_b(fake_b, training=True)
-            query_maps = tf.nest.flatten(self.encoder(translated, training=True))
+            seen = in_channels(translated, real_a.shape[-1])
+            query_maps = tf.nest.flatten(self.encoder(seen, training=True))
             pairs = zip(self._by_domain(query_maps), self._by_domain(key_maps), strict=True)
             nce = [self.contrast(*pair, domain, flip) for domain, pair in enumerate(pairs)]
             terms["g_gan"] = losses.for_generator(self.gan_loss, logits)

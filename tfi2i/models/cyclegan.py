@@ -12,7 +12,7 @@ Differs from the source: the history is saved with the system; the rate falls at
 The gradient penalty, which is in the source and never used, and clipping are added for the
 Wasserstein loss.
 
-Shape letters: N images, H W space, S = image_size.
+Shape letters: N images, H W space.
 """
 
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
 from tfi2i.networks.generators import resnet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.pictures.sizes import Size
 
 # networks
 
@@ -36,15 +37,17 @@ def _normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model:
-    """Image (N, S, S, 3) -> image (N, S, S, 3) in [-1, 1], S a multiple of 2^levels: a U-Net.
+def unet_generator(
+    size: Size, width: int, levels: int, name: str, channels: tuple[int, int] = (3, 3)
+) -> keras.Model:
+    """Image (N, H, W, C) -> image (N, H, W, C) in [-1, 1], sides multiples of 2^levels: a U-Net.
 
     The width, the source's `ngf`, is that of the first layer, doubled on each level up to 8 times;
     levels, the source's `num_downs`, is the number of convolutions of stride 2.
 
     Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
     """
-    image = full_input((side, side, 3), "image")
+    image = full_input((*size, channels[0]), "image")
     x, skips = image, []
     for i in range(levels):
         if i > 0:
@@ -55,7 +58,7 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
         if 0 < i < levels - 1:
             x = InstanceNormalization(name=f"down{i}_norm")(x)
     for i in reversed(range(levels)):
-        filters = 3 if i == 0 else width * min(2 ** (i - 1), 8)
+        filters = channels[1] if i == 0 else width * min(2 ** (i - 1), 8)
         x = keras.layers.ReLU(name=f"up{i}_relu")(x)
         x = TransposedConv2D(filters, 4, kernel_initializer=_normal(), name=f"up{i}")(x)
         if i > 0:
@@ -64,9 +67,9 @@ def unet_generator(side: int, width: int, levels: int, name: str) -> keras.Model
     return keras.Model(image, image_output(x, "tanh"), name=name)
 
 
-def pixel_discriminator(width: int, name: str) -> keras.Model:
-    """Image (N, H, W, 3) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
-    image = full_input((None, None, 3), "image")
+def pixel_discriminator(width: int, name: str, channels: int = 3) -> keras.Model:
+    """Image (N, H, W, channels) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
+    image = full_input((None, None, channels), "image")
     x = LeakyReLU(SLOPE, name="conv0_lrelu")(conv(image, width, 1, 1, "conv0", _normal))
     x = InstanceNormalization(name="conv1_norm")(conv(x, 2 * width, 1, 1, "conv1", _normal))
     x = LeakyReLU(SLOPE, name="conv1_lrelu")(x)
@@ -108,20 +111,19 @@ def pool_turns(size: int, held: Any, chances: Any, slots: Any) -> tuple[Any, Any
 
 @keras.saving.register_keras_serializable("tfi2i")
 class ImagePool(keras.layers.Layer):
-    """The last fakes of one domain, (size, S, S, 3), as state that is saved with the system."""
+    """The last fakes of one domain, (size, H, W, C), as state that is saved with the system."""
 
-    def __init__(self, size: int, side: int, **kwargs):
+    def __init__(self, size: int, shape: tuple[int, int, int], **kwargs):
         super().__init__(trainable=False, **kwargs)
         self.size = size
-        self.side = side
         self.images = self.add_weight(
-            name="images", shape=(size, side, side, 3), initializer="zeros", autocast=False
+            name="images", shape=(size, *shape), initializer="zeros", autocast=False
         )
         self.held = self.add_weight(name="held", shape=(), dtype="int32", initializer="zeros")
         self.built = True
 
     def exchange(self, images, seed):
-        """New fakes (N, S, S, 3) for as many, of which half are older; seed: two integers."""
+        """New fakes (N, H, W, C) for as many, of which half are older; seed: two integers."""
         draws = tf.random.stateless_uniform((tf.shape(images)[0], 2), seed)
         slots = tf.cast(draws[:, 1] * self.size, tf.int32)
         held = tf.convert_to_tensor(self.held)
@@ -140,8 +142,8 @@ class CycleGAN(ImageTranslator):
     """CycleGAN: translators a -> b and b -> a that undo each other, and a discriminator for each.
 
     Args:
-        image_size: Side of the training images; a multiple of 4, of a U-Net's translators a
-            multiple of 2^unet_levels, and their only size.
+        image_size: Side of the training images, or height and width, such as [96, 320]; multiples
+            of 4, of a U-Net's translators multiples of 2^unet_levels, and their only size.
         width: Channels of a generator's first layer (the source's `ngf`).
         blocks: Residual blocks of a ResNet generator; the paper has 6 for images of 128 x 128.
         generator: "resnet", the paper's, or "unet".
@@ -153,6 +155,8 @@ class CycleGAN(ImageTranslator):
             70 x 70 pixels.
         antialias: Blurs wherever the resnet and the patch discriminator change the size: the
             variant in CUT's code.
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names = (
@@ -165,7 +169,7 @@ class CycleGAN(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 9,
         generator: Literal["resnet", "unet"] = "resnet",
@@ -174,28 +178,33 @@ class CycleGAN(ImageTranslator):
         discriminator_width: int = 64,
         discriminator_depth: int = 3,
         antialias: bool = False,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.pools: dict[str, ImagePool] = {}
         _check_architecture(self)
         with self.precision():
-            self.gen_ab = self._generator("gen_ab")
-            self.gen_ba = self._generator("gen_ba")
-            self.disc_a = self._discriminator("disc_a")
-            self.disc_b = self._discriminator("disc_b")
+            self.gen_ab = self._generator("gen_ab", "ab")
+            self.gen_ba = self._generator("gen_ba", "ba")
+            self.disc_a = self._discriminator("disc_a", "a")
+            self.disc_b = self._discriminator("disc_b", "b")
         self.built = True
 
-    def _generator(self, name: str) -> keras.Model:
+    def _generator(self, name: str, domains: str) -> keras.Model:
+        channels = self.channels_of(domains[0]), self.channels_of(domains[1])
         if self.generator == "unet":
-            return unet_generator(self.image_size, self.width, self.unet_levels, name)
-        return resnet_generator(self.width, self.blocks, name, _normal, antialias=self.antialias)
+            return unet_generator(self.sides, self.width, self.unet_levels, name, channels)
+        blurs = {"antialias": self.antialias, "channels": channels}
+        return resnet_generator(self.width, self.blocks, name, _normal, **blurs)
 
-    def _discriminator(self, name: str) -> keras.Model:
+    def _discriminator(self, name: str, domain: str) -> keras.Model:
         width, depth = self.discriminator_width, self.discriminator_depth
+        channels = self.channels_of(domain)
         if self.discriminator == "pixel":
-            return pixel_discriminator(width, name)
-        return patch_discriminator(width, depth, name, _normal, antialias=self.antialias)
+            return pixel_discriminator(width, name, channels)
+        blurs = {"antialias": self.antialias, "channels": channels}
+        return patch_discriminator(width, depth, name, _normal, **blurs)
 
     def compile(
         self,
@@ -245,7 +254,8 @@ class CycleGAN(ImageTranslator):
         self.pools.clear()
         for domain in "ab" if self.pool_size else ():
             full, name = self.dtype_policy.variable_dtype, f"pool_{domain}"
-            self.pools[domain] = ImagePool(self.pool_size, self.image_size, dtype=full, name=name)
+            shape = self.image_shapes[domain]
+            self.pools[domain] = ImagePool(self.pool_size, shape, dtype=full, name=name)
 
     def optimizer_variables(self):
         """One optimizer for both generators, one for both discriminators."""
@@ -269,8 +279,9 @@ class CycleGAN(ImageTranslator):
         with tf.GradientTape() as tape:
             if self.identity_weight:
                 # One call translates both: normalisation is per image, so it is the same as two.
-                fake_b, same_b = each(self.gen_ab, real_a, real_b)
-                fake_a, same_a = each(self.gen_ba, real_b, real_a)
+                own_a, own_b = self.as_sources(real_a, real_b)
+                fake_b, same_b = each(self.gen_ab, real_a, own_b)
+                fake_a, same_a = each(self.gen_ba, real_b, own_a)
             else:
                 fake_b, same_b = self.gen_ab(real_a, training=True), real_b
                 fake_a, same_a = self.gen_ba(real_b, training=True), real_a
@@ -318,6 +329,7 @@ class CycleGAN(ImageTranslator):
 
 def _check_architecture(system: CycleGAN) -> None:
     size, levels, depth = system.image_size, system.unet_levels, system.discriminator_depth
+    sides = system.sides
     if system.antialias and (system.generator, system.discriminator) != ("resnet", "patch"):
         raise ValueError(
             "antialias=True needs generator=resnet and discriminator=patch, received "
@@ -326,10 +338,10 @@ def _check_architecture(system: CycleGAN) -> None:
     system.require_at_least(1, "width", "blocks", "discriminator_width", "discriminator_depth")
     system.require_at_least(2, "unet_levels")
     divisor = 4 if system.generator == "resnet" else 2**levels
-    if size % divisor:
+    if any(side % divisor for side in sides):
         raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
     smallest = 3 * 2**depth if system.discriminator == "patch" else 8
-    if size < smallest:
+    if min(sides) < smallest:
         raise ValueError(f"image_size must be at least {smallest}, received image_size={size}.")
 
 

@@ -32,13 +32,13 @@ class KerasMethods(keras.Model):
     """A keras.Model that takes batches of a layout, and says in a sentence what is wrong with them.
 
     Attributes:
-        batch: Layout of a batch; its images are (N, S, S, 3) float32 in [-1, 1].
-        image_size: Side S of the images.
+        batch: Layout of a batch; its images are (N, H, W, 3) float32 in [-1, 1].
+        image_shapes: Shapes (H, W, C) of the images by key.
         trackers: Running means of the losses by name.
     """
 
     batch: ClassVar[Batch]
-    image_size: int
+    image_shapes: Any
     optimizers: dict[str, keras.optimizers.Optimizer]
     trackers: dict[str, keras.metrics.Mean]
 
@@ -53,10 +53,10 @@ class KerasMethods(keras.Model):
         Raises:
             ValueError: Other keys, ranks, sizes or types than the layout's.
         """
-        return as_batch(self.batch, data, self.image_size, type(self).__name__)
+        return as_batch(self.batch, data, self.image_shapes, type(self).__name__)
 
     def _guard(self) -> Guard:
-        return Guard(self.batch, self.image_size, type(self).__name__)
+        return Guard(self.batch, self.image_shapes, type(self).__name__)
 
     def fit(self, x=None, y=None, *args, validation_data=None, shuffle: bool = False, **kwargs):
         """Keras' `fit` on batches of `batch`'s layout, as dicts or as tuples in its order.

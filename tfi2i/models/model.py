@@ -10,14 +10,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
+from tfi2i.conditions import ANY, BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
-from tfi2i.models.arguments import KERAS_OPTIONS, keeping, keywords_of
+from tfi2i.models.arguments import (
+    KERAS_OPTIONS,
+    checked_channels,
+    checked_size,
+    keeping,
+    keywords_of,
+)
 from tfi2i.models.keras_methods import KerasMethods
 from tfi2i.models.reconstruction import names_of, reconstructions
+from tfi2i.networks.ends import in_channels
 from tfi2i.optimizers import Optimizers, of_users
 from tfi2i.pictures import tiles
 from tfi2i.pictures.pixels import in_order
+from tfi2i.pictures.sizes import Size, height_and_width
 
 
 def summed(terms: Mapping[str, Any], name: str) -> Any:
@@ -43,7 +51,7 @@ class GenerativeModel(KerasMethods):
 
     Attributes:
         loss_names: Names that `train_step` reports, in order; the prefix names the optimizer.
-        batch: Layout of a batch; its images are (N, H, W, 3) float32 in [-1, 1].
+        batch: Layout of a batch; its images are (N, H, W, C) float32 in [-1, 1].
         directions: Ways from domain to domain that `network` takes.
         conditions: Inputs of its networks besides the picture.
         inference_networks: Attributes that networks are made of, for `ema_decay`.
@@ -56,7 +64,8 @@ class GenerativeModel(KerasMethods):
     conditions: Any = ()
     inference_networks: ClassVar[tuple[str, ...]] = ()
     smoke: ClassVar[dict[str, Any]] = {}
-    image_size: int
+    image_size: int | Size
+    channels: Any = 3  # a number, or one by the name of a domain
     total_steps: int
 
     def __init_subclass__(cls, **kwargs):
@@ -70,6 +79,9 @@ class GenerativeModel(KerasMethods):
         super().__init__(**kwargs)
         self.autocast = False  # `call` gives its networks float32, which cast by themselves
         self._keep(passed)
+        if "channels" in passed:
+            names = {name for way in self.directions for name in (way.source, way.target)}
+            self.channels = checked_channels(self.channels, names - {None, ANY})
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages: dict[str, keras.Model] = {}
         self._predictors: dict[str, Any] = {}
@@ -89,16 +101,47 @@ class GenerativeModel(KerasMethods):
                 )
 
     def require_image_size(self, least: int, reason: str) -> None:
-        """Raises ValueError unless `image_size` is a multiple of 4 and not smaller."""
-        if self.image_size % 4 or self.image_size < least:
+        """Raises ValueError unless the sides of images are multiples of 4 and not smaller."""
+        if any(side % 4 or side < least for side in self.sides):
             raise ValueError(
                 f"image_size must be a multiple of 4 and at least {least} for {reason}, received "
                 f"image_size={self.image_size}."
             )
 
+    @property
+    def sides(self) -> Size:
+        """Height and width of the training images."""
+        return height_and_width(self.image_size)
+
+    @property
+    def image_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Shapes (H, W, C) of the images of a batch by key."""
+        own = "ab" if self.batch.layout in ("unpaired", "paired") else ""
+        return {
+            key: (*self.sides, self.channels_of(key if key in own else None))
+            for key in self.batch.images
+        }
+
+    def channels_of(self, domain: str | None = None) -> int:
+        """Channels of the pictures of a domain; None, or any: of all domains, which are alike."""
+        if isinstance(self.channels, int):
+            return self.channels
+        return self.channels[domain] if domain in self.channels else max(self.channels.values())
+
+    def as_sources(self, image_a, image_b) -> tuple[Any, Any]:
+        """Images of a and b as the translators of the other way take them: in its channels.
+
+        For translations of an image into its own domain: where the channels differ, grey is
+        repeated, and colour goes in as its luminance.
+        """
+        of_a, of_b = self.channels_of("a"), self.channels_of("b")
+        return in_channels(image_a, of_b), in_channels(image_b, of_a)
+
     def _keep(self, passed: Mapping[str, Any]) -> None:
         for name, value in passed.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        if "image_size" in passed:
+            self.image_size = checked_size(self.image_size)
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -123,6 +166,8 @@ class GenerativeModel(KerasMethods):
 
     def get_config(self):
         arguments = {name: getattr(self, name) for name in keywords_of(type(self).__init__)}
+        if isinstance(arguments.get("channels"), Mapping):
+            arguments["channels"] = dict(arguments["channels"])
         return {**arguments, "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
@@ -362,7 +407,8 @@ class ImageTranslator(GenerativeModel):
     ) -> NDArray[np.uint8]:
         """Translates one picture (H, W, 3) or several of one size (N, H, W, 3), uint8 0..255.
 
-        Any size; a big picture is done in overlapping tiles. Returns the same shape, uint8.
+        Any size; a big picture is done in overlapping tiles. Returns the same shape, uint8, in the
+        channels of the target domain.
 
         Args:
             pixels: Pictures.
@@ -374,13 +420,14 @@ class ImageTranslator(GenerativeModel):
         Raises:
             ValueError: No such direction, pixels or values.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
+        name = self.direction(direction).name
+        taken = self.network(name).inputs[0].shape[-1]
+        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != taken:
             raise ValueError(
-                "Expected uint8 pixels of shape (H, W, 3) or (N, H, W, 3), "
+                f"Expected uint8 pixels of shape (H, W, {taken}) or (N, H, W, {taken}), "
                 f"received {pixels.dtype} of shape {pixels.shape}."
             )
         several = pixels if pixels.ndim == 4 else pixels[None]
-        name = self.direction(direction).name
         values = self.values_of(name, len(several), seed, labels=labels, given=given)
         first = {key: value[0] for key, value in values.items()}
         translate = tiles.PictureTranslator(self.network(name), values=first)

@@ -36,8 +36,12 @@ from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
 from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.pictures.sizes import Size
 
 HEADS = ("local", "global", "cam")
+
+Free = tuple[int | None, int | None]
+"""Height and width; None: any."""
 
 # networks
 
@@ -82,23 +86,23 @@ class ResidualAttention(keras.layers.Layer):
         return input_shape, (input_shape[0], 1)
 
 
-def encoder(side: int | None, width: int, name: str) -> keras.Model:
-    """Image (N, H, W, 3) -> code (N, h, w, 2C), CAM logit (N, 1)."""
-    image = full_input((side, side, 3), "image")
+def encoder(size: Free, width: int, name: str, channels: int = 3) -> keras.Model:
+    """Image (N, H, W, channels) -> code (N, h, w, 2C), CAM logit (N, 1)."""
+    image = full_input((*size, channels), "image")
     x = LeakyReLU(SLOPE)(spectral_conv(image, width, 2, "conv0"))
     x = LeakyReLU(SLOPE)(spectral_conv(x, 2 * width, 2, "conv1"))
     code, cam_logit = ResidualAttention(name="attention")(x)
     return keras.Model(image, [code, cam_logit], name=name)
 
 
-def patch_heads(side: int, width: int, depth: int, name: str) -> keras.Model:
+def patch_heads(size: Size, width: int, depth: int, name: str) -> keras.Model:
     """Code (N, h, w, 2C) -> local logits, global logits: the paper's C1 and C2.
 
     Their receptive fields are 70 x 70 and 286 x 286. depth is the source's `n_dis`: depth - 6
     stride-2 convolutions stand before the branch.
     """
     channels = 2 * width
-    code = full_input((side // 4, side // 4, channels), "code")
+    code = full_input((size[0] // 4, size[1] // 4, channels), "code")
     trunk = code
     for i in range(depth - 6):
         channels *= 2
@@ -113,10 +117,12 @@ def patch_heads(side: int, width: int, depth: int, name: str) -> keras.Model:
     return keras.Model(code, [local_logits, global_logits], name=name)
 
 
-def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
-    """Code (N, h, w, 2C) -> image (N, H, W, 3) in [-1, 1], never in half precision."""
-    code_side = None if side is None else side // 4
-    code = full_input((code_side, code_side, 2 * width), "code")
+def generator(
+    size: Free, width: int, blocks: int, light: bool, name: str, channels: int = 3
+) -> keras.Model:
+    """Code (N, h, w, 2C) -> image (N, H, W, channels) in [-1, 1], never in half precision."""
+    code_size = (None if side is None else side // 4 for side in size)
+    code = full_input((*code_size, 2 * width), "code")
     x = LIN(name="lin0")(_conv(code, 4 * width, 3, "conv0", use_bias=True))
     x = keras.layers.ReLU()(x)
     gamma, beta = style_mlp(x, light)
@@ -132,7 +138,7 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
             _conv(x, 4 * half, 1, f"up{i}_subpixel", use_bias=True)
         )
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
-    x = _conv(x, 3, 7, "to_rgb")
+    x = _conv(x, channels, 7, "to_rgb")
     return keras.Model(code, image_output(x, "tanh"), name=name)
 
 
@@ -144,12 +150,15 @@ class NICEGAN(ImageTranslator):
     """NICE-GAN: encoders that live in the discriminators, trained decoupled from the generators.
 
     Args:
-        image_size: Side of the training images, a multiple of 4; at least 96 at depth 7, 48 at 6.
+        image_size: Side of the training images, or height and width, such as [96, 320]: multiples
+            of 4; at least 96 at depth 7, 48 at 6.
         width: Channels of the first layer (the source's `ch`).
         blocks: Residual blocks of a generator (the source's `n_res`); the paper's NICE-GAN* has 4.
         light: Pools before the style MLP. The paper's results are all light; the full
             version (false) ties the translators to `image_size`.
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names = (*(f"{who}_{head}" for who in "dg" for head in HEADS), "g_cycle", "g_recon")
@@ -159,11 +168,12 @@ class NICEGAN(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 6,
         light: bool = True,
         discriminator_depth: int = 7,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -176,14 +186,15 @@ class NICEGAN(ImageTranslator):
             )
         # The global head ends with two 4 x 4 convolutions on 3 x 3.
         self.require_image_size(3 * 2 ** (depth - 2), f"discriminator_depth={depth}")
-        side = None if light else image_size
+        size: Free = (None, None) if light else self.sides
+        of_a, of_b = self.channels_of("a"), self.channels_of("b")
         with self.precision():
-            self.enc_a = encoder(side, width, "enc_a")
-            self.enc_b = encoder(side, width, "enc_b")
-            self.heads_a = patch_heads(image_size, width, depth, "heads_a")
-            self.heads_b = patch_heads(image_size, width, depth, "heads_b")
-            self.gen_ab = generator(side, width, blocks, light, "gen_ab")
-            self.gen_ba = generator(side, width, blocks, light, "gen_ba")
+            self.enc_a = encoder(size, width, "enc_a", of_a)
+            self.enc_b = encoder(size, width, "enc_b", of_b)
+            self.heads_a = patch_heads(self.sides, width, depth, "heads_a")
+            self.heads_b = patch_heads(self.sides, width, depth, "heads_b")
+            self.gen_ab = generator(size, width, blocks, light, "gen_ab", of_b)
+            self.gen_ba = generator(size, width, blocks, light, "gen_ba", of_a)
         self.built = True
 
     def compile(

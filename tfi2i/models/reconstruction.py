@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfi2i.networks.ends import in_channels
+
 
 def names_of(system: Any) -> tuple[str, ...]:
     """`cycle` where there is a way back, else `identity`; `paired` where the truth is known."""
@@ -44,7 +46,8 @@ def reconstructions(system: Any, batch: dict[str, tf.Tensor]) -> dict[str, Any]:
             if (target, source) in ways:
                 note("cycle", system.through(ways[target, source], there), batch[source])
             else:
-                note("identity", system.through(way, batch[target]), batch[target])
+                own = in_channels(batch[target], system.channels_of(source))
+                note("identity", system.through(way, own), batch[target])
             if "paired" in errors:
                 note("paired", there, batch[target])
     return {name: tf.add_n(values) / len(values) for name, values in errors.items()}

@@ -37,7 +37,7 @@ from tfi2i.layers.stylegan2 import (
     normal,
 )
 from tfi2i.models.model import ImageTranslator, trainable
-from tfi2i.networks.ends import full_input, image_output
+from tfi2i.networks.ends import full_input, image_output, in_channels
 from tfi2i.networks.patch_features import (
     draw_positions,
     mean_patch_nce,
@@ -91,33 +91,35 @@ def _down_block(x, filters: int, name: str):
     return ResidualSum(name=name)([y, skip])
 
 
-def generator(side: int, width: int, name: str) -> keras.Model:
-    """Image (N, H, W, 3), noise (N, H, W, 1) -> image (N, H, W, 3), unbounded; H and W even.
+def generator(side: int, width: int, name: str, channels: tuple[int, int] = (3, 3)) -> keras.Model:
+    """Image (N, H, W, C), noise (N, H, W, 1) -> image (N, H, W, C), unbounded; H and W even.
 
     The side of the training images and the width, the source's `ngf`, decide the channels.
     """
-    image, noise = full_input((None, None, 3), "image"), full_input((None, None, 1), "noise")
-    channels = generator_channels(width, side)
-    x = _conv(image, channels, 1, "from_rgb")
+    image = full_input((None, None, channels[0]), "image")
+    noise = full_input((None, None, 1), "noise")
+    filters = generator_channels(width, side)
+    x = _conv(image, filters, 1, "from_rgb")
     x = _down_block(x, generator_channels(width, side // 2), "down")
     for i in range(6):  # three encode, three decode
         x = _residual_block(x, f"block{i}")
-    x = Blur(1, name="up_blur")(DemodulatedUpConv2D(channels, name="up")(x))
+    x = Blur(1, name="up_blur")(DemodulatedUpConv2D(filters, name="up")(x))
     x = ScaledLeakyReLU()(NoiseAndBias(name="up_noise")([x, noise]))
-    return keras.Model([image, noise], image_output(_conv(x, 3, 1, "to_rgb"), None), name=name)
+    translation = image_output(_conv(x, channels[1], 1, "to_rgb"), None)
+    return keras.Model([image, noise], translation, name=name)
 
 
-def discriminator(side: int, width: int, name: str) -> keras.Model:
-    """Image (N, S, S, 3) -> logits (N, 1), S a power of two; width is the source's `ndf`."""
-    image = full_input((side, side, 3), "image")
+def discriminator(side: int, width: int, name: str, channels: int = 3) -> keras.Model:
+    """Image (N, S, S, channels) -> logits (N, 1), S a power of two; width is the source's `ndf`."""
+    image = full_input((side, side, channels), "image")
     x = _conv(image, discriminator_channels(width, side), 1, "from_rgb")
     for i in range(int(math.log2(side)) - 2):
         side //= 2
         x = _down_block(x, discriminator_channels(width, side), f"down{i}")
     x = _conv(x, x.shape[-1], 3, "last")
-    channels = x.shape[-1]
+    units = x.shape[-1]
     x = keras.layers.Flatten()(x)
-    x = EqualizedDense(channels, kernel_initializer=normal(), name="dense")(x)
+    x = EqualizedDense(units, kernel_initializer=normal(), name="dense")(x)
     x = EqualizedDense(1, kernel_initializer=normal(), name="logits")(ScaledLeakyReLU()(x))
     return keras.Model(image, x, name=name)
 
@@ -136,6 +138,8 @@ class SinCUT(ImageTranslator):
         taps: Layers of the encoder whose maps PatchNCE compares, from image, from_rgb, down,
             block0, block1, block2 (the source's `nce_layers` 0 to 5).
         features: Length of the vectors that are compared (the source's `netF_nc`).
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
@@ -151,18 +155,21 @@ class SinCUT(ImageTranslator):
         discriminator_width: int = 8,
         taps: tuple[str, ...] = ("image", "down", "block1"),
         features: int = 256,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.require_at_least(1, "features")
         _check_architecture(self)
         with self.precision():
-            self.gen_ab = gen = generator(image_size, width, "gen_ab")
+            side = self.sides[0]
+            of_a, of_b = self.channels_of("a"), self.channels_of("b")
+            self.gen_ab = gen = generator(side, width, "gen_ab", (of_a, of_b))
             image = gen.inputs[0]
             maps = [image if tap == "image" else gen.get_layer(tap).output for tap in taps]
             self.encoder = keras.Model(image, maps, name="encoder")
             self.gen_and_maps = keras.Model(gen.inputs, [gen.output, *maps], name="gen_and_maps")
-            self.disc_b = discriminator(image_size, discriminator_width, "disc_b")
+            self.disc_b = discriminator(side, discriminator_width, "disc_b", of_b)
             self.heads = patch_heads(taps, maps, features)
         self.built = True
 
@@ -235,14 +242,16 @@ class SinCUT(ImageTranslator):
             noise: (2 N, S, S, 1), for the translations of a and then of b.
         """
         with tf.GradientTape() as tape:
-            both = tf.concat([real_a, real_b], 0)
+            _, own_b = self.as_sources(real_a, real_b)
+            both = tf.concat([real_a, own_b], 0)
             translated, *key_maps = self.gen_and_maps([both, noise], training=True)
             fake_b, same_b = tf.split(translated, 2)
             with tape.stop_recording():
                 terms = self.discriminator_step(real_b, fake_b)
             logits = self.disc_b(fake_b, training=True)
             # Keras gives one map without a list around it.
-            query_maps = tf.nest.flatten(self.encoder(translated, training=True))
+            seen = in_channels(translated, real_a.shape[-1])
+            query_maps = tf.nest.flatten(self.encoder(seen, training=True))
             nce, nce_same = self.contrast(key_maps, query_maps)
             terms |= {
                 "g_gan": losses.for_generator(self.gan_loss, logits),
@@ -295,7 +304,7 @@ class SinCUT(ImageTranslator):
         way = self.direction(direction)
         gen = self.inference_network("gen_ab")
         with self.precision():
-            image = full_input((None, None, 3), "image")
+            image = full_input((None, None, gen.inputs[0].shape[-1]), "image")
             noise = FixedNoise(dtype=gen.inputs[1].dtype, name="noise")(image)
             translation = image_output(gen([image, noise], training=False), "hard_tanh")
         return keras.Model(image, translation, name=way.name)
@@ -303,6 +312,11 @@ class SinCUT(ImageTranslator):
 
 def _check_architecture(system: SinCUT) -> None:
     size, taps = system.image_size, system.taps
+    if not isinstance(size, int):
+        raise ValueError(
+            f"image_size must be one number, received image_size={size}: SinCUT trains on square "
+            "crops, whatever the shape of its pictures."
+        )
     if size < 8 or size & (size - 1):
         raise ValueError(
             f"image_size must be a power of two from 8 on, received image_size={size}: the "

@@ -44,8 +44,12 @@ from tfi2i.networks.ends import (
 )
 from tfi2i.networks.generators import residual_block
 from tfi2i.optimizers import CoupledAdam, LinearDecay
+from tfi2i.pictures.sizes import Size
 
 HEADS = ("local", "global", "cam_local", "cam_global")
+
+Free = tuple[int | None, int | None]
+"""Height and width; None: any."""
 
 # networks
 
@@ -108,9 +112,16 @@ def _adaptive_block(x, gamma, beta, name: str):
     return keras.layers.Add(name=name)([x, y])
 
 
-def generator(side: int | None, width: int, blocks: int, light: bool, name: str) -> keras.Model:
-    """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], CAM logits (N, 2)."""
-    image = x = full_input((side, side, 3), "image")
+def generator(
+    size: Free,
+    width: int,
+    blocks: int,
+    light: bool,
+    name: str,
+    channels: tuple[int, int] = (3, 3),
+) -> keras.Model:
+    """Image (N, H, W, channels) -> image (N, H, W, channels) in [-1, 1], CAM logits (N, 2)."""
+    image = x = full_input((*size, channels[0]), "image")
     layers = (("conv0", width, 7, 1), ("down0", 2 * width, 3, 2), ("down1", 4 * width, 3, 2))
     for layer, filters, kernel_size, strides in layers:
         x = _conv(x, filters, kernel_size, strides, layer)
@@ -126,17 +137,17 @@ def generator(side: int | None, width: int, blocks: int, light: bool, name: str)
         x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
         x = _conv(x, x.shape[-1] // 2, 3, 1, f"up{i}")
         x = keras.layers.ReLU()(LIN(mixing="clip", name=f"up{i}_norm")(x))
-    x = _conv(x, 3, 7, 1, "to_rgb")
+    x = _conv(x, channels[1], 7, 1, "to_rgb")
     return keras.Model(image, [image_output(x, "tanh"), cam_logits], name=name)
 
 
-def discriminator(side: int, width: int, depth: int, name: str) -> keras.Model:
-    """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch, and CAM logits (N, 2).
+def discriminator(size: Size, width: int, depth: int, name: str, channels: int = 3) -> keras.Model:
+    """Image (N, H, W, channels) -> logits (N, h', w', 1) of patches, and CAM logits (N, 2).
 
     Of its depth, the source's `n_layers`, all but 2 have stride 2; 5 see 70 x 70 pixels and 7 see
     286 x 286. The width is that of the first layer.
     """
-    image = x = full_input((side, side, 3), "image")
+    image = x = full_input((*size, channels), "image")
     for i in range(depth - 1):
         strides = 2 if i < depth - 2 else 1
         x = LeakyReLU(SLOPE)(spectral_conv(x, width * 2**i, strides, f"conv{i}"))
@@ -154,14 +165,16 @@ class UGATIT(ImageTranslator):
     """U-GAT-IT: attention in generators and discriminators, two discriminators for each domain.
 
     Args:
-        image_size: Side of the training images, a multiple of 4; at least 96 for `global_depth` 7,
-            48 for 6.
+        image_size: Side of the training images, or height and width, such as [96, 320]: multiples
+            of 4; at least 96 for `global_depth` 7, 48 for 6.
         width: Channels of the first layer (the source's `ch`).
         blocks: Residual blocks before the attention, and as many after it (the source's `n_res`).
         light: Pools before the style MLP. The full version (false), the source's default, ties the
             translators to `image_size`, and at 256 has 279 million weights a generator.
         global_depth: Layers of the discriminators that see nearly the whole image, at least 3.
         local_depth: Layers of the discriminators of patches, at least 3.
+        channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
+            domain, such as {a: 1, b: 3}.
     """
 
     loss_names = (
@@ -176,24 +189,27 @@ class UGATIT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         width: int = 64,
         blocks: int = 4,
         light: bool = True,
         global_depth: int = 7,
         local_depth: int = 5,
+        channels: int | dict[str, int] = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         _check_architecture(self)
-        side = None if light else image_size
+        size: Free = (None, None) if light else self.sides
+        of_a, of_b = self.channels_of("a"), self.channels_of("b")
+        deep, flat = (self.sides, width, global_depth), (self.sides, width, local_depth)
         with self.precision():
-            self.gen_ab = generator(side, width, blocks, light, "gen_ab")
-            self.gen_ba = generator(side, width, blocks, light, "gen_ba")
-            self.disc_global_a = discriminator(image_size, width, global_depth, "disc_global_a")
-            self.disc_global_b = discriminator(image_size, width, global_depth, "disc_global_b")
-            self.disc_local_a = discriminator(image_size, width, local_depth, "disc_local_a")
-            self.disc_local_b = discriminator(image_size, width, local_depth, "disc_local_b")
+            self.gen_ab = generator(size, width, blocks, light, "gen_ab", (of_a, of_b))
+            self.gen_ba = generator(size, width, blocks, light, "gen_ba", (of_b, of_a))
+            self.disc_global_a = discriminator(*deep, "disc_global_a", of_a)
+            self.disc_global_b = discriminator(*deep, "disc_global_b", of_b)
+            self.disc_local_a = discriminator(*flat, "disc_local_a", of_a)
+            self.disc_local_b = discriminator(*flat, "disc_local_b", of_b)
         self.built = True
 
     def compile(
@@ -280,8 +296,9 @@ class UGATIT(ImageTranslator):
         """
         with tf.GradientTape() as tape:
             # One call makes both: normalisation is per image, so it is the same as two.
-            (fake_b, same_b), cams_b = each(self.gen_ab, real_a, real_b)
-            (fake_a, same_a), cams_a = each(self.gen_ba, real_b, real_a)
+            own_a, own_b = self.as_sources(real_a, real_b)
+            (fake_b, same_b), cams_b = each(self.gen_ab, real_a, own_b)
+            (fake_a, same_a), cams_a = each(self.gen_ba, real_b, own_a)
             reco_a, _ = self.gen_ba(fake_b, training=True)
             reco_b, _ = self.gen_ab(fake_a, training=True)
             terms = {}

@@ -22,24 +22,28 @@ LOOKED_AT = 10
 """Number of first batches whose values are looked at."""
 
 
-def as_batch(layout: Batch, data: Any, image_size: int, name: str) -> dict[str, tf.Tensor]:
+Shapes = Mapping[str, tuple[int, int, int]]
+"""Shapes (H, W, C) of the images of a batch by key."""
+
+
+def as_batch(layout: Batch, data: Any, shapes: Shapes, name: str) -> dict[str, tf.Tensor]:
     """The arrays of a batch by key, from a dict or a tuple in the layout's order.
 
     Args:
         layout: Layout that the system declares.
         data: Batch as Keras hands it to a step.
-        image_size: Side of the images.
+        shapes: Shapes (H, W, C) of the images by key.
         name: Name of the system, for messages.
 
     Raises:
         ValueError: Other keys, ranks, sizes or types than the layout's.
     """
     batch = {key: tf.convert_to_tensor(value) for key, value in _by_key(layout, data, name).items()}
-    _check(layout, batch, image_size, name)
+    _check(layout, batch, shapes, name)
     for key in layout.images:  # a graph may be made for any size
         shape = batch[key].shape
         leading = shape[:-3] if shape.rank else (None,) * (1 if layout.updates == 1 else 2)
-        batch[key] = tf.ensure_shape(batch[key], (*leading, image_size, image_size, 3))
+        batch[key] = tf.ensure_shape(batch[key], (*leading, *shapes[key]))
     return batch
 
 
@@ -67,11 +71,11 @@ def _by_key(layout: Batch, data: Any, name: str) -> dict[str, Any]:
     return dict(data)
 
 
-def _check(layout: Batch, batch: Mapping[str, Any], image_size: int, name: str) -> None:
+def _check(layout: Batch, batch: Mapping[str, Any], shapes: Shapes, name: str) -> None:
     """Refuses images (arrays, tensors or their specifications) of another type or shape."""
     leading = (None,) * (1 if layout.updates == 1 else 2)
-    wanted = tf.TensorShape([*leading, image_size, image_size, 3])
     for key in layout.images:
+        wanted = tf.TensorShape([*leading, *shapes[key]])
         dtype, shape = tf.as_dtype(batch[key].dtype), tf.TensorShape(batch[key].shape)
         if not dtype.is_floating:
             raise ValueError(
@@ -93,12 +97,12 @@ class Guard:
 
     Args:
         layout: Layout that the system declares.
-        image_size: Side of the images.
+        shapes: Shapes (H, W, C) of the images by key.
         name: Name of the system, for messages.
     """
 
-    def __init__(self, layout: Batch, image_size: int, name: str):
-        self.layout, self.image_size, self.name = layout, image_size, name
+    def __init__(self, layout: Batch, shapes: Shapes, name: str):
+        self.layout, self.shapes, self.name = layout, shapes, name
         self.problem: str | None = None
         self._seen = 0
 
@@ -132,7 +136,7 @@ class Guard:
     def _check(self, batch: Any) -> list[Any]:
         """The images of a batch, after a look at their types and shapes."""
         by_key = _by_key(self.layout, batch, self.name)
-        _check(self.layout, by_key, self.image_size, self.name)
+        _check(self.layout, by_key, self.shapes, self.name)
         return [by_key[key] for key in self.layout.images]
 
     def _look_in_graph(self, *batch: Any) -> Any:

@@ -18,9 +18,15 @@ def spectral_conv(x, filters: int, strides: int, name: str, use_bias: bool = Tru
 
 
 def patch_discriminator(
-    width: int, depth: int, name: str, initializer: Initializer, *, antialias: bool = False
+    width: int,
+    depth: int,
+    name: str,
+    initializer: Initializer,
+    *,
+    antialias: bool = False,
+    channels: int = 3,
 ) -> keras.Model:
-    """Image (N, H, W, 3) -> logits (N, h', w', 1), one for each patch: PatchGAN.
+    """Image (N, H, W, channels) -> logits (N, h', w', 1), one for each patch: PatchGAN.
 
     Args:
         width: Channels of the first layer (the sources' `ndf`).
@@ -28,10 +34,11 @@ def patch_discriminator(
         name: Name of the model.
         initializer: Initializer of every kernel; biases start at 0.
         antialias: Blurs while sampling down, as CUT does.
+        channels: Channels of the image.
 
     Source: `NLayerDiscriminator` of the two repositories of `resnet_generator`.
     """
-    image = full_input((None, None, 3), "image")
+    image = full_input((None, None, channels), "image")
     x = image
     for i in range(depth + 1):
         strides = 2 if i < depth and not antialias else 1

@@ -28,6 +28,23 @@ def image_output(x, activation: str | None):
     return keras.layers.Activation(activation, dtype=full, name="translation")(x)
 
 
+def in_channels(image, channels: int):
+    """Images (N, H, W, C) in [-1, 1] in other channels, as `pictures.channels` turns pixels."""
+    have = image.shape[-1]
+    if have == channels:
+        return image
+    colour = image[..., :-1] if have in (2, 4) else image
+    if channels in (1, 2) and colour.shape[-1] == 3:
+        weights = tf.constant([0.299, 0.587, 0.114], colour.dtype)
+        colour = tf.reduce_sum(colour * weights, -1, keepdims=True)
+    elif channels in (3, 4) and colour.shape[-1] == 1:
+        colour = tf.repeat(colour, 3, axis=-1)
+    if channels in (1, 3):
+        return colour
+    last = image[..., -1:] if have in (2, 4) else tf.ones_like(colour[..., :1])
+    return tf.concat([colour, last], -1)
+
+
 def xavier() -> keras.initializers.Initializer:
     """CUT's `xavier` with gain 0.02: kernels so small that the norms' epsilon matters."""
     return keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal")

@@ -28,9 +28,15 @@ def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True
 
 
 def resnet_generator(
-    width: int, blocks: int, name: str, initializer: Initializer, *, antialias: bool = False
+    width: int,
+    blocks: int,
+    name: str,
+    initializer: Initializer,
+    *,
+    antialias: bool = False,
+    channels: tuple[int, int] = (3, 3),
 ) -> keras.Model:
-    """Image (N, H, W, 3) -> image (N, H, W, 3) in [-1, 1], H and W multiples of 4.
+    """Image (N, H, W, channels) -> image (N, H, W, channels) in [-1, 1], H and W multiples of 4.
 
     Args:
         width: Channels of the first layer (the sources' `ngf`).
@@ -39,11 +45,12 @@ def resnet_generator(
         initializer: Initializer of every kernel; biases start at 0.
         antialias: Convolves at full size and blurs while sampling down, and samples up bilinearly,
             as CUT does, where CycleGAN has strided and transposed convolutions.
+        channels: Channels of the image that goes in and of the one that comes out.
 
     Source: `resnet_9blocks` of junyanz/pytorch-CycleGAN-and-pix2pix and of
     taesungp/contrastive-unpaired-translation.
     """
-    image = full_input((None, None, 3), "image")
+    image = full_input((None, None, channels[0]), "image")
     x = ReflectionPad2D(3, name="conv0_pad")(image)
     x = normalized(conv(x, width, 7, 1, "conv0", initializer), "conv0")
     for i in range(2):
@@ -63,5 +70,5 @@ def resnet_generator(
         else:
             x = TransposedConv2D(half, 3, kernel_initializer=initializer(), name=f"up{i}")(x)
         x = normalized(x, f"up{i}")
-    x = conv(ReflectionPad2D(3, name="to_rgb_pad")(x), 3, 7, 1, "to_rgb", initializer)
+    x = conv(ReflectionPad2D(3, name="to_rgb_pad")(x), channels[1], 7, 1, "to_rgb", initializer)
     return keras.Model(image, image_output(x, "tanh"), name=name)

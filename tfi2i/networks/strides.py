@@ -51,6 +51,6 @@ def _map_sides(translator: keras.Model, side: int) -> list[Any]:
         return call
 
     image, *extra = translator.inputs
-    picture = keras.KerasTensor((None, side, side, 3), image.dtype)
+    picture = keras.KerasTensor((None, side, side, image.shape[-1]), image.dtype)
     shaped(translator)([picture, *extra])
     return sides

@@ -11,28 +11,42 @@ import io
 import secrets
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
+from tfi2i.pictures.depth import (
+    Range,
+    Values,
+    colour_values,
+    grey_pixels,
+    grey_values,
+    is_deep,
+    spread,
+    upright,
+)
+from tfi2i.pictures.formats import (
+    MAX_PIXELS,
+    check_tiff,
+    missing,
+    opened,
+    too_large,
+    unread,
+)
+from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
 from tfi2i.pictures.pixels import Pixels, are_pixels
 
-MAX_PIXELS = 178_000_000
-"""The largest picture that is decoded; Pillow itself refuses from 178,956,971 pixels on."""
+_T = TypeVar("_T")
 
-# Pillow knows more, some of which start other programs (EPS) or are rarely tested with bad input.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
-
-PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm"}
-)
-"""The lower-case file name suffixes that count as pictures in a folder."""
+_BLEED = 2  # pixels over which a JPEG's colours are smoothed beyond a block
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # Without subsampling: colour edges are what a translation is judged by.
 _JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
@@ -52,19 +66,21 @@ ALPHA_SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff"})
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture: upright, 8-bit sRGB.
+    """A decoded picture: upright, 8-bit sRGB, or 16-bit where a range of values was given.
 
     Attributes:
-        pixels: (H, W, 3) uint8.
+        pixels: (H, W, 3) uint8, or uint16 where a range was given.
         alpha: (H, W) uint8, 255 is opaque; None where the file has no transparency.
         mode: Pillow's name for what the file holds ("RGB", "P", "I;16" ...).
         format: Pillow's name of the file's format ("PNG", "JPEG" ...), whatever its suffix says.
+        deep: True where a channel of the file has more than 8 bits.
     """
 
-    pixels: Pixels
+    pixels: NDArray[Any]
     alpha: Pixels | None
     mode: str
     format: str
+    deep: bool = False
 
 
 class _PillowSilenced:
@@ -96,7 +112,13 @@ class _PillowSilenced:
 _pillow_silenced = _PillowSilenced()
 
 
-def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture:
+def read_picture(
+    source: Path | str | bytes,
+    name: str | None = None,
+    *,
+    value_range: Range | None = None,
+    frame: int = 0,
+) -> Picture:
     """The picture in a file or in a file's bytes, the first frame if it is animated.
 
     16-bit and floating-point pictures are scaled to 8 bits, not clipped; a floating-point one must
@@ -105,13 +127,91 @@ def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture
     Args:
         source: File's path, or its contents.
         name: Name of the picture in an error message; without it, the path.
+        value_range: Numbers in the file that become black and white. The pixels are uint16 then,
+            0..65535, so that no depth is lost.
+        frame: Number of the frame of an animation.
 
     Raises:
         InputError: There is no such file, it is no picture of a supported format, damaged, larger
-            than `MAX_PIXELS`, or holds values without a meaning as a colour.
+            than the limits of `tfi2i.pictures.formats`, or holds values without a meaning as a
+            colour.
     """
+
+    def made(image: Image.Image, file: BinaryIO, label: str) -> Picture:
+        if frame:
+            image.seek(frame)
+        mode, file_format = image.mode, image.format or "unknown"
+        if value_range is None:
+            deep = is_deep(image)
+            pixels, alpha = _srgb(upright(image), label)
+            return Picture(pixels, alpha, mode, file_format, deep)
+        values = _values(image, file, label, frame)
+        wide = spread(values.array, *value_range)
+        wide = wide if wide.ndim == 3 else np.repeat(wide[..., None], 3, axis=-1)
+        return Picture(wide, values.alpha, mode, file_format, values.deep)
+
+    return _read(source, name, made)
+
+
+def read_values(source: Path | str | bytes, name: str | None = None) -> Values:
+    """The numbers in a file, of its first frame; of 8 bits those of its sRGB pixels.
+
+    Raises:
+        InputError: As `read_picture`, but for values without a meaning as a colour.
+    """
+    return _read(source, name, _values)
+
+
+class Header(NamedTuple):
+    """Facts of a picture file that need no decoding.
+
+    Attributes:
+        deep: True where a channel has more than 8 bits.
+        frames: Number of frames or pages.
+    """
+
+    deep: bool
+    frames: int
+
+
+def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
+    """The facts of a file without its pixels.
+
+    Raises:
+        InputError: It is no picture, or one that is not decoded because of its size.
+    """
+
+    def made(image: Image.Image, file: BinaryIO, label: str) -> Header:
+        deep, frames = is_deep(image), 1
+        if image.format in _ANIMATED and getattr(image, "is_animated", False):
+            frames = int(getattr(image, "n_frames", 1))
+        return Header(deep, frames)
+
+    return _read(source, name, made)
+
+
+PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".bmp"})
+"""The suffixes of files whose headers need no look: 8 bits, one frame."""
+
+
+def frame_count(path: Path) -> int:
+    """Number of frames in a picture file; 1 if it cannot be told, as of a damaged one."""
+    if path.suffix.lower() in PLAIN_SUFFIXES:
+        return 1
+    try:
+        return read_header(path).frames
+    except InputError:
+        return 1
+
+
+def _read(
+    source: Path | str | bytes,
+    name: str | None,
+    work: Callable[[Image.Image, BinaryIO, str], _T],
+) -> _T:
+    """Returns what `work` makes of the picture that is open in a file under a label."""
     if isinstance(source, bytes):
-        return _decoded(io.BytesIO(source), len(source), name or "the picture")
+        return _decoded(io.BytesIO(source), len(source), name or "the picture", work)
     path = Path(source)
     label = name or str(path)
     try:
@@ -122,34 +222,39 @@ def read_picture(source: Path | str | bytes, name: str | None = None) -> Picture
         if not path.is_file():
             raise InputError(f"{label} is not a regular file; name a picture file.")
         with path.open("rb") as file:
-            return _decoded(file, path.stat().st_size, label)
+            return _decoded(file, path.stat().st_size, label, work)
     except OSError as error:
         raise InputError(
             f"{label} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
 
 
-def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
-    """The picture in an open file; every failure is an `InputError`."""
+def _decoded(
+    file: BinaryIO,
+    byte_count: int,
+    label: str,
+    work: Callable[[Image.Image, BinaryIO, str], _T],
+) -> _T:
+    """Returns what `work` makes of an open file; every failure is an `InputError`."""
     if byte_count == 0:
         raise InputError(f"{label} is empty (0 bytes); remove it or copy it again.")
+    start = file.read(64)
+    if reason := missing(start):
+        raise InputError(f"{label} {reason}.")
     try:
-        with _pillow_silenced, Image.open(file, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            mode, file_format = image.mode, image.format or "unknown"
-            image.load()
-            # A broken orientation tag counts as none. Pillow has already turned a TIFF by now.
-            with contextlib.suppress(Exception):
-                ImageOps.exif_transpose(image, in_place=True)
-            pixels, alpha = _srgb(image, label)
+        with _pillow_silenced:
+            try:
+                return _worked(file, byte_count, label, work)
+            except (InputError, Image.DecompressionBombError):
+                raise
+            except Exception:
+                if (mended := _mended(file)) is None:
+                    raise
+                return _worked(io.BytesIO(mended), len(mended), label, work)
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(
-            f"{label} is not a picture that can be read; give PNG, JPEG, WebP, BMP, TIFF, GIF "
-            "or PPM/PGM."
-        ) from error
+        raise InputError(f"{label} {unread(file)}") from error
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{label} has more than {MAX_PIXELS // 10**6} million pixels; scale it down first."
@@ -161,13 +266,70 @@ def _decoded(file: BinaryIO, byte_count: int, label: str) -> Picture:
             f"{label} is damaged or incomplete ({str(error) or type(error).__name__}); copy it "
             "again or remove it."
         ) from error
-    return Picture(pixels, alpha, mode, file_format)
+
+
+def _worked(
+    file: BinaryIO,
+    byte_count: int,
+    label: str,
+    work: Callable[[Image.Image, BinaryIO, str], _T],
+) -> _T:
+    file.seek(0)
+    with opened(file) as image:
+        if reason := too_large(image, byte_count):
+            raise InputError(f"{label} {reason}")
+        if image.format == "TIFF":
+            check_tiff(image, byte_count)
+        return work(image, file, label)
+
+
+def _mended(file: BinaryIO) -> bytes | None:
+    """The bytes of a file whose pixels are all there, so that they can be decoded, or None.
+
+    Of a JPEG, a bit may be missing in the last block, whose end cannot be told from the file's.
+    """
+    file.seek(0)
+    data = file.read()
+    endings = jpeg_without_end(data)
+    if not endings:
+        return png_without_damage(data)
+    looks = []
+    for ending in endings:
+        with Image.open(io.BytesIO(ending), formats=("JPEG",)) as image:
+            if too_large(image, len(data)):
+                return None
+            looks.append(np.asarray(image))
+    height, width = (16 * ((side - 1) // 16) - _BLEED for side in looks[0].shape[:2])
+    differing = np.nonzero(looks[0] != looks[1])
+    in_place = all(
+        (at >= least).all() for at, least in zip(differing, (height, width), strict=False)
+    )
+    return endings[1] if in_place else None
+
+
+def _values(image: Image.Image, file: BinaryIO, label: str, frame: int = 0) -> Values:
+    """The values of a picture that is open, but not loaded."""
+
+    def again() -> Image.Image:
+        file.seek(0)
+        second = opened(file)
+        if frame:
+            second.seek(frame)
+        return second
+
+    if not is_deep(image):
+        pixels, alpha = _srgb(upright(image), label)
+        return Values(pixels, alpha, (0.0, 255.0), False)
+    if len(image.getbands()) > 1:
+        return colour_values(image, again)
+    return grey_values(upright(image), label)
 
 
 def _srgb(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
     """The (H, W, 3) pixels and (H, W) alpha of an image of any mode."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return _grey_from_wide(image, label)
+        values = grey_values(image, label)
+        return grey_pixels(values, label), values.alpha
     if image.mode == "La":  # premultiplied; Pillow converts it to nothing but this
         image = image.convert("LA")
     alpha = None
@@ -195,74 +357,6 @@ def _srgb(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
     return np.array(image.convert("RGB"), np.uint8), alpha
 
 
-def _grey_from_wide(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
-    """Pixels and alpha of a grey image of more than 8 bits; Pillow's own conversion clips."""
-    values = np.asarray(image)
-    if not np.isfinite(values).all():
-        raise InputError(f"{label} holds NaN or infinite values; replace them first.")
-    low, high, wide = values.min(), values.max(), values.dtype.kind != "f"
-    if low < 0 or high > (65535 if wide else 255):
-        raise InputError(
-            f"{label} holds whole numbers from {low} to {high}; save it with 8 or 16 bits a "
-            "channel (0..65535)."
-            if wide
-            else f"{label} holds floating-point values from {low:g} to {high:g}; scale them to "
-            "0..1 or 0..255."
-        )
-    scaled = values / 257.0 if wide else values * (255.0 if high <= 1 else 1.0)
-    grey = np.rint(scaled).astype(np.uint8)
-    clear = image.info.get("transparency")
-    alpha = np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
-    return np.repeat(grey[..., None], 3, axis=-1), alpha
-
-
-def picture_paths(folder: Path | str) -> list[Path]:
-    """The picture files in a folder and all its sub-folders, sorted.
-
-    Hidden files and folders are left out: they hold thumbnails, caches and macOS' "._" shadows of
-    pictures. Links to folders are followed, each folder once.
-
-    Raises:
-        InputError: It is not a folder, or a folder cannot be listed.
-    """
-    folder = Path(folder)
-    try:
-        what = "" if folder.is_dir() else "a file, not a folder" if folder.exists() else "not there"
-    except OSError as error:
-        what = f"not accessible ({error.strerror or error})"
-    if what:
-        raise InputError(f"The folder {folder} is {what}; name a folder of pictures.")
-    found: list[Path] = []
-    seen: set[tuple[int, int] | None] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            for entry in [] if file_key(here) in seen else sorted(here.iterdir()):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():  # links last: a folder is listed under its own name if it can be
-                    waiting.insert(0 if entry.is_symlink() else len(waiting), entry)
-                elif entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
-                    found.append(entry)
-        except OSError as error:
-            raise InputError(
-                f"The folder {here} cannot be listed ({error.strerror or error}); check its "
-                "permissions."
-            ) from error
-        seen.add(file_key(here))
-    return sorted(found)
-
-
-def file_key(path: Path) -> tuple[int, int] | None:
-    """Equal for two paths of one file, through links and whatever the case; None without a file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
 def writable_suffix(text: str) -> str:
     """The suffix, such as ".png", of a format that pictures can be written in: png, .PNG ...
 
@@ -279,7 +373,7 @@ def writable_suffix(text: str) -> str:
 
 
 def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:
-    """Writes (H, W, 3) pixels in the format of the path's suffix, whole or not at all.
+    """Writes (H, W, 3) or grey (H, W, 1) pixels in the format of the path's suffix, whole or not.
 
     PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
 
@@ -298,9 +392,10 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
             f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
             f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
         )
-    if not are_pixels(pixels, 3):
+    if not are_pixels(pixels, 3) and not are_pixels(pixels, 3, 1):
         raise InputError(
-            f"{path}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}."
+            f"{path}: pixels must be uint8 (H, W, 3) or (H, W, 1), not {pixels.dtype} "
+            f"{pixels.shape}."
         )
     if alpha is not None:
         if alpha.shape != pixels.shape[:2] or alpha.dtype != np.uint8:
@@ -314,7 +409,9 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
                 f"{path}: {options['format']} cannot hold the picture's transparency; write it "
                 "as .png, .webp or .tif."
             )
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = Image.fromarray(
+        np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    )
     try:
         path.parent.stat()  # or `replacing` would make a folder that is not there
         # A name of its own: that of the picture may be as long as names can be, and two programs

@@ -9,25 +9,30 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.channels import CHANNELS, in_channels
+from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
-    PICTURE_SUFFIXES,
     WRITABLE_SUFFIXES,
-    file_key,
-    picture_paths,
+    frame_count,
     read_picture,
     writable_suffix,
     write_picture,
 )
-from tfi2i.pictures.pixels import Pixels
+from tfi2i.pictures.formats import PICTURE_SUFFIXES, counted, kind_of
+from tfi2i.pictures.listing import file_key, listed
+from tfi2i.pictures.pixels import Pixels, eight_bit
 from tfi2i.terminal import progress_bar
 
 Translate = Callable[..., Pixels]
@@ -52,6 +57,24 @@ class Summary:
 class _Job(NamedTuple):
     source: Path
     target: Path
+    frame: int = 0
+
+
+@dataclass
+class _Plan:
+    """Pictures to translate, and what is said of the rest.
+
+    Attributes:
+        jobs: Pictures, once each, with the files they go to.
+        passed_over: Kinds of files in the folders that are no pictures, one a file.
+        animated: Pictures of several frames of which the first is translated.
+        shallow: Pictures of 8 bits that were read in a range of values beyond those.
+    """
+
+    jobs: list[_Job]
+    passed_over: list[str]
+    animated: int = 0
+    shallow: list[Path] = field(default_factory=list)
 
 
 def translate_files(
@@ -63,6 +86,8 @@ def translate_files(
     overwrite: bool = False,
     workers: int = 1,
     console: Console | None = None,
+    value_range: Range | None = None,
+    frames: bool = False,
 ) -> Summary:
     """Translates pictures and folders of pictures into the folder `out`.
 
@@ -72,7 +97,9 @@ def translate_files(
     and the next one follows.
 
     Args:
-        translate: Pixels -> pixels of the same shape.
+        translate: Pixels -> uint8 pixels of the same size; its attribute `channels`, if it has one,
+            says how many it takes and gives, else three. Pixels of 16 bits are given to one whose
+            attribute `takes_deep` is true, else 8 bits of them.
         inputs: Picture files and folders; hidden files in folders are left out.
         out: Folder, made if it is not there.
         suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
@@ -80,6 +107,9 @@ def translate_files(
         workers: Pictures that are translated at the same time, each with its translation in
             memory; more than one only if `translate` can be called from several threads.
         console: Console for the progress bar and the last lines; stderr unless told.
+        value_range: Numbers in the files that are black and white, as in training.
+        frames: Translation of all frames of animations, each a picture NAME-0001 and so on; else of
+            the first.
 
     Raises:
         InputError: Before anything is written: an input is not there, `out` is no folder, two
@@ -90,15 +120,27 @@ def translate_files(
         raise InputError(f"At least 1 worker is needed, received {workers}.")
     inputs, out = [Path(path) for path in inputs], Path(out)
     dotted = None if suffix is None else writable_suffix(suffix)
-    jobs, targets = _prepared(inputs, out, dotted, overwrite)
+    plan, targets = _prepared(inputs, out, dotted, overwrite, frames)
+    jobs = plan.jobs
     console = console or Console(stderr=True)
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
 
+    channels = getattr(translate, "channels", (3, 3))[0]
+
+    def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
+        bands = read_bands(job.source, channels, value_range)
+        if bands is not None:
+            return bands, None
+        picture = read_picture(job.source, value_range=value_range, frame=job.frame)
+        if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
+            plan.shallow.append(job.source)
+        return in_channels(picture.pixels, channels, picture.alpha), picture.alpha
+
     def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
         options = {"progress": tell} if told and tell else {}
         try:
-            return _translated(translate, job, targets, suffix is None, options)
+            return _translated(translate, *opened(job), job, targets, suffix is None, options)
         except InputError as error:
             if alone:
                 raise
@@ -112,7 +154,7 @@ def translate_files(
     written = tuple(outcome for outcome in outcomes if isinstance(outcome, Path))
     done = zip(jobs, outcomes, strict=True)
     failed = tuple((job.source, reason) for job, reason in done if isinstance(reason, str))
-    _report(console, len(written), failed, out)
+    _report(console, len(written), failed, out, plan, value_range)
     return Summary(written, failed)
 
 
@@ -148,40 +190,47 @@ def _side_by_side(
 
 
 def _prepared(
-    inputs: list[Path], out: Path, suffix: str | None, overwrite: bool
-) -> tuple[list[_Job], "_Targets"]:
+    inputs: list[Path], out: Path, suffix: str | None, overwrite: bool, frames: bool
+) -> tuple[_Plan, "_Targets"]:
     """Lists the jobs, checked, and makes the output folder."""
     try:
         if out.exists() and not out.is_dir():
             raise InputError(f"The output folder {out} is a file; name a folder.")
-        jobs = _planned(inputs, out, suffix)
-        targets = _Targets(jobs, overwrite)
+        plan = _planned(inputs, out, suffix, frames)
+        targets = _Targets(plan.jobs, overwrite)
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"{error.filename or out}: {error.strerror or error}; check the path and its "
             "permissions."
         ) from error
-    return jobs, targets
+    return plan, targets
 
 
-def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job]:
-    """Every picture once, with the file it goes to.
+def _planned(inputs: Iterable[Path], out: Path, suffix: str | None, frames: bool) -> _Plan:
+    """Every picture once, or every frame of it, with the file it goes to.
 
     Raises:
         InputError: An input is not there, a folder has no pictures, or there is no input.
     """
     jobs: dict[tuple[Any, Path], _Job] = {}  # a picture named twice is translated once
+    passed_over: dict[Path, str] = {}
+    animated = set()
     for path in inputs:
         if path.is_dir():
             # An output folder inside of the input must not be translated again by the next run.
             inner = out.resolve()
-            base, found = path, picture_paths(path)
+            base, (found, others) = path, listed(path)
             if inner != path.resolve():
-                found = [one for one in found if not one.resolve().is_relative_to(inner)]
+                found, others = (
+                    [one for one in each if not one.resolve().is_relative_to(inner)]
+                    for each in (found, others)
+                )
+            passed_over |= {other: kind_of(other) for other in others}
             if not found:
+                beside = f" but {counted(map(kind_of, others))}" if others else ""
                 raise InputError(
-                    f"The folder {path} has no pictures in it; they end in "
+                    f"The folder {path} has no pictures in it{beside}; they end in "
                     f"{', '.join(sorted(PICTURE_SUFFIXES))}."
                 )
         elif path.exists():
@@ -190,10 +239,16 @@ def _planned(inputs: Iterable[Path], out: Path, suffix: str | None) -> list[_Job
             raise InputError(f"There is no picture or folder {path}; check the path.")
         for source in found:
             target = out / renamed(source.relative_to(base), suffix)
-            jobs.setdefault((file_key(source) or source, target), _Job(source, target))
+            key, count = file_key(source) or source, frame_count(source)
+            if count > 1 and not frames:
+                animated.add(key)
+            for frame in range(count if frames else 1):
+                name = f"{target.stem}-{frame + 1:04d}{target.suffix}"
+                place = target.with_name(name) if frames and count > 1 else target
+                jobs.setdefault((key, place), _Job(source, place, frame))
     if not jobs:
         raise InputError("There is nothing to translate; name pictures or folders of pictures.")
-    return list(jobs.values())
+    return _Plan(list(jobs.values()), list(passed_over.values()), len(animated))
 
 
 def renamed(name: Path, suffix: str | None = None) -> Path:
@@ -263,26 +318,41 @@ def _is_taken(path: Path) -> bool:
 
 
 def _translated(
-    translate: Translate, job: _Job, targets: _Targets, free_format: bool, options: dict[str, Any]
+    translate: Translate,
+    given: NDArray[Any],
+    alpha: Pixels | None,
+    job: _Job,
+    targets: _Targets,
+    free_format: bool,
+    options: dict[str, Any],
 ) -> Path:
-    """Reads, translates and writes one picture; the file that was written.
+    """Translates and writes one picture; the file that was written.
 
     Raises:
-        InputError: The picture is unreadable, or its translation cannot be made or written.
+        InputError: Its translation cannot be made or written.
     """
-    picture = read_picture(job.source)
-    alpha, target = picture.alpha, job.target
-    transparent = alpha is not None and alpha.min() < 255
-    if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
-        # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
-        target = target.with_suffix(".png")
-        targets.claim(_Job(job.source, target))
-    pixels = translate(picture.pixels, **options)
-    if (pixels.shape, pixels.dtype) != (picture.pixels.shape, picture.pixels.dtype):
+    given = given if getattr(translate, "takes_deep", False) else eight_bit(given)
+    target = job.target
+
+    def in_format_for(alpha: Pixels | None, target: Path) -> Path:
+        transparent = alpha is not None and alpha.min() < 255
+        if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
+            # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
+            target = target.with_suffix(".png")
+            targets.claim(job._replace(target=target))
+        return target
+
+    target = in_format_for(alpha, target)
+    pixels = translate(given, **options)
+    fitting = pixels.dtype == np.uint8 and pixels.shape[:-1] == given.shape[:-1]
+    if not fitting or pixels.shape[-1] not in CHANNELS:
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
-            f"{picture.pixels.shape}; use a translator that keeps the size."
+            f"{given.shape}; use a translator that keeps the size."
         )
+    if pixels.shape[-1] in (2, 4):
+        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+        target = in_format_for(alpha, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -293,10 +363,30 @@ def _translated(
     return target
 
 
-def _report(console: Console, written: int, failed: Iterable[tuple[Path, str]], out: Path) -> None:
-    """One line for each picture that failed, and one on what was done."""
+def _report(
+    console: Console,
+    written: int,
+    failed: Iterable[tuple[Path, str]],
+    out: Path,
+    plan: _Plan,
+    value_range: Range | None,
+) -> None:
+    """One line for each picture that failed, what was left, and one on what was done."""
     lines = [reason if str(path) in reason else f"{path}: {reason}" for path, reason in failed]
     end = f", {len(lines)} failed." if lines else "."
+    if plan.passed_over:
+        lines.append(f"Passed over {counted(plan.passed_over)}.")
+    if plan.shallow and value_range:
+        low, high = value_range
+        lines.append(
+            f"{len(plan.shallow)} of 8 bits (the first: {plan.shallow[0]}) hold values from 0 to "
+            f"255, and {low:g} to {high:g} are black to white to this network."
+        )
+    if plan.animated:
+        lines.append(
+            f"{plan.animated} with several frames or pages: the first was translated; --frames "
+            "translates all."
+        )
     lines.append(f"Translated {written} picture{'s' * (written != 1)} into {out}{end}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

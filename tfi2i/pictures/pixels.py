@@ -1,6 +1,7 @@
 """Pixels are uint8 0..255, an image is float32 [-1, 1]: the only place that knows 127.5.
 
-Levels are pixels that are not rounded: floats in 0..255.
+Levels are pixels that are not rounded: floats in 0..255. Where a domain has a range of values, its
+pixels are uint16 0..65535, so that no depth is lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,21 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.channels import CHANNELS
 
 Pixels = NDArray[np.uint8]
 
 
-def are_pixels(pixels: NDArray[Any], axes: int) -> bool:
-    """Whether this is uint8 with so many axes, the last for three channels, and not empty."""
-    fitting = pixels.dtype == np.uint8 and pixels.ndim == axes and pixels.shape[-1] == 3
-    return fitting and pixels.size > 0
+def are_pixels(pixels: NDArray[Any], axes: int, channels: int | None = 3) -> bool:
+    """Whether this is uint8 with so many axes, the last for channels, and not empty; None: 1..4."""
+    fitting = pixels.dtype == np.uint8 and pixels.ndim == axes and pixels.size > 0
+    return fitting and (
+        pixels.shape[-1] in CHANNELS if channels is None else pixels.shape[-1] == channels
+    )
 
 
-def require_pixels(name: str, pixels: Pixels) -> None:
-    """Raises `InputError` unless these are uint8 pictures (N, H, W, 3), at least one."""
-    if not are_pixels(pixels, 4):
+def require_pixels(name: str, pixels: Pixels, channels: int | None = 3) -> None:
+    """Raises `InputError` unless these are uint8 pictures (N, H, W, C), one or more."""
+    if not are_pixels(pixels, 4, channels):
         raise InputError(
-            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, 3)."
+            f"{name} is {pixels.dtype} {pixels.shape}; give uint8 pictures (N, H, W, "
+            f"{channels or '1 to 4'})."
         )
 
 
@@ -38,9 +43,22 @@ def to_levels(image: Any) -> Any:
     return (image + 1) * 127.5
 
 
-def to_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels of any shape, uint8 0..255, to an image, float32 in [-1, 1]."""
-    return from_levels(np.asarray(pixels, np.float32))
+def to_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Pixels of any shape, uint8 0..255 or uint16 0..65535, to an image, float32 in [-1, 1]."""
+    levels = np.asarray(pixels, np.float32)
+    return from_levels(levels / np.float32(257) if pixels.dtype == np.uint16 else levels)
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels of any shape as uint8 0..255."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    return np.rint(pixels / 257).astype(np.uint8)
+
+
+def sixteen_bit(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Pixels of any shape as uint16 0..65535."""
+    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
 
 
 def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
-from tfi2i.pictures.pixels import Pixels, are_pixels, in_order, to_image, to_pixels
+from tfi2i.pictures.channels import CHANNELS
+from tfi2i.pictures.pixels import Pixels, are_pixels, eight_bit, in_order, to_image, to_pixels
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -57,10 +58,14 @@ class Tiling(ABC):
         overlap: Pixels that neighbouring tiles share at least, up to half a tile; without it, an
             eighth of the tile's shorter side. Half of them are blended, the rest is cut off,
             because a tile's rim sees padding instead of the picture.
+        channels: Channels of the picture that goes in, and of the one that comes out.
 
     Raises:
         InputError: A number that does not fit the others.
     """
+
+    takes_deep = False
+    """Whether pixels of 16 bits are taken as well, without losing depth."""
 
     def __init__(
         self,
@@ -69,7 +74,9 @@ class Tiling(ABC):
         *,
         tile: int | None = None,
         overlap: int | None = None,
+        channels: tuple[int, int] = (3, 3),
     ):
+        self.channels = channels
         if multiple < 1:
             raise InputError(f"multiple must be at least 1, received {multiple}.")
         if not sizes and tile is not None and not is_tile(tile, multiple):
@@ -92,15 +99,16 @@ class Tiling(ABC):
         self._grid = multiple if on_grid else 1
 
     def __call__(self, pixels: Pixels, progress: Progress | None = None) -> Pixels:
-        """Translates pixels (H, W, 3); the result has their shape.
+        """Translates pixels (H, W, C); the result has their size.
 
         Raises:
             InputError: These are no pixels, or the runtime fails on them.
         """
-        if not are_pixels(pixels, 3):
+        fitting = eight_bit(pixels) if self.takes_deep else pixels
+        if not are_pixels(fitting, 3, self.channels[0]):
             raise InputError(
-                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
-                f"{pixels.shape}."
+                f"Expected uint8 pixels of shape (H, W, {self.channels[0]}), received "
+                f"{pixels.dtype} of shape {pixels.shape}."
             )
         tell = progress or (lambda done, total: None)
         height, width, _ = pixels.shape
@@ -151,8 +159,8 @@ class Tiling(ABC):
         total = done + len(rows) * len(columns)
         if done:
             tell(done, total)
-        result = np.empty_like(pixels)
-        band = np.zeros((height, pixels.shape[1], 3), np.float32)  # rows[i] on, weighted so far
+        result = np.empty((*pixels.shape[:2], self.channels[1]), np.uint8)
+        band = np.zeros((height, *result.shape[1:]), np.float32)  # rows[i] on, weighted so far
         for i, top in enumerate(rows):
             for j, left in enumerate(columns):
                 answer = run(pixels[top : top + height, left : left + width])
@@ -190,6 +198,8 @@ class PictureTranslator(Tiling):
         InputError: An argument does not fit the network.
     """
 
+    takes_deep = True
+
     def __init__(
         self,
         translator: keras.Model,
@@ -207,7 +217,9 @@ class PictureTranslator(Tiling):
                 "not possible; leave the tile size out."
             )
         multiple = multiple_of(translator) if multiple is None else multiple
-        super().__init__([fixed] if fixed else [], multiple, tile=tile, overlap=overlap)
+        channels = translator.inputs[0].shape[-1], translator.outputs[0].shape[-1]
+        sizes = [fixed] if fixed else []
+        super().__init__(sizes, multiple, tile=tile, overlap=overlap, channels=channels)
         self._inputs = [
             tf.TensorSpec((None, *tensor.shape[1:]), tf.float32) for tensor in translator.inputs
         ]
@@ -232,7 +244,7 @@ class PictureTranslator(Tiling):
         given = [tf.constant(to_image(pixels)[None]), *self.values.values()]
         whole = statistics is None
         answer = self._whole(*given) if whole else self._replay(given, statistics)
-        return _checked(answer, given[0].shape)[0]
+        return _checked(answer, (*given[0].shape[:3], self.channels[1]))[0]
 
     def _finished(self, values: Values) -> Pixels:
         return to_pixels(values)
@@ -367,7 +379,7 @@ def _fixed_size(translator: keras.Model) -> tuple[int, int] | None:
     shapes = [tuple(tensor.shape) for tensor in translator.inputs]
     outputs = [tuple(tensor.shape) for tensor in translator.outputs]
     ends = [(len(shape), shape[-1]) for shape in (shapes[0], *outputs)]
-    if ends != [(4, 3), (4, 3)]:
+    if len(ends) != 2 or any(rank != 4 or last not in CHANNELS for rank, last in ends):
         raise InputError(
             f"A translator maps one image (N, H, W, 3) to one; {translator.name} takes {shapes} "
             f"and gives {outputs}."
@@ -396,7 +408,7 @@ def _fitting(translator: keras.Model, values: Mapping[str, ArrayLike]) -> dict[s
     return fitting
 
 
-def _checked(answer: tf.Tensor, shape: tf.TensorShape) -> Values:
+def _checked(answer: tf.Tensor, shape: tuple[int, ...]) -> Values:
     """The network's answer as an array, if it is an image of the expected shape."""
     # A model of one output in a list gives a list.
     image = np.asarray(tf.nest.flatten(answer)[0], np.float32)

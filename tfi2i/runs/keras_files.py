@@ -12,6 +12,7 @@ from typing import Any
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError, first_line, is_out_of_memory
 from tfi2i.files import to_json
+from tfi2i.pictures.channels import CHANNELS
 
 MAX_CONFIG_BYTES = 50_000_000
 
@@ -75,7 +76,9 @@ def load_translator(path: str | Path) -> Any:
     shapes = [tuple(ends[0].shape) if ends else () for ends in (inputs, outputs)]
     names = {condition.name for condition in read_conditions(path)}
     no_picture = names and {tensor.name for tensor in inputs or ()} == names  # as in a sampler
-    if any(len(shape) != 4 or shape[-1] != 3 for shape in shapes[1 if no_picture else 0 :]):
+    if any(
+        len(shape) != 4 or shape[-1] not in CHANNELS for shape in shapes[1 if no_picture else 0 :]
+    ):
         raise InputError(
             f"{path}: maps {shapes[0]} to {shapes[1]}, but a translator maps images (N, H, W, 3)"
             " to images; give a file of a run's translators/ folder."

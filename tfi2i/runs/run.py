@@ -290,6 +290,27 @@ class Run:
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
         return path
 
+    def value_range(self, domain: str | None) -> tuple[float, float] | None:
+        """Numbers in the files of a domain that were black and white in training; None: pixels.
+
+        Raises:
+            InputError: if the settings name none, but how to find one.
+        """
+        data = self.config.get("data") or {}
+        kept = data.get("value_range")
+        if isinstance(kept, dict) and "percentiles" not in kept:
+            other = {"a": "b", "b": "a"} if data.get("swap") else {}
+            kept = kept.get(other.get(str(domain), domain))
+        if kept is None:
+            return None
+        if not isinstance(kept, list | tuple) or not all(isinstance(n, int | float) for n in kept):
+            raise InputError(
+                f"{self.config_path}: data.value_range is {kept}, which no training has settled; "
+                "give two numbers."
+            )
+        low, high = kept
+        return float(low), float(high)
+
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The directions of the run's system; none of a system that this version does not know."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from tfi2i.evaluate.diversity import COPY_DISTANCE
 from tfi2i.evaluate.paired import l1
+from tfi2i.pictures.channels import shown
 from tfi2i.training.reports import Pixels
 
 CONSTANT_SPREAD = 0.01  # distance between outputs for different inputs
@@ -23,6 +24,7 @@ def collapse_note(real: Pixels, fake: Pixels, numbers: Mapping[str, Any]) -> str
         fake: Outputs, in the inputs' order.
         numbers: Arguments of the system's `compile`, for the advice.
     """
+    real, fake = shown(real), shown(fake)
     if len(fake) > 1:
         spread, inputs = l1(fake[1:], fake[:-1]), l1(real[1:], real[:-1])
         if spread < CONSTANT_SPREAD < inputs:

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
+from tfi2i.data.resize import squash_notes
 from tfi2i.errors import InputError
 from tfi2i.models.model import GenerativeModel
+from tfi2i.pictures.sizes import AnySize
 from tfi2i.runs.run import Run
 from tfi2i.training.checkpoints import Checkpoints
 from tfi2i.training.reports import Reports
@@ -87,22 +89,24 @@ def fit(
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are
             no longer finite.
     """
-    _check_multiple("sample_steps", sample_steps, "report_steps", report_steps, least=1)
-    _check_multiple("checkpoint_steps", checkpoint_steps, "report_steps", report_steps, least=1)
-    _check_multiple("evaluate_steps", evaluate_steps, "checkpoint_steps", checkpoint_steps)
-    if evaluate_images < 2:
-        raise InputError(f"fit.evaluate_images is {evaluate_images}; KID needs 2 pictures or more.")
+    batches, data = batches or {}, data.in_channels(system.channels)
+    aspect = batches.get("aspect", "squash")
+    check(
+        data,
+        system,
+        aspect,
+        report_steps=report_steps,
+        sample_steps=sample_steps,
+        checkpoint_steps=checkpoint_steps,
+        evaluate_steps=evaluate_steps,
+        evaluate_images=evaluate_images,
+    )
     if system.step >= system.total_steps:
         raise InputError(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
-    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
-    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    batches = batches or {}
-    aspect = batches.get("aspect", "squash")
+    _set_up_tensorflow(deterministic)
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = []
@@ -110,10 +114,9 @@ def fit(
         held_out = _validation_images(data, system.image_size, aspect, evaluate_images)
         callbacks.append(Validation(reports, held_out, evaluate_steps or checkpoint_steps))
     shown = _images(data, system.image_size, aspect, sample_images)
+    _warn_of_squashing(data, system.image_size, aspect)
     samples = Samples(run, reports, shown, sample_steps)
     callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    log.info("training on %s", ", ".join(device.name for device in devices))
     with reports.shown(system.step, system.total_steps):
         for part in segments(system.step, system.total_steps, report_steps):
             dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
@@ -130,6 +133,57 @@ def fit(
                 raise (data.failure or error) from None
 
 
+def _set_up_tensorflow(deterministic: bool | None) -> None:
+    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
+        tf.config.experimental.enable_op_determinism()
+    # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    log.info("training on %s", ", ".join(device.name for device in devices))
+
+
+def check(
+    data: Dataset,
+    system: Any,
+    aspect: str,
+    *,
+    report_steps: int,
+    sample_steps: int,
+    checkpoint_steps: int,
+    evaluate_steps: int | None,
+    evaluate_images: int,
+) -> None:
+    """Raises `InputError` for what `fit` cannot use, before there is a run.
+
+    Args:
+        data: Dataset as for `fit`.
+        system: Anything with a system's `image_size` and `channels`.
+        aspect: Aspect as in `Dataset.batches`.
+        report_steps: Setting of `fit`, as are all that follow.
+        sample_steps: Setting of `fit`.
+        checkpoint_steps: Setting of `fit`.
+        evaluate_steps: Setting of `fit`.
+        evaluate_images: Setting of `fit`.
+    """
+    _check_multiple("sample_steps", sample_steps, "report_steps", report_steps, least=1)
+    _check_multiple("checkpoint_steps", checkpoint_steps, "report_steps", report_steps, least=1)
+    _check_multiple("evaluate_steps", evaluate_steps, "checkpoint_steps", checkpoint_steps)
+    if evaluate_images < 2:
+        raise InputError(f"fit.evaluate_images is {evaluate_images}; KID needs 2 pictures or more.")
+    image_size, data = system.image_size, data.in_channels(system.channels)
+    for key in data.test:
+        data.pixels("test", key, image_size, aspect=aspect, limit=1, seed=None)
+    if evaluate_steps != 0:
+        split = _validation_split(data)
+        for key in data.train:
+            read = data.pictures(
+                split, key, image_size, aspect=aspect, limit=evaluate_images, batch=2
+            )
+            first = next(read, None)
+            if first is None or len(first[0]) < 2:
+                raise _too_few(data, split, key)
+
+
 def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: int = 0) -> None:
     if steps is not None and (size < 1 or steps < least or steps % size):
         raise InputError(
@@ -138,7 +192,12 @@ def _check_multiple(name: str, steps: int | None, unit: str, size: int, least: i
         )
 
 
-def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
+def _warn_of_squashing(data: Dataset, image_size: AnySize, aspect: str) -> None:
+    for note in squash_notes(data, image_size) if aspect == "squash" else ():
+        log.warning("%s", note)
+
+
+def _images(data: Dataset, image_size: AnySize, aspect: str, limit: int) -> TestImages:
     pixels = {
         key: data.pixels("test", key, image_size, aspect=aspect, limit=limit, seed=None)[0]
         for key in data.test
@@ -147,15 +206,23 @@ def _images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImag
     return TestImages({key: rows[:count] for key, rows in pixels.items()}, "test" in data.paired)
 
 
-def _validation_images(data: Dataset, image_size: int, aspect: str, limit: int) -> TestImages:
+def _validation_images(data: Dataset, image_size: AnySize, aspect: str, limit: int) -> TestImages:
     """Pictures that are not of the test set, the same at every call."""
-    split = "validation" if data.validation else "train"
+    split = _validation_split(data)
     pixels = {}
     for key in data.train:
         pixels[key], _ = data.pixels(split, key, image_size, aspect=aspect, limit=limit)
         if len(pixels[key]) < 2:
-            raise InputError(
-                f"{data.domain(split, key).where} needs 2 pictures or more that can be read; "
-                "switch KID off with fit.evaluate_steps=0."
-            )
+            raise _too_few(data, split, key)
     return TestImages(pixels, paired=split in data.paired)
+
+
+def _validation_split(data: Dataset) -> str:
+    return "validation" if data.validation else "train"
+
+
+def _too_few(data: Dataset, split: str, key: str) -> InputError:
+    return InputError(
+        f"{data.domain(split, key).where} needs 2 pictures or more that can be read; switch KID "
+        "off with fit.evaluate_steps=0."
+    )

@@ -20,7 +20,7 @@ VALUES = 3  # of open conditions, for each picture of a sheet
 
 @dataclass
 class TestImages:
-    """Pixels (N, S, S, 3) by domain that training never sees; if paired, rows belong together."""
+    """Pixels (N, H, W, 3) by domain that training never sees; if paired, rows belong together."""
 
     pixels: dict[str, Pixels]
     paired: bool
@@ -91,7 +91,7 @@ def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> P
             rows.append((f"real {way.source}", real))
             attention = system.attention(to_image(real), way.name)
             if attention is not None:
-                rows.append(("attention", sheets.heat(np.asarray(attention), real.shape[1])))
+                rows.append(("attention", sheets.heat(np.asarray(attention), real.shape[1:3])))
         rows.append((f"fake {name}", fake))
         if more and system.conditions_of(way.name):
             rows += [(f"fake {name}, {i}", one[way.name]) for i, one in enumerate(more, 2)]
@@ -102,5 +102,5 @@ def sample_sheet(system: Any, images: TestImages, fakes: dict[str, Pixels]) -> P
                 rows.append((f"cycle {way.source}", cycle))
         if images.paired and way.target in images.pixels and way.source in images.pixels:
             rows.append((f"truth {way.target}", images.pixels[way.target]))
-    count, side = rows[0][1].shape[:2]  # of all domains together there may be more
-    return sheets.grid([(label, pixels[:count]) for label, pixels in rows], sheets.scale_for(side))
+    count, *size = rows[0][1].shape[:3]  # of all domains together there may be more
+    return sheets.grid([(label, pixels[:count]) for label, pixels in rows], sheets.scale_for(size))

@@ -8,6 +8,7 @@ import numpy as np
 from tfi2i.evaluate import backbones
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
+from tfi2i.pictures.channels import shown
 from tfi2i.training.checkpoints import is_due
 from tfi2i.training.diagnosis import drift_note, near_note
 from tfi2i.training.reports import Reports, log
@@ -32,7 +33,8 @@ class Validation(keras.callbacks.Callback):
             return
         backbone = backbones.load()
         if not self.real:
-            self.real = {key: backbone.features(rows) for key, rows in self.images.pixels.items()}
+            pictures = self.images.pixels.items()
+            self.real = {key: backbone.features(shown(rows)) for key, rows in pictures}
         images, fakes = self.images, self.images.translations(self.model)
         everything = np.concatenate([*self.real.values()])  # the target where a label chooses
         kids, changes, errors = {}, {}, {}
@@ -40,9 +42,9 @@ class Validation(keras.callbacks.Callback):
             fake = fakes[way.name]
             # Rounded: where arrays lie in memory decides the last bits of a matrix product.
             real = self.real.get(way.target, everything)
-            kids[way.name] = round(kid(backbone.features(fake), real), 6)
+            kids[way.name] = round(kid(backbone.features(shown(fake)), real), 6)
             if way.source is not None:
-                changes[way.name] = l1(fake, images.of(way.source))
+                changes[way.name] = l1(shown(fake), shown(images.of(way.source)))
             if images.paired and {way.source, way.target} <= images.pixels.keys():
                 errors[way.name] = l1(fake, images.pixels[way.target])
         for name, values in (("val_kid", kids), ("val_change", changes), ("val_l1", errors)):
@@ -59,7 +61,7 @@ class Validation(keras.callbacks.Callback):
                 continue  # of a mixture of domains an input may belong to the target already
             inputs_kid = kid(self.real[way.source], self.real[way.target])
             change, kid_now = reports[-1][f"val_change_{way}"], reports[-1][f"val_kid_{way}"]
-            a, b = self.images.pixels[way.source], self.images.pixels[way.target]
+            a, b = shown(self.images.pixels[way.source]), shown(self.images.pixels[way.target])
             count = min(len(a), len(b))
             between = l1(a[:count], np.roll(b[:count], 1, axis=0))  # pairs are shifted by one
             note = drift_note(reports, way.name, inputs_kid, numbers)

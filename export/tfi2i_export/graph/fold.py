@@ -54,7 +54,7 @@ def fold(
     retile_output: bool = True,
     baked: Mapping[str, ArrayLike] | None = None,
 ) -> keras.Model:
-    """Rewrites (N, H, W, 3) -> (N, H, W, 3), [-1, 1], in plain float32 layers; samplers as well.
+    """Rewrites (N, H, W, C) -> (N, H, W, C), [-1, 1], in plain float32 layers; samplers as well.
 
     The graph is flat and shares no variable with the translator. Layers with weights keep their
     names; those of models in front of the last one get its name before theirs (`enc_conv0`). The
@@ -73,7 +73,8 @@ def fold(
         InputError: it is no functional model image -> image, or cannot take that side or a value.
     """
     height, width = side if isinstance(side, tuple) else (side, side)
-    image = keras.Input((height, width, 3), name="image", dtype="float32")
+    channels = translator.inputs[0].shape[-1] if takes_picture(translator) else 3
+    image = keras.Input((height, width, channels), name="image", dtype="float32")
     _check(translator, image)
     constants = fitted(baked or {}, shapes_of(translator), translator.name)
     extra = inputs_like(translator)
@@ -87,7 +88,7 @@ def fold(
     output = run_through(translator, given, call(translator, ""))
     folded = keras.Model(packed(inputs), output, name=translator.name)
     makes_image = len(folded.output_shape) == 4  # an encoder of pictures makes a vector
-    if takes_picture(translator) and makes_image and folded.output_shape != image.shape:
+    if takes_picture(translator) and makes_image and folded.output_shape[:3] != image.shape[:3]:
         raise InputError(
             f"{translator.name} makes {_size(folded.output_shape)} of {_size(image.shape)}; "
             "choose sides that its strides divide."
@@ -325,7 +326,8 @@ def _always_even(model: keras.Model) -> bool:
     if height is not None and width is not None:
         return height % 2 == width % 2 == 0
     for side in range(64, 80):
-        shapes = packed([(1, side, side, 3), *shapes_of(model).values()])
+        first = (1, side, side, model.inputs[0].shape[-1])
+        shapes = packed([first, *shapes_of(model).values()])
         _, rows, columns, _ = model.compute_output_shape(shapes)
         if rows % 2 or columns % 2:
             return False

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfi2i.pictures.channels import WEIGHTS
 from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET
 
 LARGEST = 2**25  # pixels of the largest picture that is decoded
@@ -60,8 +61,17 @@ def decoded(file: tf.Tensor) -> tf.Tensor:
     return picture
 
 
+def in_channels(picture: tf.Tensor, channels: int) -> tf.Tensor:
+    """A picture (H, W, 3) as it is, or as grey (H, W, 1): as `tfi2i.pictures.channels` does it."""
+    if channels == 3:
+        return picture
+    wide = tf.cast(picture, tf.int32) * tf.constant(WEIGHTS)
+    total = tf.reduce_sum(wide, -1, keepdims=True) + 0x8000
+    return tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8)
+
+
 def encoded(translation: tf.Tensor) -> tf.Tensor:
-    """A float image (H, W, 3) in 0..255 -> a PNG file."""
+    """A float image (H, W, C) in 0..255 -> a PNG file."""
     return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(translation), 0, 255), tf.uint8))
 
 

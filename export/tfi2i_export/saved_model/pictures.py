@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.networks.strides import USUAL_MULTIPLE
+from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import PictureTranslator, Pixels
 from tfi2i.terminal import quiet
@@ -75,6 +76,7 @@ def saved_picture_translator(
                 f"{version} fails on a picture of {size} ({first_line(error)})."
             ) from error
 
+    translated.channels = translate.channels  # type: ignore[attr-defined]
     return translated
 
 
@@ -151,8 +153,9 @@ def _signature(version: Path) -> Any:
     for name, one in {**inputs, **outputs}.items():
         has, is_float = f"{version} has a {one.dtype.name}", one.dtype == tf.float32
         if name in (INPUT, OUTPUT):
-            if not is_float or one.shape.rank != 4 or one.shape[-1] != 3:
-                raise InputError(f"{has} tensor {one.shape}; pictures are float32 (N, H, W, 3).")
+            if not is_float or one.shape.rank != 4 or one.shape[-1] not in CHANNELS:
+                wanted = "pictures are float32 (N, H, W, 3), or of 1 to 4 channels"
+                raise InputError(f"{has} tensor {one.shape}; {wanted}.")
         elif not is_float or not one.shape.rank or None in one.shape[1:]:
             what = "inputs besides the picture are float32 (N, ...)"
             raise InputError(f"{has} input {name!r} {one.shape}; {what}.")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tfi2i.errors import InputError
 from tfi2i.files import sync
 from tfi2i.networks.strides import multiple_of
+from tfi2i.pictures.channels import in_channels as other_channels
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
@@ -30,7 +31,7 @@ from tfi2i_export.inputs import count_of, row, shapes_of, takes_picture
 from tfi2i_export.saved_model import warmup
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.saved_model.lint import lint
-from tfi2i_export.saved_model.picture_files import at_own_size, decoded, encoded
+from tfi2i_export.saved_model.picture_files import at_own_size, decoded, encoded, in_channels
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 TENSOR = "predict_tensor"
@@ -80,14 +81,14 @@ def answering_files(folded: keras.Model) -> Any:
 
         return sampled
     multiple = multiple_of(folded)
-    sides = folded.inputs[0].shape[1:3]
+    *sides, taken = folded.inputs[0].shape[1:]
 
     def translated(row: Sequence[tf.Tensor]) -> tf.Tensor:
         file, *extra = row
         one = [value[None] for value in extra]
-        return encoded(
-            at_own_size(decoded(file), lambda image: answer(image, *one)[OUTPUT], multiple)
-        )
+        picture = in_channels(decoded(file), taken)
+        made = at_own_size(picture, lambda image: answer(image, *one)[OUTPUT], multiple)
+        return encoded(made)
 
     def free(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = (tf.ensure_shape(image_bytes, (None,)), *extra)
@@ -96,16 +97,16 @@ def answering_files(folded: keras.Model) -> Any:
         return {IMAGE_BYTES: answers}
 
     def scaled(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = decoded(file)
+        picture = in_channels(decoded(file), taken)
         image = tf.image.resize(picture, sides, antialias=True)
-        return tf.ensure_shape(image, (*sides, 3)), tf.shape(picture)[:2]
+        return tf.ensure_shape(image, (*sides, taken)), tf.shape(picture)[:2]
 
     def scaled_back(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         translation, size = pair
         return encoded(tf.image.resize(translation, size, antialias=True))
 
     def fixed(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = (tf.TensorSpec((*sides, 3), tf.float32), tf.TensorSpec((2,), tf.int32))
+        types = (tf.TensorSpec((*sides, taken), tf.float32), tf.TensorSpec((2,), tf.int32))
         files = tf.ensure_shape(image_bytes, (None,))
         image, sizes = tf.map_fn(scaled, files, fn_output_signature=types)
         pairs = (answer(image, *extra)[OUTPUT], sizes)
@@ -194,12 +195,13 @@ def _write(folded: keras.Model, folder: Path, tensor_only: bool) -> None:
 
 
 def _picture(folded: keras.Model) -> NDArray[np.uint8] | None:
-    """(H, W, 3): slopes of colour, of the translator's size; None: it is a sampler."""
+    """(H, W, C): slopes of colour, of the translator's size; None: it is a sampler."""
     if not takes_picture(folded):
         return None
     height, width = (side or WARMUP_SIDE for side in folded.inputs[0].shape[1:3])
     down, across = np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)[None]
-    return np.stack(np.broadcast_arrays(down, across, 255 - down), -1).astype(np.uint8)
+    slopes = np.stack(np.broadcast_arrays(down, across, 255 - down), -1).astype(np.uint8)
+    return other_channels(slopes, folded.inputs[0].shape[-1])
 
 
 def _requests(folded: keras.Model, tensor_only: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -223,7 +225,8 @@ def _check(folder: Path, folded: keras.Model) -> None:
     """Checks that what was written can be served, and answers as the model that was measured."""
     by_tensor, *by_file = refuse_unservable(folder)
     found = [np.rint(by_tensor[OUTPUT])[0]]
-    found += [read_picture(outputs[IMAGE_BYTES][0]).pixels for outputs in by_file]
+    channels = folded.outputs[0].shape[-1]
+    found += [_read(outputs[IMAGE_BYTES][0], channels) for outputs in by_file]
     picture = _picture(folded)
     shown = None if picture is None else picture[None]
     expected = SavedTranslator(folded)(shown, **_extra(folded))[0].astype(int)
@@ -233,6 +236,11 @@ def _check(folder: Path, folded: keras.Model) -> None:
             f"{folder} answers otherwise than the model that was saved, by {difference:.0f} "
             "levels; please report this as a bug of tfi2i."
         )
+
+
+def _read(file: bytes, channels: int) -> NDArray[np.uint8]:
+    picture = read_picture(file)
+    return other_channels(picture.pixels, channels, picture.alpha)
 
 
 def _published(temporary: Path, base: Path) -> Path:

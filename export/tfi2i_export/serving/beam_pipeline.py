@@ -28,9 +28,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
-from tfi2i.pictures.files import ALPHA_SUFFIXES, PICTURE_SUFFIXES, read_picture, write_picture
+from tfi2i.pictures.depth import Range
+from tfi2i.pictures.files import ALPHA_SUFFIXES, read_picture, write_picture
 from tfi2i.pictures.folders import name_key, renamed
-from tfi2i_export.artefacts import picture_translator
+from tfi2i.pictures.formats import PICTURE_SUFFIXES
+from tfi2i.pictures.pixels import eight_bit
+from tfi2i_export.artefacts import picture_translator, value_range_of
 
 FAILURES = "failed.jsonl"
 """In the output folder: a line {"path": ..., "reason": ...} for each picture that failed."""
@@ -260,7 +263,8 @@ def translate_all(
         | "Plan" >> beam.Create(jobs)
         | beam.Reshuffle()  # which gives every worker a share
         | "Skip" >> beam.Filter(_is_due, overwrite)
-        | "Read" >> beam.FlatMap(_read).with_outputs(FAILED, main=TRANSLATED)
+        | "Read"
+        >> beam.FlatMap(_read, value_range_of(Path(model))).with_outputs(FAILED, main=TRANSLATED)
     )
     written = (
         read[TRANSLATED]
@@ -291,18 +295,18 @@ def _is_due(job: Job, overwrite: bool) -> bool:
     return not done
 
 
-def _read(job: Job) -> Iterator[Any]:
+def _read(job: Job, value_range: Range | None = None) -> Iterator[Any]:
     """((job, alpha), pixels), or a failure."""
     try:
         with FileSystems.open(job.source) as file:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise InputError(f"{job.source} has over {LARGEST:,} bytes; make it smaller first.")
-        picture = read_picture(content, job.source)
+        picture = read_picture(content, job.source, value_range=value_range)
     except (InputError, OSError) as error:
         yield _failure(job, error)
     else:
-        yield (job, picture.alpha), picture.pixels
+        yield (job, picture.alpha), eight_bit(picture.pixels)
 
 
 class _Write(beam.DoFn):

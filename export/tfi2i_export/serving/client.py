@@ -28,7 +28,9 @@ from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
+from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.pixels import are_pixels
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.inputs import Array, Shape, count_of, fitted, require_all, row
 from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, parsed
@@ -85,12 +87,14 @@ class _Signature:
         of_files: True where it takes picture files, false for floats.
         size: Height and width that it takes, None where it takes any.
         extra: Shapes (1, ...) of the inputs besides the picture by name.
+        channels: Channels of the pictures that it takes and of those that it makes.
     """
 
     name: str
     of_files: bool
     size: tuple[int | None, int | None] = (None, None)
     extra: Mapping[str, Shape] = field(default_factory=dict)
+    channels: tuple[int, int] = (3, 3)
 
 
 class ServerTranslator:
@@ -163,14 +167,22 @@ class ServerTranslator:
             InputError: These are no pixels, the server is away, refuses them or takes too long, or
                 what it answers is no translation of them.
         """
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
+        if not are_pixels(pixels, 3, self.channels[0]):
             raise InputError(
-                f"Expected uint8 pixels of shape (H, W, 3), received {pixels.dtype} of shape "
-                f"{pixels.shape}."
+                f"Expected uint8 pixels of shape (H, W, {self.channels[0]}), received "
+                f"{pixels.dtype} of shape {pixels.shape}."
             )
         if self._signature.of_files:
             return self._by_file(pixels)
         return self._by_tensor(pixels)
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the pictures that go in, and of those that come out, as far as it is told.
+
+        Picture files are RGB; what a file that comes back holds, it tells itself.
+        """
+        return self._signature.channels
 
     def _by_file(self, pixels: Pixels) -> Pixels:
         inputs: Inputs = {IMAGE_BYTES: _png(pixels), **self._values}
@@ -201,7 +213,8 @@ class ServerTranslator:
         height, width, _ = pixels.shape
         image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
         inputs, name = {INPUT: image, **self._values}, self._signature.name
-        levels = _levels(self._wire.image(name, inputs, OUTPUT, image.shape, left))
+        shape = (*image.shape[:3], self.channels[1])
+        levels = _levels(self._wire.image(name, inputs, OUTPUT, shape, left))
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -326,7 +339,8 @@ def _chosen(signatures: Mapping[str, Any], takes_picture: bool = True) -> _Signa
             if not takes_picture and source == INPUT and None in size:
                 continue  # as large as it likes
             if extra is not None and picture.dtype == outputs[target].dtype == dtype:
-                found.append(_Signature(name, source == IMAGE_BYTES, size, extra))
+                channels = _channels(picture), _channels(outputs[target])
+                found.append(_Signature(name, source == IMAGE_BYTES, size, extra, channels))
     if found:
         return min(found, key=lambda one: bool(one.extra))
     known = "; ".join(
@@ -341,6 +355,12 @@ def _chosen(signatures: Mapping[str, Any], takes_picture: bool = True) -> _Signa
 def _fixed_size(tensor: Any) -> tuple[int | None, int | None]:
     sides = [dim.size if dim.size > 0 else None for dim in tensor.tensor_shape.dim]
     return (sides[1], sides[2]) if len(sides) == 4 else (None, None)
+
+
+def _channels(tensor: Any) -> int:
+    """Channels of pictures by a tensor's last side; of files, three."""
+    sides = [dim.size for dim in tensor.tensor_shape.dim]
+    return sides[3] if len(sides) == 4 and sides[3] in CHANNELS else 3
 
 
 def _extra(inputs: Mapping[str, Any], source: str) -> dict[str, Shape] | None:
@@ -385,6 +405,8 @@ def _picture(file: bytes, shape: tuple[int, ...] | None) -> Pixels:
             "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
         )
     try:
-        return read_picture(file, "its PNG file").pixels
+        picture = read_picture(file, "its PNG file")
+        channels = {"L": 1, "LA": 2, "RGBA": 4}.get(picture.mode, 3)
+        return in_channels(picture.pixels, channels, picture.alpha)
     except InputError as error:
         raise Failure("REPLY", str(error)) from error

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.sizes import AnySize, height_and_width, size_text
 from tfi2i.pictures.tiles import Progress
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
@@ -94,7 +95,7 @@ def bench(
     threads: Sequence[int] = THREADS,
     runs: int = 30,
     plain: Run | Path | None = None,
-    size: int | None = None,
+    size: AnySize | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
     """Measures .tflite files that `tfi2i export` made, in the order given, the plain export last.
@@ -106,7 +107,7 @@ def bench(
         plain: Run to compare with besides, which is converted anew for the first file's
             direction and size and without rewriting if that is possible, or a file that this has
             made.
-        size: Side of the pictures for files of free size; their sidecar's unless given.
+        size: Size of the pictures for files of free size; their sidecar's unless given.
         progress: Function that is told after each piece of work how many are done, and of how many.
 
     Raises:
@@ -214,7 +215,7 @@ def plain_export(run: Run, direction: str | None, size: tuple[int, int]) -> byte
     translator = in_float32(run.network(direction))
     given = inputs_like(translator)
     if takes_picture(translator):
-        given[0] = keras.Input((*size, 3), name=INPUT)
+        given[0] = keras.Input((*size, given[0].shape[-1]), name=INPUT)
     # Of one picture, as layers that are not rewritten ask a map for its shape otherwise.
     given = [keras.Input(one.shape[1:], batch_size=1, name=one.name) for one in given]
     return convert(keras.Model(packed(given), translator(packed(given))))
@@ -246,23 +247,26 @@ def _affordable(threads: Sequence[int]) -> list[int]:
     return counts
 
 
-def _files(paths: list[Path], size: int | None) -> list[_File]:
+def _files(paths: list[Path], size: AnySize | None) -> list[_File]:
     """The files with the sizes to time them at, each tried out on a picture."""
-    if size is not None and not 1 <= size <= LARGEST_SIDE:
-        raise InputError(f"--size {size}: choose from 1 to {LARGEST_SIDE}.")
+    sides = (1, 1) if size is None else height_and_width(size)
+    if not 1 <= min(sides) <= max(sides) <= LARGEST_SIDE:
+        raise InputError(f"--size {size_text(sides)}: choose from 1 to {LARGEST_SIDE}.")
     stems = [path.stem for path in paths]
     files = []
     for path in paths:
         sidecar = checked_sidecar(path)
         name = path.stem if stems.count(path.stem) == 1 else str(path.with_suffix(""))
         files.append(_tried(name, path, sidecar.format if sidecar else None, sidecar, size))
-    if size is not None and all(file.size != (size, size) for file in files):
-        raise InputError(f"--size {size}: the files take pictures of their own sizes only.")
+    if size is not None and all(file.size != sides for file in files):
+        raise InputError(
+            f"--size {size_text(sides)}: the files take pictures of their own sizes only."
+        )
     return files
 
 
 def _tried(
-    name: str, path: Path, format: str | None, sidecar: Sidecar | None, size: int | None
+    name: str, path: Path, format: str | None, sidecar: Sidecar | None, size: AnySize | None
 ) -> _File:
     """Returns a file with what to time it on, once it has translated a picture of that size."""
     translator = TFLiteTranslator(path)
@@ -270,15 +274,19 @@ def _tried(
     if picture is None:
         if size is None and sidecar is None:
             raise InputError(f"{path} takes pictures of any size; choose one with --size.")
-        side = size or (sidecar.image_size if sidecar else 0)
-        if side > LARGEST_SIDE:
-            raise InputError(f"{path}: its sidecar has image_size {side}; choose one with --size.")
-        picture = side, side
+        picture = height_and_width(size or (sidecar.default_size if sidecar else 0))
+        if max(picture) > LARGEST_SIDE:
+            said = size_text(picture)
+            raise InputError(f"{path}: its sidecar has image_size {said}; choose one with --size.")
     random = np.random.default_rng(0)
     values = {
         one: random.standard_normal(shape, np.float32) for one, shape in translator.extra.items()
     }
-    shown = np.zeros((1, *picture, 3), np.uint8) if translator.takes_picture else None
+    shown = (
+        np.zeros((1, *picture, translator.channels[0]), np.uint8)
+        if translator.takes_picture
+        else None
+    )
     translator(shown, **values)
     return _File(name, path, format, picture, sidecar, values, translator.batch)
 
@@ -306,7 +314,8 @@ def _warmed_up(file: _File, threads: int) -> Callable[[], Any]:
     given: dict[str, Any] = {k: np.repeat(one, file.batch, 0) for k, one in file.extra.items()}
     details = signature.get_input_details()
     if INPUT in details:
-        pixels = np.random.default_rng(0).integers(0, 256, (file.batch, *file.size, 3))
+        shape = (file.batch, *file.size, details[INPUT]["shape"][3])
+        pixels = np.random.default_rng(0).integers(0, 256, shape)
         given[INPUT] = pixels.astype(details[INPUT]["dtype"])
     call = functools.partial(signature, **given)
     with quiet():

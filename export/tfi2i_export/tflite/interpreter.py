@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.pictures.channels import CHANNELS
+from tfi2i.pictures.pixels import are_pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import count_of, fitted, require_all
 
@@ -33,7 +35,7 @@ DAMAGE = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeEr
 
 
 class TFLiteTranslator:
-    """Pixels (N, H, W, 3) uint8 -> the same, by a .tflite file as `tfi2i export` makes it.
+    """Pixels (N, H, W, C) uint8 -> the same, by a .tflite file as `tfi2i export` makes it.
 
     A sampler's file takes None for the pixels, and makes a picture for each row of the values.
     Not for use by several threads at once.
@@ -53,6 +55,7 @@ class TFLiteTranslator:
         batch: Number of pictures that the file takes at a time; calls take any.
         size: (H, W) of the pictures it takes; None: any whose sides are multiples of `multiple`. A
             sampler's: of those that it makes.
+        channels: Channels of the pictures that it takes and of those that it makes.
 
     Raises:
         InputError: The file cannot be read, is damaged or is no translator of tfi2i; or it has no
@@ -88,6 +91,7 @@ class TFLiteTranslator:
             self.takes_picture = INPUT in taken
             picture = taken[INPUT] if self.takes_picture else made[OUTPUT]
             self.batch, height, width, _ = map(int, picture["shape_signature"])
+            self.channels = _channels(picture), _channels(made[OUTPUT])
             self.extra = {name: (1, *shape[1:]) for name, shape in _shapes(taken).items()}
         self._given = fitted(inputs or {}, self.extra, self._name)
         self._started = False
@@ -126,7 +130,7 @@ class TFLiteTranslator:
         count = count_of(pixels, rows)
         given = fitted(all_given, self.extra, self._name, count)
         require_all(given, self.extra, self._name)
-        translations = np.empty((count, *side, 3), np.uint8)
+        translations = np.empty((count, *side, self.channels[1]), np.uint8)
         for i in range(0, count, self.batch):
             # The last pictures fill up what the file takes.
             some = np.minimum(np.arange(i, i + self.batch), count - 1)
@@ -149,10 +153,10 @@ class TFLiteTranslator:
         pixels = np.asarray(pixels)
         if not self.takes_picture:
             raise InputError(f"{self._name} makes pictures of none; give it no picture.")
-        if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
+        if not are_pixels(pixels, 4, self.channels[0]):
             raise InputError(
-                f"{self._name} takes uint8 pictures (N, H, W, 3), not {pixels.dtype} "
-                f"{pixels.shape}."
+                f"{self._name} takes uint8 pictures (N, H, W, {self.channels[0]}), not "
+                f"{pixels.dtype} {pixels.shape}."
             )
         side = pixels.shape[1:3]
         if self.size not in (None, side):
@@ -181,7 +185,8 @@ class TFLiteTranslator:
             for name, shape in self.extra.items()
         }
         try:
-            tried = self._run(np.zeros((self.batch, side, side, 3), np.uint8), extra)
+            shape = (self.batch, side, side, self.channels[0])
+            tried = self._run(np.zeros(shape, np.uint8), extra)
             return tried.shape[1:3] == (side, side)
         except DAMAGE:
             return False
@@ -207,10 +212,10 @@ class TFLiteTranslator:
             shape, dtype = tuple(map(int, tensor["shape_signature"])), tensor["dtype"]
             same_type = dtype == outputs[OUTPUT]["dtype"] and dtype in (np.float32, np.uint8)
             is_picture = len(shape) == 4 and [shape[0]] == batch and shape[0] > 0
-            if not same_type or not is_picture or shape[3] not in (3, -1):
+            if not same_type or not is_picture or shape[3] not in (*CHANNELS, -1):
                 raise InputError(
                     f"{self._name} has a {np.dtype(dtype)} tensor {shape}; give a file made by "
-                    "tfi2i export, whose pictures are (1, H, W, 3), both uint8 or both float32."
+                    "tfi2i export, whose pictures are (1, H, W, C), both uint8 or both float32."
                 )
         for name, shape in _shapes(inputs).items():
             if inputs[name]["dtype"] != np.float32 or list(shape[:1]) != batch or -1 in shape:
@@ -249,6 +254,12 @@ def opened(model: bytes, threads: int | None = None, name: str = "The model") ->
         raise InputError(f"{name} is not a .tflite file; give one made by tfi2i export.")
     with quiet():
         return Interpreter(model_content=model, num_threads=threads)
+
+
+def _channels(tensor: Mapping[str, Any]) -> int:
+    """Channels of a picture, in LiteRT's details of a tensor."""
+    count = int(tensor["shape_signature"][3])
+    return count if count > 0 else 3
 
 
 def _shapes(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

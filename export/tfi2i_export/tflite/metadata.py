@@ -167,19 +167,21 @@ def _subgraph(subgraph: Values, definition: Values, sidecar: Sidecar) -> Values:
             if name not in tensors:
                 both = f"{name!r} among its {side}s and the sidecar has {sorted(tensors)}"
                 raise InputError(f"The model has {both}.")
-            described.append(_tensor_metadata(tensors[name], sidecar.image_size, side))
+            described.append(_tensor_metadata(tensors[name], sidecar.default_size, side))
     return entry
 
 
-def _tensor_metadata(tensor: Tensor, image_size: int, side: str) -> Values:
+def _tensor_metadata(tensor: Tensor, default: tuple[int, int], side: str) -> Values:
     values: Values = {"name": tensor.name, "description": tensor.meaning}
     if tensor.range:
         values["stats"] = {"min": [tensor.range[0]], "max": [tensor.range[1]]}
     if tensor.colour is None or len(tensor.shape) != 4:
         return values | {"content": {"content_properties_type": 1, "content_properties": {}}}
-    height, width = (image_size if size < 0 else size for size in tensor.shape[1:3])
+    pairs = zip(tensor.shape[1:3], default, strict=True)
+    height, width = (usual if size < 0 else size for size, usual in pairs)
     size = {"width": width, "height": height}
-    image = {"color_space": COLOURS[tensor.colour], "default_size": size}
+    # The format has no name for alpha or bands.
+    image = {"color_space": COLOURS.get(tensor.colour, 0), "default_size": size}
     values["content"] = {"content_properties_type": 2, "content_properties": image}
     if tensor.range:
         values["process_units"] = [{"options_type": 1, "options": _normalisation(tensor, side)}]

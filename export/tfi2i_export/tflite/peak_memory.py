@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,12 @@ def peak_memory_mb(path: Path, size: tuple[int, int]) -> float | None:
     return json.loads(child.output)
 
 
+def _shape(taken: Any, size: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of pictures of a size, of the number and channels that a file takes."""
+    count, _, _, channels = map(int, taken)
+    return count, *size, channels
+
+
 def _added(path: Path, size: tuple[int, int]) -> float | None:
     """In this process: the peak after a translation less the one before the file was loaded."""
     from ai_edge_litert.interpreter import Interpreter
@@ -44,7 +51,7 @@ def _added(path: Path, size: tuple[int, int]) -> float | None:
     interpreter = Interpreter(model_path=str(path), num_threads=1)  # mapped, as an app does it
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     given = {
-        name: np.zeros((one["shape"][0], *size, 3) if name == INPUT else one["shape"], one["dtype"])
+        name: np.zeros(_shape(one["shape"], size) if name == INPUT else one["shape"], one["dtype"])
         for name, one in signature.get_input_details().items()
     }
     signature(**given)

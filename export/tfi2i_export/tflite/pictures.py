@@ -74,7 +74,8 @@ class TFLitePictureTranslator(Tiling):
                     f"--tile {tile}: {path} takes tiles of a multiple of {multiple} pixels from "
                     f"{MINIMUM} on."
                 )
-        super().__init__(sizes, multiple, tile=tile)
+        first = next(iter(self._translators.values()))
+        super().__init__(sizes, multiple, tile=tile, channels=first.channels)
 
     def _run(self, pixels: Pixels) -> Values:
         height, width, _ = pixels.shape

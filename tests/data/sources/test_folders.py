@@ -151,3 +151,61 @@ def test_bad_folders_are_refused_with_a_way_out(tmp_path, make, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         make(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["{split}{key}", "{split}/{key}", "{key}/{split}"])
+def test_the_usual_layouts_are_read_with_their_validation_folders(tmp_path, names):
+    counts = {"train": 3, "test": 2, "val": 4}
+    folders_of = {
+        names.format(split=split, key=key): count for split, count in counts.items() for key in "AB"
+    }
+    data = folders(layout(tmp_path, folders_of))
+    for split, domains in (("train", data.train), ("test", data.test), ("val", data.validation)):
+        assert [len(domain) for domain in domains.values()] == [counts[split]] * 2
+
+
+def test_validation_folders_by_name_and_one_alone(tmp_path, caplog):
+    layout(tmp_path, {"cats": 2, "dogs": 2, "vc": 3, "vd": 4})
+    both = {"a": tmp_path / "cats", "b": tmp_path / "dogs"}
+    data = folders(**both, val_a=tmp_path / "vc", val_b=tmp_path / "vd")
+    assert [len(domain) for domain in data.validation.values()] == [3, 4]
+    assert folders(**both, val_a=tmp_path / "vc").validation == {}
+    assert "vc is not used" in caplog.text
+
+
+def test_aligned_pairs_are_named_as_what_they_are(tmp_path):
+    with pytest.raises(InputError, match="aligned pairs .* cut each pair in two"):
+        folders(layout(tmp_path, {"train": 2}))
+
+
+def test_pictures_are_held_out_among_those_that_open(tmp_path, caplog):
+    layout(tmp_path, {"cats": 8, "dogs": 8})
+    held = folders(a=tmp_path / "cats", b=tmp_path / "dogs").test["a"].names[0]
+    (tmp_path / "cats" / held).write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 99)
+    with caplog.at_level(logging.INFO, "tfi2i"):
+        data = folders(a=tmp_path / "cats", b=tmp_path / "dogs")
+        assert data.test["a"].names != [held] and held in data.train["a"].names
+        assert data.test["a"].read(0).shape == (10, 12, 3)
+        list(data.batches(image_size=8).take(9))
+    assert sum(held in message for message in caplog.messages) == 1
+
+
+def test_what_is_passed_over_is_counted_by_kind(tmp_path):
+    layout(tmp_path, {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1, "films": 0})
+    for name in ("clip.mov", "a.txt", "b.TXT", ".hidden.txt"):
+        (tmp_path / "trainA" / name).touch()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "b.mp4").touch()
+    notes = folders(tmp_path).remarks().notes
+    assert len(notes) == 1 and notes[0].endswith("trainA: passed over 2 TXT, 1 video.")
+    with pytest.raises(InputError, match=r"films holds no pictures .* but 1 video"):
+        folders(tmp_path, a=tmp_path / "films")
+
+
+def test_animations_are_said_with_their_number(tmp_path):
+    layout(tmp_path, {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1})
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    for name in ("x.gif", "y.webp"):
+        frames[0].save(tmp_path / "trainB" / name, save_all=True, append_images=frames[1:])
+    notes = folders(tmp_path).remarks().notes
+    assert len(notes) == 1 and "trainB: 2 of its pictures have several frames" in notes[0]

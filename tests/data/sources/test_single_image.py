@@ -159,6 +159,20 @@ def test_what_cannot_work_is_refused_in_a_sentence(files, wrong, words):
         single_image(**{"a": files[0], "b": files[1], **wrong})
 
 
+def test_a_range_of_values_keeps_the_depth_of_a_picture(files, caplog):
+    deep = files[0].with_name("deep.png")
+    values = np.linspace(0, 4000, 80 * 90).reshape(80, 90).astype(np.uint16)
+    Image.fromarray(values).save(deep)
+    single_image(a=deep, b=files[1])
+    assert "deep.png: its 1 pictures of more than 8 bits hold values from 0 to 4000" in caplog.text
+    data = single_image(a=deep, b=files[1], value_range={"a": "auto"})
+    assert data.settings["value_range"] == {"a": [0, 4000]}
+    patch = data.train["a"].read(0, 64)
+    assert patch.dtype == np.uint16 and len(np.unique(patch)) > 1000
+    assert data.train["b"].read(0, 64).dtype == data.train["b"].dtype == np.uint8
+    assert data.train["a"].digest() != single_image(a=deep, b=files[1]).train["a"].digest()
+
+
 def test_one_picture_for_both_domains_is_refused(files):
     with pytest.raises(InputError, match=r"the same picture .*photo\.png"):
         single_image(a=files[0], b=files[0].parent / "." / "photo.png")

@@ -131,6 +131,19 @@ def test_two_labels_of_a_feature_make_two_domains(data_dir, no_network):
     assert data.description() == tfds("tiny_pets", **chosen, data_dir=data_dir).description()
 
 
+def test_a_domain_can_have_its_own_feature_and_range(data_dir, no_network):
+    keys = {"a": "image", "b": "mask"}
+    data = tfds("tiny_pets", image_key=keys, data_dir=data_dir, value_range={"b": [40, 145]})
+    assert len(data.train["a"]) == len(data.train["b"]) == 14
+    assert [data.train[key].picture(0).mode for key in "ab"] == ["RGB", "L"]
+    assert data.settings["value_range"] == {"b": [40, 145]}
+    assert data.train["a"].dtype == np.uint8 and max(levels(data.train["b"])) == 65535
+    assert tfds("tiny_pets", image_key={"b": "mask"}, data_dir=data_dir).name == "tiny_pets"
+    for wrong in ({"c": "mask"}, {"a": 1}, {"a": "label"}):
+        with pytest.raises(InputError, match="image_key"):
+            tfds("tiny_pets", image_key=wrong, data_dir=data_dir)
+
+
 def test_labels_can_be_numbers_truth_values_and_texts(data_dir):
     by_number = tfds("tiny_pets", label_a=0, label_b=2, data_dir=data_dir)
     assert levels(by_number.train["b"]) == [141, 143, 145]

@@ -19,7 +19,7 @@ from tfi2i_export.sidecar import Sidecar, fields_of, fingerprint
 from tfi2i_export.signatures import of_saved_model
 
 from tfi2i.cli import main
-from tfi2i.data.resize import scaled_to_square
+from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image
@@ -247,7 +247,7 @@ def test_a_second_picture_goes_with_each_picture(painters, translated, tmp_path)
         "--sidecar", record, "--reference", tmp_path / "second.png", model="tinter"
     )
     assert code == 0
-    second = to_image(scaled_to_square(picture(9), 32, "squash"))
+    second = to_image(scaled_to(picture(9), 32, "squash"))
     expected = Tinter().translate(picture(), given={"reference": second})
     assert np.abs(answer.astype(int) - expected).max() <= 1
     code, error = translated("--reference", tmp_path / "second.png", model="tinter")

@@ -1,13 +1,18 @@
 """Folders of pictures as data: the trainA/trainB/testA/testB layout, or any two folders."""
 
+import logging
 import re
 from pathlib import Path
 
 from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
+from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError
-from tfi2i.pictures.files import picture_paths
+from tfi2i.pictures.formats import counted, kind_of
+from tfi2i.pictures.listing import listed
 from tfi2i.terminal import printable
+
+log = logging.getLogger("tfi2i")
 
 
 @source
@@ -18,60 +23,114 @@ def folders(
     b: Path | str | None = None,
     test_a: Path | str | None = None,
     test_b: Path | str | None = None,
+    val_a: Path | str | None = None,
+    val_b: Path | str | None = None,
     paired_test: bool = False,
+    value_range: ValueRange = None,
 ) -> Dataset:
     """Pictures in folders, read with all their sub-folders and sorted by name.
 
-    Either a root that holds trainA and trainB (and testA, testB), or two folders by name. Where a
-    domain has no test folder, a fixed 5 % of its pictures (1 to 50) is kept out of training.
+    Either a root that holds trainA and trainB (and testA, testB, valA, valB), or two folders by
+    name. train/A and A/train are read like trainA. Where a domain has no test folder, a fixed 5 %
+    of its pictures (1 to 50) is kept out of training.
 
     Args:
-        root: Folder of the four.
+        root: Folder of all these.
         a: Training folder of domain a; goes before root/trainA.
         b: Training folder of domain b.
         test_a: Test folder of domain a.
         test_b: Test folder of domain b.
+        val_a: Folder of domain a by whose pictures a checkpoint is chosen.
+        val_b: Folder of domain b for the same.
         paired_test: True where test pictures of the same name show the same scene, so that a
             translation can be compared with the truth.
+        value_range: Numbers in the files that become black and white: two of them, auto (smallest
+            and largest of the training pictures) or {percentiles: [1, 99]}; for both domains, or
+            {a: ..., b: ...}. For files of more than 8 bits, whose full depth is trained on.
 
     Raises:
         InputError: A folder is missing or holds no pictures, or test names do not match.
     """
-    train_a, train_b = _folder(root, a, "trainA", "a"), _folder(root, b, "trainB", "b")
+    wanted = wishes(value_range)
+    train_a, train_b = _folder(root, a, "train", "A", "a"), _folder(root, b, "train", "B", "b")
     assert train_a is not None and train_b is not None  # only test folders may be missing
     if train_a.resolve() == train_b.resolve():
         raise InputError(
             f"Domains a and b are the same folder {printable(str(train_a))}; name two folders."
         )
-    sets_a = _train_and_test("a", train_a, _folder(root, test_a, "testA", "test_a"))
-    sets_b = _train_and_test("b", train_b, _folder(root, test_b, "testB", "test_b"))
+    sets_a = _train_and_test("a", train_a, _folder(root, test_a, "test", "A", "test_a"))
+    sets_b = _train_and_test("b", train_b, _folder(root, test_b, "test", "B", "test_b"))
     test = {"a": sets_a[1], "b": _matched(sets_a[1], sets_b[1]) if paired_test else sets_b[1]}
-    name = Path(root).resolve().name if root else f"{train_a.name}2{train_b.name}"
-    paired = frozenset({"test"} if paired_test else ())
-    return Dataset(name, {"a": sets_a[0], "b": sets_b[0]}, dict(test), paired)
+    validation = _validation(
+        _folder(root, val_a, "val", "A", "val_a"), _folder(root, val_b, "val", "B", "val_b")
+    )
+    train = {"a": sets_a[0], "b": sets_b[0]}
+    found = {}
+    for key, domain in train.items():
+        others = [test[key], *([validation[key]] if validation else [])]
+        found[key] = settle(domain, others, wanted[key])
+    kept = {key: [*one] for key, one in found.items() if one is not None}
+    return Dataset(
+        Path(root).resolve().name if root else f"{train_a.name}2{train_b.name}",
+        dict(train),
+        dict(test),
+        frozenset({"test"} if paired_test else ()),
+        dict(validation),
+        settings={"value_range": kept} if kept else {},
+    )
 
 
-def _folder(root: Path | str | None, given: Path | str | None, child: str, key: str) -> Path | None:
-    """The folder for a key, None if it is a test folder that nobody named and that is not there."""
-    folder = None if root is None else Path(root).expanduser() / child
+def _validation(a: Path | None, b: Path | None) -> dict[str, PictureDomain]:
+    """The domains of two validation folders; none if one is missing."""
+    if a is None or b is None:
+        if alone := a or b:
+            log.warning("%s is not used, since the other domain has none.", printable(str(alone)))
+        return {}
+    domains = {"a": _domain(a), "b": _domain(b)}
+    for domain in domains.values():
+        if not domain.names:
+            raise InputError(f"{domain.where} holds no pictures{_beside(domain)}; add some.")
+    return domains
+
+
+def _folder(
+    root: Path | str | None, given: Path | str | None, split: str, domain: str, key: str
+) -> Path | None:
+    """The folder for a key; None if it is no training folder, nobody named it and it is missing."""
+    child = f"{split}{domain}"
     if given is not None:
         folder = Path(given).expanduser()
-    if folder and folder.is_dir():
-        return folder
-    if given is None and key.startswith("test"):
+        if folder.is_dir():
+            return folder
+        raise _missing(folder, key, child)
+    if root is not None:
+        for name in (child, f"{split}/{domain}", f"{domain}/{split}"):
+            folder = Path(root).expanduser() / name
+            if folder.is_dir():
+                return folder
+    if split != "train":
         return None
-    if folder is None:
+    if root is None:
         raise InputError(
             f"The data source folders needs `root` (with trainA and trainB in it) or `a` and `b`, "
             f"but `{key}` is missing."
         )
-    parent, setting = (folder.parent, "root") if given is None else (folder, key)
-    where = printable(str(parent))
-    if not parent.is_dir():
-        raise InputError(f"The folder {where} of `{setting}` is not there; check the path.")
-    inside = [entry.name for entry in sorted(parent.iterdir()) if entry.is_dir()]
+    raise _missing(Path(root).expanduser(), "root", child)
+
+
+def _missing(folder: Path, setting: str, child: str) -> InputError:
+    """The error of a folder that is not there, or in which there is none of a name."""
+    where = printable(str(folder))
+    if not folder.is_dir():
+        return InputError(f"The folder {where} of `{setting}` is not there; check the path.")
+    inside = [entry.name for entry in sorted(folder.iterdir()) if entry.is_dir()]
+    if "train" in inside and listed(folder / "train")[0]:
+        return InputError(
+            f"{where}/train holds pictures themselves, as data of aligned pairs does, which cannot "
+            "be read yet; cut each pair in two, into trainA and trainB."
+        )
     holds = f"it holds {', '.join(map(printable, inside[:6]))}" if inside else "it holds no folders"
-    raise InputError(
+    return InputError(
         f"{where} has no folder {child} ({holds}); rename one to that or name the two folders with "
         "`a` and `b`."
     )
@@ -83,15 +142,15 @@ def _train_and_test(
     training = _domain(train)
     if not training.names:
         raise InputError(
-            f"{training.where} holds no pictures (png, jpg, webp, bmp, tiff ...); name one that "
-            "does."
+            f"{training.where} holds no pictures (png, jpg, webp, bmp, tiff ...)"
+            f"{_beside(training)}; name one that does."
         )
     if test is not None:
         testing = _domain(test)
         if not testing.names:
             raise InputError(
-                f"The test folder {printable(str(test))} holds no pictures; add some, or remove it "
-                "to have a share of the training pictures held out."
+                f"The test folder {printable(str(test))} holds no pictures{_beside(testing)}; add "
+                "some, or remove it to have a share of the training pictures held out."
             )
         return training, testing
     if len(training) < 2:
@@ -103,9 +162,14 @@ def _train_and_test(
 
 
 def _domain(folder: Path) -> PictureDomain:
-    paths = picture_paths(folder)
+    paths, others = listed(folder)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    return PictureDomain(names, paths, printable(f"The folder {folder}"))
+    kinds = [kind_of(path) for path in others]
+    return PictureDomain(names, paths, printable(f"The folder {folder}"), kinds)
+
+
+def _beside(domain: PictureDomain) -> str:
+    return f" but {counted(domain.passed_over)}" if domain.passed_over else ""
 
 
 def _matched(test_a: PictureDomain, test_b: PictureDomain) -> PictureDomain:

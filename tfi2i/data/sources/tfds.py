@@ -22,6 +22,7 @@ import numpy as np
 
 from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
+from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError, first_line
 from tfi2i.terminal import printable
 
@@ -46,14 +47,16 @@ def tfds(
     label_a: Label | None = None,
     label_b: Label | None = None,
     label_key: str = "label",
-    image_key: str = "image",
+    image_key: str | dict[str, str] = "image",
     data_dir: str | Path | None = None,
     download: bool = True,
+    value_range: ValueRange = None,
 ) -> Dataset:
     """A data set of tensorflow-datasets, cut into two domains by split, by label or by name.
 
     `tfds("cycle_gan/horse2zebra")`; `tfds("oxford_iiit_pet", label_key="species", label_a="Cat",
-    label_b="Dog")`; `tfds("svhn_cropped", name_b="mnist")`. Where a domain has no test split, a
+    label_b="Dog")`; `tfds("svhn_cropped", name_b="mnist")`; `tfds("oxford_iiit_pet",
+    image_key={"a": "image", "b": "segmentation_mask"})`. Where a domain has no test split, a
     fixed 5 % of its pictures (1 to 50) is kept out of training.
 
     Args:
@@ -67,19 +70,22 @@ def tfds(
         label_a: Label, by name or number, of the only examples to use.
         label_b: Label for domain b.
         label_key: Feature that holds the label.
-        image_key: Feature that holds the picture.
+        image_key: Feature that holds the picture, or one a domain: {a: ..., b: ...}.
         data_dir: Folder in which the library keeps prepared data sets; ~/tensorflow_datasets or
             $TFDS_DATA_DIR if not given.
         download: Permission to download a data set that is not there.
+        value_range: Numbers in the pictures that become black and white: two of them, auto or
+            {percentiles: [1, 99]}; for both domains, or {a: ..., b: ...}.
 
     Raises:
         InputError: An unknown data set, split, label or feature, two equal domains, or data that is
             neither prepared nor can be downloaded.
     """
     same = name_b in (None, name)
-    side_a = _Side("a", name, _found(name, data_dir), image_key, label_key)
+    wanted, keys = wishes(value_range), _image_keys(image_key)
+    side_a = _Side("a", name, _found(name, data_dir), keys["a"], label_key)
     builder_b = side_a.builder if same else _found(str(name_b), data_dir)
-    side_b = _Side("b", name if same else str(name_b), builder_b, image_key, label_key)
+    side_b = _Side("b", name if same else str(name_b), builder_b, keys["b"], label_key)
     # A wrong label shows before the download, not after it.
     side_a.choose(label_a)
     side_b.choose(label_b)
@@ -87,12 +93,14 @@ def tfds(
     side_b.prepare(download)
     train_a = side_a.split(split_a, "split", ("trainA", "train"))
     train_b = side_b.split(split_b, "split", ("trainB", "train"))
-    if same and train_a == train_b and None in (label_a, label_b):
+    alike = same and train_a == train_b and keys["a"] == keys["b"]
+    if alike and None in (label_a, label_b):
         raise InputError(
             f"{name} gives both domains the pictures of split {train_a!r}; set label_a and "
-            f"label_b, split_a and split_b (it has {', '.join(side_a.splits)}), or name_b."
+            f"label_b, split_a and split_b (it has {', '.join(side_a.splits)}), image_key as "
+            "{a: ..., b: ...}, or name_b."
         )
-    if same and train_a == train_b and side_a.label == side_b.label:
+    if alike and side_a.label == side_b.label:
         raise InputError(
             f"label_a and label_b of {name} are both {label_a!r}; choose two different labels."
         )
@@ -101,11 +109,26 @@ def tfds(
     test_a = side_a.split(test_split_a, "test_split", ("testA", "test"), taken_a)
     test_b = side_b.split(test_split_b, "test_split", ("testB", "test"), taken_b)
     sets_a, sets_b = side_a.domains(train_a, test_a), side_b.domains(train_b, test_b)
+    found = {
+        key: settle(train, [test], wanted[key])
+        for key, (train, test) in {"a": sets_a, "b": sets_b}.items()
+    }
+    kept = {key: [*one] for key, one in found.items() if one is not None}
     return Dataset(
         name if same else f"{name}2{name_b}",
         train={"a": sets_a[0], "b": sets_b[0]},
         test={"a": sets_a[1], "b": sets_b[1]},
+        settings={"value_range": kept} if kept else {},
     )
+
+
+def _image_keys(given: str | dict[str, str]) -> dict[str, str]:
+    """The feature of each domain's pictures."""
+    if isinstance(given, str):
+        return dict.fromkeys("ab", given)
+    if not {*given} <= {"a", "b"} or not all(isinstance(one, str) for one in given.values()):
+        raise InputError(f"image_key is {given}; give a feature's name, or {{a: ..., b: ...}}.")
+    return {"a": "image", "b": "image"} | given
 
 
 class _Label(NamedTuple):
