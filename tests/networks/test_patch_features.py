@@ -82,7 +82,7 @@ def test_every_position_is_as_likely():
 
 def test_features_are_those_of_the_rows_at_the_positions():
     one = tf.random.stateless_normal((2, 3, 4, 5), (0, 0))
-    head = patch_features.patch_head(5, 6, "head", keras.initializers.HeNormal)
+    head = patch_features.patch_head(5, 64, "head", keras.initializers.HeNormal)
     (features,) = patch_features.patch_features([one], [head], [tf.constant([0, 6, 11])])
     by_hand = patch_features.unit(head(tf.stack([one[:, 0, 0], one[:, 1, 2], one[:, 2, 3]], 1)))
     np.testing.assert_allclose(features, by_hand, rtol=1e-5)
