@@ -212,6 +212,17 @@ def test_pixels_of_sixteen_bits_give_what_those_of_eight_do(tile):
     assert np.abs(wide.astype(int) - translator(pixels)).max() <= 1
 
 
+def test_results_of_sixteen_bits_keep_depth():
+    image = keras.Input((None, None, 3))
+    translate = PictureTranslator(keras.Model(image, image * 0.5), deep=True)
+    pixels = np.random.default_rng(0).integers(0, 65536, (40, 33, 3), np.uint16)
+    made = translate(pixels)
+    assert made.dtype == np.uint16
+    np.testing.assert_allclose(made, 16384 + pixels / 2, atol=1)
+    extremes = PictureTranslator(keras.Model(image, image * 2), deep=True)(pixels)
+    assert (extremes.min(), extremes.max()) == (0, 65535)
+
+
 def test_many_sizes_are_traced_once():
     translator = network()
     made = PictureTranslator(translator, tile=64)

@@ -444,3 +444,47 @@ def test_pictures_of_eight_bits_in_a_wider_range_are_said(tmp_path):
     run([tmp_path / "in"], tmp_path / "out", console=console, value_range=(0, 4095))
     assert "1 of 8 bits (the first: " in console.file.getvalue()
     assert "a.png) hold values from 0 to 255, and 0 to 4095 are black" in console.file.getvalue()
+
+
+def half(pixels):
+    """Grey of half the depth, in 16 bits."""
+    return pixels[..., :1] // 2
+
+
+half.takes_deep = True
+
+
+@pytest.mark.parametrize(
+    ("target_range", "suffix", "wanted", "dtype", "numbers"),
+    [
+        ((0, 4095), ".png", ".png", np.uint16, [0, 500, 1000, 2047]),
+        ((0, 65535), ".tif", ".tif", np.uint16, [0, 8001, 16003, 32767]),
+        ((0, 4095), ".bmp", ".png", np.uint16, [0, 500, 1000, 2047]),
+        ((0, 240), ".bmp", ".bmp", np.uint8, [0, 29, 59, 120]),
+        ((-1000, 3000), ".png", ".tif", np.float32, [-1000, -511.64, -23.23, 1000]),
+        ((0, 0.5), ".tif", ".tif", np.float32, [0, 0.061, 0.1221, 0.25]),
+    ],
+)
+def test_grey_results_are_numbers_of_their_range(
+    tmp_path, target_range, suffix, wanted, dtype, numbers
+):
+    Image.fromarray(np.array([[0, 1000, 2000, 4095]], np.uint16)).save(tmp_path / "a.png")
+    source = (tmp_path / "a.png").rename(tmp_path / f"in{suffix}")
+    ranges = {"value_range": (0, 4095), "target_range": target_range}
+    (path,) = run([source], tmp_path / "out", half, **ranges).written
+    assert path.name == f"in{wanted}"
+    with Image.open(path) as made:
+        values = np.asarray(made)
+    assert values.dtype == dtype
+    np.testing.assert_allclose(values, [numbers], rtol=1e-3, atol=0 if dtype == np.float32 else 1)
+
+
+def test_results_that_a_format_holds_in_eight_bits_are_black_to_white(tmp_path):
+    Image.fromarray(np.array([[0, 1000, 2000, 4095]], np.uint16)).save(tmp_path / "a.png")
+    ranges = {"value_range": (0, 4095), "target_range": (0, 4095)}
+    (path,) = run([tmp_path / "a.png"], tmp_path / "out", half, suffix="bmp", **ranges).written
+    np.testing.assert_array_equal(read_picture(path).pixels[0, :, 0], [0, 31, 62, 127])
+    Image.fromarray(np.array([[[9, 0], [9, 255]]], np.uint8)).save(tmp_path / "clear.png")
+    (path,) = run([tmp_path / "clear.png"], tmp_path / "out", half, **ranges).written
+    with Image.open(path) as made:
+        assert made.has_transparency_data

@@ -24,6 +24,7 @@ class Opened:
         target: Domain of the pictures that come out; None: a label chooses it.
         unread: End of a sentence on what reads no reference.
         value_range: Numbers in the files of the pictures that are black and white; None: pixels.
+        target_range: Numbers in the files of the results; None: pixels.
     """
 
     where: Any
@@ -33,6 +34,7 @@ class Opened:
     target: str | None = None
     unread: str = "cannot read a picture's style; translate with the run it is from."
     value_range: tuple[float, float] | None = None
+    target_range: tuple[float, float] | None = None
 
     def values(self, arguments: argparse.Namespace, count: int = 1) -> dict[str, Any]:
         """Values (count, ...) by name: given, read from a reference, or sampled.
@@ -130,6 +132,7 @@ def _of_run(run: "Run", direction: str | None, with_encoders: bool) -> Opened:
             if one.encode is not None:
                 readers[one.name] = reader_of(one.encode, system.image_size, aspect)
     unread = "has nothing that reads a picture's style; leave --reference out."
-    target = run.check_direction(direction).target if with_encoders else None
-    wide = run.value_range(run.check_direction(direction).source)
-    return Opened(run.path, network, conditions, readers, target, unread, wide)
+    way = run.check_direction(direction)
+    target = way.target if with_encoders else None
+    ranges = run.value_range(way.source), run.value_range(way.target)
+    return Opened(run.path, network, conditions, readers, target, unread, *ranges)

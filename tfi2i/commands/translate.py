@@ -151,6 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
         suffix=arguments.format,
         overwrite=arguments.overwrite,
         value_range=known.value_range,
+        target_range=known.target_range,
         frames=arguments.frames,
     )
     return 1 if summary.failed else 0
@@ -204,4 +205,5 @@ def _picture_translator(arguments: argparse.Namespace, known: "Opened") -> "Tran
     values = known.values(arguments)
     if known.network is None:
         return artefacts.picture_translator(known.where, values=values, tile=arguments.tile)
-    return PictureTranslator(known.network, values=values, tile=arguments.tile)
+    deep = known.target_range is not None
+    return PictureTranslator(known.network, values=values, tile=arguments.tile, deep=deep)

@@ -158,6 +158,19 @@ def upright(image: Image.Image) -> Image.Image:
     return image
 
 
+def gathered(pixels: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Pixels 0..65535 as the numbers that they were before `spread`, in a type that files hold.
+
+    Returns:
+        Numbers of the same shape: uint8 or uint16 where low and high are whole numbers of those,
+        else float32.
+    """
+    numbers = low + pixels.astype(np.float64) / 65535 * (high - low)
+    if low < 0 or high > 65535 or not (float(low).is_integer() and float(high).is_integer()):
+        return numbers.astype(np.float32)
+    return np.rint(numbers).astype(np.uint8 if high <= 255 else np.uint16)
+
+
 def spread(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
     """Values scaled to 0..65535, so that low becomes 0 and high 65535; what lies beyond, too."""
     shares = (values.astype(np.float64) - low) / (high - low)

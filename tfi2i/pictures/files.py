@@ -372,14 +372,22 @@ def writable_suffix(text: str) -> str:
     return suffix
 
 
-def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None) -> None:
+def deep_suffixes(numbers: NDArray[Any]) -> tuple[str, ...]:
+    """The suffixes of formats that hold grey numbers of a type, uint16 or float32."""
+    if numbers.dtype == np.uint16:
+        return (".png", ".tif", ".tiff")
+    return (".tif", ".tiff") if numbers.dtype == np.float32 else ()
+
+
+def write_picture(path: Path | str, pixels: NDArray[Any], alpha: Pixels | None = None) -> None:
     """Writes (H, W, 3) or grey (H, W, 1) pixels in the format of the path's suffix, whole or not.
 
     PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
+    Numbers of more than 8 bits are grey, for the suffixes that `deep_suffixes` names.
 
     Args:
         path: Replaced if it exists.
-        pixels: Uint8 sRGB.
+        pixels: Uint8 sRGB; or (H, W, 1) uint16 or float32 numbers.
         alpha: (H, W) uint8. A format that cannot hold it is refused, unless it is all 255.
 
     Raises:
@@ -392,7 +400,9 @@ def write_picture(path: Path | str, pixels: Pixels, alpha: Pixels | None = None)
             f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
             f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
         )
-    if not are_pixels(pixels, 3) and not are_pixels(pixels, 3, 1):
+    deep = pixels.dtype != np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 1
+    deep = deep and alpha is None and path.suffix.lower() in deep_suffixes(pixels)
+    if not deep and not are_pixels(pixels, 3) and not are_pixels(pixels, 3, 1):
         raise InputError(
             f"{path}: pixels must be uint8 (H, W, 3) or (H, W, 1), not {pixels.dtype} "
             f"{pixels.shape}."

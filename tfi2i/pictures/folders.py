@@ -7,7 +7,7 @@ server. Nothing here needs TensorFlow.
 import inspect
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,11 @@ from rich.progress import Progress
 from tfi2i.errors import InputError
 from tfi2i.pictures.bands import read_bands
 from tfi2i.pictures.channels import CHANNELS, in_channels
-from tfi2i.pictures.depth import Range
+from tfi2i.pictures.depth import Range, gathered
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     WRITABLE_SUFFIXES,
+    deep_suffixes,
     frame_count,
     read_picture,
     writable_suffix,
@@ -87,6 +88,7 @@ def translate_files(
     workers: int = 1,
     console: Console | None = None,
     value_range: Range | None = None,
+    target_range: Range | None = None,
     frames: bool = False,
 ) -> Summary:
     """Translates pictures and folders of pictures into the folder `out`.
@@ -108,6 +110,9 @@ def translate_files(
             memory; more than one only if `translate` can be called from several threads.
         console: Console for the progress bar and the last lines; stderr unless told.
         value_range: Numbers in the files that are black and white, as in training.
+        target_range: Numbers that grey results of 16 bits stand for, if they are not transparent;
+            PNG and TIFF hold them, so that other formats become PNG, or TIFF where they are not
+            from 0 to 65535.
         frames: Translation of all frames of animations, each a picture NAME-0001 and so on; else of
             the first.
 
@@ -140,7 +145,10 @@ def translate_files(
     def finish(job: _Job, tell: Callable[[int, int], None] | None = None) -> Path | str:
         options = {"progress": tell} if told and tell else {}
         try:
-            return _translated(translate, *opened(job), job, targets, suffix is None, options)
+            given = opened(job)
+            return _translated(
+                translate, *given, job, targets, suffix is None, options, target_range
+            )
         except InputError as error:
             if alone:
                 raise
@@ -325,6 +333,7 @@ def _translated(
     targets: _Targets,
     free_format: bool,
     options: dict[str, Any],
+    target_range: Range | None,
 ) -> Path:
     """Translates and writes one picture; the file that was written.
 
@@ -334,16 +343,28 @@ def _translated(
     given = given if getattr(translate, "takes_deep", False) else eight_bit(given)
     target = job.target
 
-    def in_format_for(alpha: Pixels | None, target: Path) -> Path:
-        transparent = alpha is not None and alpha.min() < 255
-        if transparent and free_format and target.suffix.lower() not in ALPHA_SUFFIXES:
-            # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
-            target = target.with_suffix(".png")
+    def in_one_of(suffixes: Collection[str], target: Path) -> Path:
+        if free_format and target.suffix.lower() not in suffixes:
+            target = target.with_suffix(".png" if ".png" in suffixes else ".tif")
             targets.claim(job._replace(target=target))
         return target
 
+    def in_format_for(alpha: Pixels | None, target: Path) -> Path:
+        # Only the content tells: a BMP with alpha, a transparent PNG that is called .jpg.
+        transparent = alpha is not None and alpha.min() < 255
+        return in_one_of(ALPHA_SUFFIXES, target) if transparent else target
+
     target = in_format_for(alpha, target)
     pixels = translate(given, **options)
+    is_clear = alpha is None or alpha.min() == 255
+    if pixels.dtype == np.uint16 and target_range and pixels.shape[-1] == 1 and is_clear:
+        numbers = gathered(pixels, *target_range)
+        if numbers.dtype == np.uint8:
+            return _written(target, numbers, alpha)
+        target = in_one_of(deep_suffixes(numbers), target)
+        if target.suffix.lower() in deep_suffixes(numbers):
+            return _written(target, numbers, None)
+    pixels = eight_bit(pixels)
     fitting = pixels.dtype == np.uint8 and pixels.shape[:-1] == given.shape[:-1]
     if not fitting or pixels.shape[-1] not in CHANNELS:
         raise InputError(
@@ -353,6 +374,11 @@ def _translated(
     if pixels.shape[-1] in (2, 4):
         pixels, alpha = pixels[..., :-1], pixels[..., -1]
         target = in_format_for(alpha, target)
+    return _written(target, pixels, alpha)
+
+
+def _written(target: Path, pixels: NDArray[Any], alpha: Pixels | None) -> Path:
+    """Writes a picture, and its folder before it."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -67,6 +67,12 @@ def to_pixels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
+def to_deep_pixels(image: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """An image of any shape in [-1, 1] to pixels, uint16 0..65535, rounded and saturated."""
+    levels = to_levels(np.asarray(image, np.float32)) * np.float32(257)
+    return np.clip(np.rint(levels), 0, 65535).astype(np.uint16)
+
+
 def in_order(network: Any) -> Callable[..., Any]:
     """A `keras.Model` as a function of its inputs in their order, as `run_over` takes it."""
     alone = len(network.inputs) == 1

@@ -24,7 +24,15 @@ from tfi2i.errors import InputError
 from tfi2i.layers.normalization import SharedStatistics
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.channels import CHANNELS
-from tfi2i.pictures.pixels import Pixels, are_pixels, eight_bit, in_order, to_image, to_pixels
+from tfi2i.pictures.pixels import (
+    Pixels,
+    are_pixels,
+    eight_bit,
+    in_order,
+    to_deep_pixels,
+    to_image,
+    to_pixels,
+)
 
 PIXEL_BUDGET = 2**20
 """Pixels that go through the network at once, whole or as a batch of tiles."""
@@ -193,6 +201,7 @@ class PictureTranslator(Tiling):
         overlap: Pixels that neighbouring tiles share at least; see `Tiling`.
         multiple: Number of which free sides are multiples; the network's shapes tell it, unless
             given.
+        deep: True for pixels of 16 bits as results.
 
     Raises:
         InputError: An argument does not fit the network.
@@ -208,7 +217,9 @@ class PictureTranslator(Tiling):
         tile: int | None = None,
         overlap: int | None = None,
         multiple: int | None = None,
+        deep: bool = False,
     ):
+        self._to_pixels: Callable[[Values], Any] = to_deep_pixels if deep else to_pixels
         fixed = _fixed_size(translator)
         self.values = _fitting(translator, values or {})
         if fixed is not None and tile is not None and fixed != (tile, tile):
@@ -247,7 +258,7 @@ class PictureTranslator(Tiling):
         return _checked(answer, (*given[0].shape[:3], self.channels[1]))[0]
 
     def _finished(self, values: Values) -> Pixels:
-        return to_pixels(values)
+        return self._to_pixels(values)
 
     def _tile_runner(self, pixels: Pixels) -> tuple[Callable[[Pixels], Values], int]:
         """Takes the statistics of the whole picture, which counts as a piece of work."""
