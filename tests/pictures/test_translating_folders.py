@@ -484,7 +484,15 @@ def test_results_that_a_format_holds_in_eight_bits_are_black_to_white(tmp_path):
     ranges = {"value_range": (0, 4095), "target_range": (0, 4095)}
     (path,) = run([tmp_path / "a.png"], tmp_path / "out", half, suffix="bmp", **ranges).written
     np.testing.assert_array_equal(read_picture(path).pixels[0, :, 0], [0, 31, 62, 127])
-    Image.fromarray(np.array([[[9, 0], [9, 255]]], np.uint8)).save(tmp_path / "clear.png")
-    (path,) = run([tmp_path / "clear.png"], tmp_path / "out", half, **ranges).written
-    with Image.open(path) as made:
-        assert made.has_transparency_data
+
+
+@pytest.mark.parametrize("alpha", [None, np.array([[0, 255]], np.uint8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_of_colour_and_of_transparency_are_written(tmp_path, channels, alpha):
+    numbers = np.random.default_rng(0).integers(0, 65536, (1, 2, channels), np.uint16)
+    write_picture(tmp_path / "a.png", numbers, alpha)
+    made = read_picture(tmp_path / "a.png", value_range=(0, 65535))
+    np.testing.assert_array_equal(made.pixels, np.broadcast_to(numbers, (1, 2, 3)))
+    np.testing.assert_array_equal(made.alpha, alpha)
+    with pytest.raises(InputError, match="must be uint8"):
+        write_picture(tmp_path / "a.webp", numbers, alpha)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.pixels import sixteen_bit
 
 Range = tuple[float, float]
 
@@ -175,3 +176,11 @@ def spread(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
     """Values scaled to 0..65535, so that low becomes 0 and high 65535; what lies beyond, too."""
     shares = (values.astype(np.float64) - low) / (high - low)
     return np.rint(np.clip(shares, 0, 1) * 65535).astype(np.uint16)
+
+
+def deep_png(numbers: NDArray[np.uint16], alpha: NDArray[np.uint8] | None) -> bytes:
+    """A PNG file of numbers (H, W, C) with 16 bits a channel, of which Pillow writes grey alone."""
+    import tensorflow as tf  # here, as what reads pictures does without it
+
+    wide = [] if alpha is None else [sixteen_bit(alpha)[..., None]]
+    return tf.io.encode_png(np.concatenate([numbers, *wide], -1)).numpy()

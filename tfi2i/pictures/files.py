@@ -26,6 +26,7 @@ from tfi2i.pictures.depth import (
     Range,
     Values,
     colour_values,
+    deep_png,
     grey_pixels,
     grey_values,
     is_deep,
@@ -372,22 +373,21 @@ def writable_suffix(text: str) -> str:
     return suffix
 
 
-def deep_suffixes(numbers: NDArray[Any]) -> tuple[str, ...]:
-    """The suffixes of formats that hold grey numbers of a type, uint16 or float32."""
-    if numbers.dtype == np.uint16:
-        return (".png", ".tif", ".tiff")
-    return (".tif", ".tiff") if numbers.dtype == np.float32 else ()
+def deep_suffixes(numbers: NDArray[Any], alpha: Pixels | None) -> tuple[str, ...]:
+    """The suffixes of formats that hold numbers (H, W, C) of more than 8 bits: uint16, float32."""
+    plain = numbers.shape[-1] == 1 and (alpha is None or alpha.min() == 255)
+    tiff = (".tif", ".tiff") if plain and numbers.dtype in (np.uint16, np.float32) else ()
+    return (".png", *tiff) if numbers.dtype == np.uint16 else tiff
 
 
 def write_picture(path: Path | str, pixels: NDArray[Any], alpha: Pixels | None = None) -> None:
     """Writes (H, W, 3) or grey (H, W, 1) pixels in the format of the path's suffix, whole or not.
 
     PNG, WebP and TIFF are lossless; JPEG is written at quality 95 without colour subsampling.
-    Numbers of more than 8 bits are grey, for the suffixes that `deep_suffixes` names.
 
     Args:
         path: Replaced if it exists.
-        pixels: Uint8 sRGB; or (H, W, 1) uint16 or float32 numbers.
+        pixels: Uint8 sRGB; or numbers of more bits, for the suffixes that `deep_suffixes` names.
         alpha: (H, W) uint8. A format that cannot hold it is refused, unless it is all 255.
 
     Raises:
@@ -400,8 +400,8 @@ def write_picture(path: Path | str, pixels: NDArray[Any], alpha: Pixels | None =
             f"{path} cannot be written as {path.suffix or 'a file without suffix'!r}; use one of "
             f"{', '.join(sorted(WRITABLE_SUFFIXES))}."
         )
-    deep = pixels.dtype != np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 1
-    deep = deep and alpha is None and path.suffix.lower() in deep_suffixes(pixels)
+    deep = pixels.ndim == 3 and pixels.shape[-1] in (1, 3)
+    deep = deep and path.suffix.lower() in deep_suffixes(pixels, alpha)
     if not deep and not are_pixels(pixels, 3) and not are_pixels(pixels, 3, 1):
         raise InputError(
             f"{path}: pixels must be uint8 (H, W, 3) or (H, W, 1), not {pixels.dtype} "
@@ -412,23 +412,26 @@ def write_picture(path: Path | str, pixels: NDArray[Any], alpha: Pixels | None =
             raise InputError(
                 f"{path}: alpha must be uint8 {pixels.shape[:2]}, not {alpha.dtype} {alpha.shape}."
             )
-        if path.suffix.lower() in ALPHA_SUFFIXES:
+        if path.suffix.lower() in ALPHA_SUFFIXES and not deep:
             pixels = np.dstack([pixels, alpha])
-        elif alpha.min() < 255:
+        elif alpha.min() < 255 and not deep:
             raise InputError(
                 f"{path}: {options['format']} cannot hold the picture's transparency; write it "
                 "as .png, .webp or .tif."
             )
-    image = Image.fromarray(
-        np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    )
+    content = io.BytesIO()
     try:
+        if deep and path.suffix.lower() == ".png":
+            content.write(deep_png(pixels, alpha))
+        else:
+            one = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+            Image.fromarray(np.ascontiguousarray(one)).save(content, **options)
         path.parent.stat()  # or `replacing` would make a folder that is not there
         # A name of its own: that of the picture may be as long as names can be, and two programs
         # may write the same picture.
         name = f"tfi2i-{secrets.token_hex(6)}"
         with replacing(path, name) as temporary, temporary.open("wb") as file:
-            image.save(file, **options)
+            file.write(content.getbuffer())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be written ({reason}).") from error

@@ -110,9 +110,9 @@ def translate_files(
             memory; more than one only if `translate` can be called from several threads.
         console: Console for the progress bar and the last lines; stderr unless told.
         value_range: Numbers in the files that are black and white, as in training.
-        target_range: Numbers that grey results of 16 bits stand for, if they are not transparent;
-            PNG and TIFF hold them, so that other formats become PNG, or TIFF where they are not
-            from 0 to 65535.
+        target_range: Numbers that results of 16 bits stand for. PNG holds them, and of opaque grey
+            TIFF, also those that are not whole or from 0 to 65535; other formats become one of
+            these. What none holds is written black to white, in 8 bits.
         frames: Translation of all frames of animations, each a picture NAME-0001 and so on; else of
             the first.
 
@@ -356,25 +356,22 @@ def _translated(
 
     target = in_format_for(alpha, target)
     pixels = translate(given, **options)
-    is_clear = alpha is None or alpha.min() == 255
-    if pixels.dtype == np.uint16 and target_range and pixels.shape[-1] == 1 and is_clear:
-        numbers = gathered(pixels, *target_range)
-        if numbers.dtype == np.uint8:
-            return _written(target, numbers, alpha)
-        target = in_one_of(deep_suffixes(numbers), target)
-        if target.suffix.lower() in deep_suffixes(numbers):
-            return _written(target, numbers, None)
-    pixels = eight_bit(pixels)
-    fitting = pixels.dtype == np.uint8 and pixels.shape[:-1] == given.shape[:-1]
+    fitting = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[:-1] == given.shape[:-1]
     if not fitting or pixels.shape[-1] not in CHANNELS:
         raise InputError(
             f"{job.source}: its translation is {pixels.dtype} {pixels.shape} instead of uint8 "
             f"{given.shape}; use a translator that keeps the size."
         )
     if pixels.shape[-1] in (2, 4):
-        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+        pixels, alpha = pixels[..., :-1], eight_bit(pixels[..., -1])
         target = in_format_for(alpha, target)
-    return _written(target, pixels, alpha)
+    if pixels.dtype == np.uint16 and target_range:
+        numbers = gathered(pixels, *target_range)
+        suffixes = deep_suffixes(numbers, alpha)
+        target = in_one_of(suffixes, target) if suffixes else target
+        if numbers.dtype == np.uint8 or target.suffix.lower() in suffixes:
+            return _written(target, numbers, alpha)
+    return _written(target, eight_bit(pixels), alpha)
 
 
 def _written(target: Path, pixels: NDArray[Any], alpha: Pixels | None) -> Path:
