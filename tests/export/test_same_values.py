@@ -144,11 +144,13 @@ def test_the_same_values_give_the_same_picture(places, folder, tmp_path, place, 
 
 
 @pytest.mark.parametrize("place", ["run", "keras", "tflite", "saved_model"])
-def test_one_line_says_what_was_sampled(places, folder, tmp_path, caplog, place):
-    with caplog.at_level("INFO", "tfi2i"):
-        assert translate(places[place], folder, tmp_path / "none") == 0
-        assert translate(places[place], folder, tmp_path / "day", "--label", "day") == 0
-    sampled = [one for one in caplog.messages if one.startswith("Sampled")]
+def test_one_line_says_what_was_sampled(places, folder, tmp_path, capsys, place):
+    def said(out, *more):
+        assert translate(places[place], folder, out, *more) == 0
+        lines = capsys.readouterr().err.splitlines()
+        return [line for line in lines if line.startswith("Sampled")]
+
+    sampled = [*said(tmp_path / "none"), *said(tmp_path / "day", "--label", "day")]
     assert {"style", "label"} == set(sampled[0].split(" with ")[0][8:].split(", "))
     assert sampled[1] == "Sampled style with --seed 0 for all pictures."
     assert np.abs(result(tmp_path / "none") - expected(seed=0)).max() <= 1

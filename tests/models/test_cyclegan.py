@@ -173,7 +173,7 @@ def test_the_pool_decides_as_the_official_one_whatever_the_batch(batch):
 
 
 def test_a_full_pool_gives_an_older_image_half_of_the_time():
-    pool = ImagePool(8, (1, 1))
+    pool = ImagePool(8, (1, 1, 3))
     older = 0
     for i in range(100):
         images = tf.fill((4, 1, 1, 3), float(i))

@@ -89,8 +89,7 @@ def fit(
         InputError: numbers that don't fit, a domain without readable pictures, or losses that are
             no longer finite.
     """
-    batches, data = batches or {}, data.in_channels(system.channels)
-    aspect = batches.get("aspect", "squash")
+    aspect = (batches := batches or {}).get("aspect", "squash")
     check(
         data,
         system,
@@ -106,6 +105,7 @@ def fit(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
+    data = data.in_channels(system.channels)
     _set_up_tensorflow(deterministic)
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)

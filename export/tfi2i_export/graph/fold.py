@@ -73,6 +73,7 @@ def fold(
         InputError: it is no functional model image -> image, or cannot take that side or a value.
     """
     height, width = side if isinstance(side, tuple) else (side, side)
+    _check_functional(translator)
     channels = translator.inputs[0].shape[-1] if takes_picture(translator) else 3
     image = keras.Input((height, width, channels), name="image", dtype="float32")
     _check(translator, image)
@@ -138,8 +139,8 @@ def parity_db(
     return (math.inf if error == 0 else 10 * math.log10(4 / error)), level
 
 
-def _check(translator: keras.Model, image: Any) -> None:
-    """Raises InputError unless the translator takes `image`, and else what has name and shape."""
+def _check_functional(translator: keras.Model) -> None:
+    """Raises InputError unless it is a functional model of one output."""
     if not isinstance(translator, keras.Model) or not isinstance(translator, keras.Function):
         raise InputError(f"fold takes a functional keras.Model, received {type(translator)}.")
     if len(translator.outputs) != 1:
@@ -147,6 +148,10 @@ def _check(translator: keras.Model, image: Any) -> None:
             f"{translator.name} has {len(translator.outputs)} outputs; fold takes translators of "
             "one image to one."
         )
+
+
+def _check(translator: keras.Model, image: Any) -> None:
+    """Raises InputError unless the translator takes `image`, and else what has name and shape."""
     taken, given = translator.inputs[0].shape, image.shape
     made = translator.output_shape
     if not takes_picture(translator) and (len(made) != 4 or None in made[1:] or made[3] != 3):

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
 from tfi2i.pictures.channels import CHANNELS
-from tfi2i.pictures.pixels import are_pixels
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import count_of, fitted, require_all
 
@@ -153,7 +152,8 @@ class TFLiteTranslator:
         pixels = np.asarray(pixels)
         if not self.takes_picture:
             raise InputError(f"{self._name} makes pictures of none; give it no picture.")
-        if not are_pixels(pixels, 4, self.channels[0]):
+        fitting = pixels.dtype == np.uint8 and pixels.ndim == 4  # there may be no picture
+        if not fitting or pixels.shape[-1] != self.channels[0]:
             raise InputError(
                 f"{self._name} takes uint8 pictures (N, H, W, {self.channels[0]}), not "
                 f"{pixels.dtype} {pixels.shape}."

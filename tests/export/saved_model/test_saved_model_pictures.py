@@ -110,6 +110,7 @@ def test_a_picture_that_the_graph_fails_on_is_named(base, monkeypatch):
         def translate(pixels):
             raise tf.errors.InvalidArgumentError(None, None, "no such size\nand a trace")
 
+        translate.channels = (3, 3)
         return translate
 
     monkeypatch.setattr(saved_model_pictures, "PictureTranslator", failing)
