@@ -3,8 +3,8 @@
 LiteRT checks that a file is whole and not what its graph does: one with a few bits changed may end
 the process. A sidecar's SHA-256 tells that; a file without one is tried here.
 
-`python -m tfi2i_export.tflite.trial FILE` is that process; what fails there without a crash fails
-in the parent as well, in words.
+`python -m tfi2i_export.tflite.trial FILE` is that process. What it refuses is refused with its
+words: the same fault may crash another process.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from tfi2i.processes import run_module
 from tfi2i_export.tflite.interpreter import TFLiteTranslator, content_of, opened
 
 SECONDS = 300  # a picture takes seconds at most
+REFUSED = 3  # exit code
 SIDES = (64, 128)  # of pictures for files of free size
 
 
@@ -43,6 +44,8 @@ def _require_alive(path: Path, size: int, time: int) -> None:
         raise InputError(f"{path} takes over {SECONDS} s for a small picture.") from error
     if child.code < 0:
         raise InputError(f"{path} is damaged: LiteRT {child.end} on it; export it again.")
+    if child.code == REFUSED:
+        raise InputError(child.output.strip())
 
 
 def _run(path: Path) -> None:
@@ -60,5 +63,8 @@ def _run(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(Exception):
+    try:
         _run(Path(sys.argv[1]))
+    except InputError as refusal:
+        print(refusal)
+        sys.exit(REFUSED)
