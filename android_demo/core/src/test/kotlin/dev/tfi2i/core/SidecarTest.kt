@@ -196,7 +196,7 @@ class SidecarTest {
 
     @Test
     fun `every field that is missing is named`() {
-        val unread = setOf("recipe", "evaluation", "versions")
+        val unread = setOf("recipe", "evaluation", "versions", "image_width", "value_range")
         for (key in JSONObject(text).keySet() - unread) {
             assertEquals(
                 "This is not a usable sidecar: the file lacks $key; export the model again.",
@@ -211,7 +211,7 @@ class SidecarTest {
 
     @Test
     fun `no field takes a value of another type`() {
-        val unread = setOf("recipe", "evaluation", "versions")
+        val unread = setOf("recipe", "evaluation", "versions", "image_width", "value_range")
         for (key in JSONObject(text).keySet() - unread) {
             val message = refusalOf { put(key, true) }.orEmpty()
             val start = "This is not a usable sidecar: $key is true and has to be "
