@@ -161,7 +161,8 @@ def _resume(path: Path, overrides: list[str]) -> int:
     with run.lock(), run.logged():
         # A run that was killed before its first checkpoint begins again, with the same weights.
         saved = run.checkpoint_path().is_file()
-        system = run.load_system() if saved else building.build_system(_with_numbers(config, begun))
+        fresh = dataclasses.replace(config, compile=begun.compile)
+        system = run.load_system() if saved else building.build_system(fresh)
         total = config.resolved().compile["total_steps"]
         if system.step >= total:
             raise InputError(
@@ -182,11 +183,6 @@ def _resume(path: Path, overrides: list[str]) -> int:
             for one in new:
                 log.info("step %(step)d: %(setting)s is now %(after)s, %(before)s before", one)
         return _fit(config, system, data, run)
-
-
-def _with_numbers(config: "Config", begun: "Config") -> "Config":
-    """A configuration with the numbers of training that a run was begun with."""
-    return dataclasses.replace(config, compile=begun.compile)
 
 
 def _changes(begun: "Config", config: "Config", step: int) -> list[dict[str, Any]]:

@@ -193,19 +193,6 @@ class Dataset:
             if spec is layout:
                 raise InputError("image_size of the batches is missing; give one, or a system.")
             image_size = spec.image_size
-        channels = None if isinstance(spec, type) else getattr(spec, "channels", None)
-        if channels and (seen := self.in_channels(channels)) is not self:
-            return seen.batches(
-                spec,
-                image_size=image_size,
-                batch_size=batch_size,
-                seed=seed,
-                start_step=start_step,
-                load_size=load_size,
-                aspect=aspect,
-                flip=flip,
-                cache_mb=cache_mb,
-            )
         size = height_and_width(image_size)
         check_aspect(aspect)
         sizes = {"image_size": (min(size), 1), "batch_size": (batch_size, 1)}
@@ -219,8 +206,10 @@ class Dataset:
             )
         self.failure = None
         self._check_labels(getattr(spec, "conditions", ()))
-        pools = self._pools(layout, batch_size)
-        for domain in self.train.values():
+        channels = None if isinstance(spec, type) else getattr(spec, "channels", None)
+        seen = self.in_channels(channels) if channels else self
+        pools = seen._pools(layout, batch_size)
+        for domain in seen.train.values():
             if all(domain.read_or_none(i, max(loaded)) is None for i in range(len(domain))):
                 raise domain.unusable()
         settings = (size, batch_size, seed, loaded, aspect, flip, cache_mb * 2**20)

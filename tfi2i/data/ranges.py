@@ -6,7 +6,7 @@ Files of 16 bits or of floating-point numbers often fill a small part of their r
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tfi2i.data.domains import Domain, PictureDomain
 from tfi2i.errors import InputError
-from tfi2i.pictures.depth import OutOfRange, Range
+from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.formats import counted
 
 ValueRange = Literal["auto"] | tuple[float, float] | dict[str, Any] | None
@@ -86,12 +86,7 @@ def _found(domain: PictureDomain, wish: Any) -> Range:
     log.info("%s: reading the values of its %d pictures", domain.where, len(domain))
     most = max(64, SAMPLED // max(len(domain), 1))
     lows, highs, samples = [], [], []
-    for index in range(len(domain)):
-        try:
-            values = domain.values(index)
-        except InputError as error:
-            domain.leave_out(index, str(error))
-            continue
+    for values in _values(domain, range(len(domain))):
         low, high = values.found
         lows.append(low)
         highs.append(high)
@@ -109,6 +104,15 @@ def _found(domain: PictureDomain, wish: Any) -> Range:
             "numbers."
         )
     return low, high
+
+
+def _values(domain: PictureDomain, indices: Iterable[int]) -> Iterator[Values]:
+    """The numbers in those pictures that can be read; the others are left out."""
+    for index in indices:
+        try:
+            yield domain.values(index)
+        except InputError as error:
+            domain.leave_out(index, str(error))
 
 
 def _text(wish: Any) -> str:
@@ -150,12 +154,7 @@ def survey(domain: Domain) -> Survey:
     if domain.value_range is not None:
         return facts
     fulls: list[Range | None] = []
-    for index in _spaced(deep, LOOKED_AT):
-        try:
-            values = domain.values(index)
-        except InputError as error:
-            domain.leave_out(index, str(error))
-            continue
+    for values in _values(domain, _spaced(deep, LOOKED_AT)):
         low, high = values.found
         before = facts.found or (low, high)
         facts.found = min(low, before[0]), max(high, before[1])
