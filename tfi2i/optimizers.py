@@ -104,25 +104,36 @@ class CoupledAdam(keras.optimizers.Adam):
         if usual > 0:  # a rate that has fallen to 0 stays there
             self.rate_scale.assign(float(rate) / usual)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # What variables share is computed once an update and goes where Keras passes the rate.
+        precisions = {tf.as_dtype(variable.dtype).name for variable in trainable_variables}
+        shared = {name: self._shared(name, learning_rate) for name in precisions}
+        super()._backend_update_step(grads, trainable_variables, shared)
+
+    def _shared(self, dtype: str, learning_rate: Any) -> dict[str, Any]:
+        """Arguments of TensorFlow's Adam that all variables of one precision share."""
         # Constants are made in the variable's precision: 1 - beta_2 has few digits to spare.
-        dtype = variable.dtype
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         step = tf.cast(self.iterations + 1, dtype)
         beta_2_power = tf.pow(beta_2, step)
+        return {
+            "beta1_power": tf.pow(beta_1, step),
+            "beta2_power": beta_2_power,
+            "lr": tf.cast(learning_rate, dtype),
+            "beta1": beta_1,
+            "beta2": beta_2,
+            # TensorFlow's kernel adds epsilon before the bias correction, hence the factor.
+            "epsilon": self.epsilon * tf.sqrt(1 - beta_2_power),
+        }
+
+    def update_step(self, gradient, variable, shared):
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=beta_2_power,
-            lr=tf.cast(learning_rate, dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            # TensorFlow's kernel adds epsilon before the bias correction, hence the factor.
-            epsilon=self.epsilon * tf.sqrt(1 - beta_2_power),
-            grad=tf.cast(gradient, dtype) + self.l2 * variable,
+            grad=tf.cast(gradient, variable.dtype) + self.l2 * variable,
+            **shared[variable.dtype.name],
         )
 
     def get_config(self):

@@ -250,6 +250,63 @@ def test_the_gradient_passes_through_sigma():
     assert abs(np.sum(gradient * layer.kernel.numpy())) < 1e-4 * np.abs(gradient).max()
 
 
+def gradients(function, *inputs):
+    """The gradients by `inputs` of a weighted sum of what `function` makes of them."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        result = function(*inputs)
+        weighted = tf.reduce_sum(result * tf.cast(noise(result.shape, seed=9), result.dtype))
+    return tape.gradient(weighted, inputs)
+
+
+WRITTEN = {
+    "InstanceNormalization": (InstanceNormalization, []),
+    "LIN": (LIN, []),
+    "LIN clip": (lambda **kwargs: LIN("clip", **kwargs), []),
+    "AdaLIN": (AdaLIN, [(3, 4), (3, 4)]),
+    "AdaLIN clip": (lambda **kwargs: AdaLIN("clip", **kwargs), [(3, 4), (3, 4)]),
+}
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(("make", "styles"), WRITTEN.values(), ids=WRITTEN.keys())
+def test_the_written_out_gradient_of_a_normalisation_is_that_of_its_operations(
+    make, styles, traced
+):
+    layer = make(dtype="float64")
+    inputs = [tf.constant(noise(shape), tf.float64) for shape in [(3, 6, 7, 4), *styles]]
+    layer(*inputs)
+    for weight in layer.weights:  # "clip" starts at 0, which hides the instance's share
+        weight.assign(tf.random.stateless_uniform(weight.shape, (0, 1), 0.2, 0.8, weight.dtype))
+
+    def run(training, *values):
+        kept = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            by_input = gradients(lambda *x: layer(*x, training=training), *values)
+            loss = tf.reduce_sum(tf.sin(layer(*values, training=training)))
+        return [*by_input, *tape.gradient(loss, kept)]
+
+    derived = run(False, *inputs)
+    written = (tf.function(run) if traced else run)(True, *inputs)
+    assert len(written) == len(derived) > 0
+    for ours, theirs in zip(written, derived, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_the_written_out_gradient_of_a_spectral_kernel_is_that_of_its_operations():
+    layer = SpectralConv2D(5, 3, use_bias=False, dtype="float64")
+    x = tf.constant(noise((2, 6, 7, 4)), tf.float64)
+    layer(x)
+
+    def run(training):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
+        return tape.gradient(loss, layer.kernel.value)
+
+    written = run(True)  # a power iteration, whose u and v the second run takes as they are
+    np.testing.assert_allclose(written, run(False), rtol=1e-9, atol=1e-12)
+
+
 def test_initial_weights_have_pytorchs_bounds():
     layer = spectral(SpectralConv2D(64, 4), (None, 8, 8, 16))
     bound = (4 * 4 * 16) ** -0.5

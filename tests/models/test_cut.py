@@ -170,8 +170,8 @@ def trained(official, system, compared):
     real_a, real_b = (tf.constant(channels_last(official[f"real_{key}"])) for key in "AB")
     encoder, normalize = system.encoder, InstanceNormalization.call
 
-    def normalize_and_misread(layer, x):
-        result = normalize(layer, x)
+    def normalize_and_misread(layer, x, training=False):
+        result = normalize(layer, x, training)
         return misread(result) if layer.name.endswith("_norm1") else result
 
     def encode(images, training):

@@ -119,6 +119,23 @@ class PerImage(keras.layers.Layer):
         return input_shape
 
 
+def _in_training(function):
+    """A result without the gradient that `function` returns beside it, which training uses.
+
+    Written-out gradients keep fewer tensors and take a third of the operations of those that
+    TensorFlow derives; as a function of its own each is traced once for every shape. Inference
+    has none of this, as its graphs are exported.
+    """
+    traced = tf.function(tf.custom_gradient(function), autograph=False)
+
+    def call(*inputs, training: bool):
+        if training and SharedStatistics.current() is None:
+            return traced(*inputs)
+        return function(*inputs)[0]
+
+    return call
+
+
 class InstanceNormalization(keras.layers.Layer):
     """(x - mean) / sqrt(variance + 1e-5) per image and channel of x (N, H, W, C), nothing trained.
 
@@ -126,25 +143,85 @@ class InstanceNormalization(keras.layers.Layer):
     statistics, no scale and shift.
     """
 
-    def call(self, x):
-        full = _in_full(x)
-        mean, unbiased, count = channel_moments(full)
-        scale = tf.math.rsqrt(unbiased * ((count - 1) / count) + EPSILON)
-        return tf.cast((full - mean) * scale, x.dtype)
+    def call(self, x, training=False):
+        return tf.cast(_instance(_in_full(x), training=training), x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@_in_training
+def _instance(x):
+    """Instance normalisation of x (N, H, W, C), and the gradient."""
+    mean, unbiased, count = channel_moments(x)
+    scale = tf.math.rsqrt(unbiased * ((count - 1) / count) + EPSILON)
+    result = (x - mean) * scale
+
+    def gradient(upstream):
+        along = tf.reduce_mean(upstream * result, (1, 2), keepdims=True)
+        return scale * (upstream - tf.reduce_mean(upstream, (1, 2), keepdims=True) - result * along)
+
+    return result, gradient
+
+
+@_in_training
+def _mixed(x, instance_share, layer_share, gamma, beta):
+    """(p IN + q LN) gamma + beta for x (N, H, W, C), and the gradient; both variances unbiased.
+
+    Both normalisations are affine in x once the per-channel moments are known, and the layer
+    moments follow from the channel moments, so x is read once for the statistics and once for
+    the result.
+
+    p and q are (C,), gamma and beta (C,) or (N, C).
+    """
+    channels, trained_axes = x.shape[-1], (0, 1, 2) if gamma.shape.rank == 1 else (1, 2)
+    gamma, beta = (tf.reshape(each, (-1, 1, 1, channels)) for each in (gamma, beta))
+    mean, variance, count = channel_moments(x)
+    layer_mean = tf.reduce_mean(mean, -1, keepdims=True)
+    spread = (count - 1) * variance + count * tf.math.squared_difference(mean, layer_mean)
+    layer_variance = tf.reduce_sum(spread, -1, keepdims=True) / (count * channels - 1)
+    instance_root = tf.math.rsqrt(variance + EPSILON)
+    layer_root = tf.math.rsqrt(layer_variance + EPSILON)
+    instance_scale, layer_scale = instance_share * instance_root, layer_share * layer_root
+    scale = gamma * (instance_scale + layer_scale)
+    shift = beta - gamma * (mean * instance_scale + layer_mean * layer_scale)
+
+    def gradient(upstream):
+        total = tf.reduce_sum(upstream, (1, 2), keepdims=True)
+        moment = tf.reduce_sum(upstream * (x - mean), (1, 2), keepdims=True)
+        # The products of upstream with both normalised x, summed over positions.
+        of_instance = instance_root * moment
+        of_layer = layer_root * (moment + (mean - layer_mean) * total)
+        of_gamma = instance_share * of_instance + layer_share * of_layer
+        # What x does through the variances: a multiple of x - mean for each normalisation.
+        by_instance = gamma * instance_scale * instance_root * of_instance / (count - 1)
+        by_layer = (
+            layer_root**2
+            * tf.reduce_sum(gamma * layer_share * of_layer, -1, keepdims=True)
+            / (count * channels - 1)
+        )
+        # And through the means.
+        by_means = (
+            gamma * instance_scale * total / count
+            + tf.reduce_mean(gamma * layer_scale * total, -1, keepdims=True) / count
+        )
+        constant = mean * by_instance + layer_mean * by_layer - by_means
+        return (
+            upstream * scale - x * (by_instance + by_layer) + constant,
+            tf.reduce_sum(gamma * of_instance, (0, 1, 2)),
+            tf.reduce_sum(gamma * of_layer, (0, 1, 2)),
+            tf.reduce_sum(of_gamma, trained_axes),
+            tf.reduce_sum(total, trained_axes),
+        )
+
+    return x * scale + shift, gradient
 
 
 Mixing = Literal["softmax", "clip"]
 
 
 class _MixedNormalization(keras.layers.Layer):
-    """p IN(x) + q LN(x) per channel: what LIN and AdaLIN share. Both variances are unbiased.
-
-    Both normalisations are affine in x once the per-channel moments are known, and the layer
-    moments follow from the channel moments, so x is read once for the statistics and once for
-    the result.
+    """p IN(x) + q LN(x) per channel: what LIN and AdaLIN share.
 
     Args:
         mixing: "softmax" as in NICE-GAN, (p, q) = softmax(rho) with rho (C, 2); "clip" as in
@@ -177,21 +254,11 @@ class _MixedNormalization(keras.layers.Layer):
             return rho, 1 - rho
         return tf.unstack(tf.nn.softmax(rho, -1), axis=-1)
 
-    def _mixed(self, x, gamma, beta):
-        """(p a + q b) gamma + beta for x (N, H, W, C), gamma and beta (N or 1, 1, 1, C)."""
+    def _mixed(self, x, gamma, beta, training):
+        """(p IN + q LN) gamma + beta for x (N, H, W, C), gamma and beta (C,) or (N, C)."""
         full = _in_full(x)
-        mean, variance, count = channel_moments(full)
-        channels = x.shape[-1]
-        layer_mean = tf.reduce_mean(mean, -1, keepdims=True)
-        spread = (count - 1) * variance + count * tf.math.squared_difference(mean, layer_mean)
-        layer_variance = tf.reduce_sum(spread, -1, keepdims=True) / (count * channels - 1)
-        instance_share, layer_share = (tf.cast(share, full.dtype) for share in self.shares())
-        instance_scale = instance_share * tf.math.rsqrt(variance + EPSILON)
-        layer_scale = layer_share * tf.math.rsqrt(layer_variance + EPSILON)
-        gamma, beta = tf.cast(gamma, full.dtype), tf.cast(beta, full.dtype)
-        scale = gamma * (instance_scale + layer_scale)
-        shift = beta - gamma * (mean * instance_scale + layer_mean * layer_scale)
-        return tf.cast(full * scale + shift, x.dtype)
+        others = (tf.cast(each, full.dtype) for each in (*self.shares(), gamma, beta))
+        return tf.cast(_mixed(full, *others, training=training), x.dtype)
 
     def compute_output_shape(self, x_shape, *other_shapes):
         return x_shape
@@ -212,9 +279,8 @@ class LIN(_MixedNormalization):
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
 
-    def call(self, x):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return self._mixed(x, gamma, beta)
+    def call(self, x, training=False):
+        return self._mixed(x, self.gamma, self.beta, training)
 
 
 class AdaLIN(_MixedNormalization):
@@ -229,8 +295,8 @@ class AdaLIN(_MixedNormalization):
     def build(self, x_shape, gamma_shape, beta_shape):
         self._add_rho(x_shape[-1])
 
-    def call(self, x, gamma, beta):
-        return self._mixed(x, gamma[:, None, None, :], beta[:, None, None, :])
+    def call(self, x, gamma, beta, training=False):
+        return self._mixed(x, gamma, beta, training)
 
 
 for _layer in (PerImage, InstanceNormalization, LIN, AdaLIN):

@@ -1,5 +1,6 @@
 """Spectral normalisation: layers whose kernel is divided by its largest singular value."""
 
+import functools
 import math
 
 import keras
@@ -39,17 +40,42 @@ class _SpectralLayer(keras.layers.Layer):
 
     def normalized_kernel(self, training: bool):
         """The kernel divided by sigma = u (M v), M the kernel with outputs as rows."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))  # M transposed
-        u, v = tf.expand_dims(self.u, 0), tf.expand_dims(self.v, 0)
+        kernel, u, v = (tf.convert_to_tensor(each) for each in (self.kernel, self.u, self.v))
         if training:
-            fixed = tf.stop_gradient(matrix)
-            v = _normalized(tf.matmul(u, fixed, transpose_b=True))
-            u = _normalized(tf.matmul(v, fixed))
-            self.u.assign(tf.squeeze(u, 0))
-            self.v.assign(tf.squeeze(v, 0))
-        sigma = tf.reduce_sum(tf.matmul(v, matrix) * u)
-        return tf.cast(kernel / sigma, self.compute_dtype)
+            kernel, u, v = _iterated(kernel, u, v)
+            self.u.assign(u)
+            self.v.assign(v)
+        else:
+            kernel /= tf.reduce_sum(tf.matmul(v[None], _matrix(kernel)) * u[None])
+        return tf.cast(kernel, self.compute_dtype)
+
+
+def _matrix(kernel):
+    return tf.reshape(kernel, (-1, kernel.shape[-1]))  # M transposed
+
+
+@functools.partial(tf.function, autograph=False)
+@tf.custom_gradient
+def _iterated(kernel, u, v):
+    """The kernel divided by sigma after a power iteration, and the new u and v.
+
+    A function of its own is traced once for every shape. Its gradient is written out, as what
+    TensorFlow derives takes three times as many operations: it passes through sigma, of which u
+    and v are constants.
+    """
+    matrix = _matrix(kernel)
+    new_v = _normalized(tf.matmul(u[None], matrix, transpose_b=True))
+    product = tf.matmul(new_v, matrix)
+    new_u = _normalized(product)
+    sigma = tf.reduce_sum(product * new_u)
+    result = kernel / sigma
+
+    def gradient(upstream, *of_vectors):
+        by_sigma = tf.reduce_sum(upstream * result)
+        outer = tf.reshape(tf.matmul(new_v, by_sigma * new_u, transpose_a=True), kernel.shape)
+        return (upstream - outer) / sigma, tf.zeros_like(u), tf.zeros_like(v)
+
+    return (result, tf.squeeze(new_u, 0), tf.squeeze(new_v, 0)), gradient
 
 
 def _normalized(vector):
