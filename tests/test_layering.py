@@ -164,6 +164,17 @@ def test_nothing_imports_the_command_line():
     assert found == []
 
 
+def test_consoles_are_made_in_one_place():
+    makers = {
+        name(path)
+        for path in FILES
+        if not path.is_relative_to(CHECKOUT / "tests")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Console")
+    }
+    assert makers == {"tfi2i/terminal.py"}
+
+
 def test_yaml_is_read_in_one_place():
     readers = {
         name(path)

@@ -9,7 +9,20 @@ import sys
 import pytest
 from rich.console import Console
 
-from tfi2i.terminal import STARTUP_MESSAGES, brief, printable, progress_bar, quiet
+from tfi2i import cli
+from tfi2i.commands import list as list_verb
+from tfi2i.terminal import (
+    STARTUP_MESSAGES,
+    brief,
+    make_console,
+    printable,
+    printing,
+    progress_bar,
+    quiet,
+)
+
+HOSTILE = "a\x1b[2J\x9b31m\u202e.png"
+HARMLESS = r"a\x1b[2J\x9b31m\u202e.png"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +75,35 @@ def test_a_bar_is_drawn_on_terminals_alone():
     assert "[red].png" in shown.getvalue() and "3/7" in shown.getvalue()
     assert hidden.getvalue() == ""
     assert progress_bar(show=False, console=Console(force_terminal=True)).disable
+
+
+def test_what_a_command_prints_moves_no_cursor(monkeypatch, capsys):
+    def say(arguments):
+        print(HOSTILE, "\tkept")
+        print(HOSTILE, file=sys.stderr)
+        sys.stdout.writelines([HOSTILE, "\n"])
+        logging.getLogger("tfi2i").warning("%s\n%s", HOSTILE, HOSTILE)
+        make_console(width=200, highlight=False).print(HOSTILE, markup=False)
+        with progress_bar(console=make_console(stderr=True, force_terminal=True)) as bar:
+            bar.add_task(HOSTILE)
+        return 0
+
+    monkeypatch.setattr(list_verb, "run", say)
+    assert cli.main(["list"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{HARMLESS} \tkept\n" + f"{HARMLESS}\n" * 2
+    plain, drawn = said.err[: len(HARMLESS) * 3 + 4], said.err[len(HARMLESS) * 3 + 4 :]
+    assert plain == f"{HARMLESS}\n{HARMLESS}\\n{HARMLESS}\n"
+    assert r"a\x1b[2J" in drawn and "\x1b[?25l" in drawn  # rich hides the cursor meanwhile
+    assert "\x1b[2J" not in drawn
+
+
+def test_styles_are_styles_on_a_terminal():
+    out = io.StringIO()
+    with printing():
+        console = make_console(file=out, force_terminal=True, width=80, highlight=False)
+    console.print(HOSTILE, style="bold", markup=False)
+    assert out.getvalue() == f"\x1b[1m{HARMLESS}\x1b[0m\n"
 
 
 def test_start_up_messages_are_dropped_and_all_else_is_passed_on(tmp_path):

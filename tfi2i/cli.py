@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tfi2i import __version__
 from tfi2i.errors import InputError, is_out_of_memory
-from tfi2i.terminal import import_tensorflow, printable
+from tfi2i.terminal import import_tensorflow, printable, printing
 
 # Files of `tfi2i.commands`, in the order of the help; `study` has two verbs.
 COMMANDS = (
@@ -59,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    with printing():
+        return _logged(argv)
+
+
+def _logged(argv: Sequence[str] | None) -> int:
+    """Runs one command, whose log is on stderr, and returns its exit code."""
     arguments = parser().parse_args(argv)
     arguments.typed = list(sys.argv[1:] if argv is None else argv)
     log, handler = logging.getLogger("tfi2i"), _Terminal()
@@ -78,7 +84,7 @@ class _Terminal(logging.Handler):
     """Writes to whatever stderr is at the moment: a progress bar puts its own in place of it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 def _run(arguments: argparse.Namespace) -> int:

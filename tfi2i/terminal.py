@@ -12,9 +12,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,53 @@ def printable(text: str, longest: int | None = None) -> str:
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
+def _lines(text: str) -> str:
+    """Text whose line feeds and tabs stay."""
+    return re.sub(r"[^\n\t]+", lambda found: printable(found[0]), text)
+
+
+class _Printable:
+    """A stream on which line feeds and tabs are all that is not `printable`."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(_lines(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """The scope of a command: whatever it prints, a stranger's text in it moves no cursor."""
+    with (
+        contextlib.redirect_stdout(cast(TextIO, _Printable(sys.stdout))),
+        contextlib.redirect_stderr(cast(TextIO, _Printable(sys.stderr))),
+    ):
+        yield
+
+
+def make_console(stderr: bool = False, **settings: Any) -> "Console":
+    """Rich's console on stdout or stderr, on which texts are `printable` and styles are styles."""
+    from rich import console, segment
+
+    class PrintableConsole(console.Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterator[segment.Segment]:
+            for one in super().render(*arguments, **options):
+                yield one if one.control else segment.Segment(_lines(one.text), one.style)
+
+    stream = sys.stderr if stderr else sys.stdout
+    file = stream.stream if isinstance(stream, _Printable) else stream
+    return PrintableConsole(**{"file": file, **settings})
+
+
 def brief(text: str) -> str:
     """A stranger's text for a sentence: printable, cut to 60 characters."""
     return printable(text, 60)
@@ -62,9 +109,8 @@ def progress_bar(
         settings: Arguments of `rich.progress.Progress`.
     """
     from rich import progress
-    from rich.console import Console
 
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     return progress.Progress(
         # A file's name may contain [brackets].
         progress.TextColumn("{task.description}", markup=False),

@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 
 from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
@@ -25,6 +24,7 @@ from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.pictures.sizes import Size, height_and_width
 from tfi2i.runs.run import Run
+from tfi2i.terminal import make_console
 from tfi2i_export import encoders, onnx_files
 from tfi2i_export import sidecar as sidecars
 from tfi2i_export.agreement import Agreement, advice, agreement, table
@@ -112,7 +112,7 @@ def export(
     if record:
         artefact.recipe["baked"] = record
     found = _compare(artefact, reference, choice, sizes, pictures)
-    Console(stderr=True).print(table(found))
+    make_console(stderr=True).print(table(found))
     if not found.passed and not accept:
         raise InputError(
             f"{target.name} is not written: it does not agree with the translator as "

@@ -33,14 +33,13 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Times files, prints the table and writes bench.json and a chart."""
-    from rich.console import Console
     from rich.progress import TimeRemainingColumn
     from tfi2i_export.tflite import bench
     from tfi2i_export.tflite import bench_report as comparison
 
     from tfi2i.pictures.sizes import sizes_of
     from tfi2i.runs.run import Run
-    from tfi2i.terminal import progress_bar
+    from tfi2i.terminal import make_console, progress_bar
 
     files = bench.tflite_files(arguments.artefacts)
     run = Run(arguments.run) if arguments.run else bench.run_of(files[0])
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             size=size,
             progress=lambda done, of: bar.update(task, completed=done, total=of, refresh=True),
         )
-    Console().print(comparison.table(results))
+    make_console().print(comparison.table(results))
     *_, chart = comparison.write(results, out, runs=arguments.runs)
     print(f"Look at {chart}")
     return 0

@@ -40,10 +40,9 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compares systems and prints the tables."""
-    from rich.console import Console
-
     from tfi2i.benchmark.comparison import compare
     from tfi2i.benchmark.presentation import tables
+    from tfi2i.terminal import make_console
 
     try:
         comparison = compare(
@@ -60,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         return 130
-    console = Console()
+    console = make_console()
     for table in tables(comparison):
         console.print(table)
     look = f"Look at {arguments.out / 'comparison.md'}"

@@ -52,11 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     Each demo is a run of its own in the folder `out`, and `out/demo.png` shows the latest. The
     summary that is printed is also in the run, as evaluation/demo.json.
     """
-    from rich.console import Console
-
     from tfi2i.evaluate.evaluation import evaluate
+    from tfi2i.terminal import make_console
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     demo_run, system, data, summary = _trained(arguments, console)
     console.print("Measuring on held-out pictures.")
     evaluation = evaluate(demo_run, data, seed=arguments.seed)

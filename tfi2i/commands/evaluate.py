@@ -53,10 +53,9 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures a run and prints the summary of its report."""
-    from rich.console import Console
-
     from tfi2i.evaluate.evaluation import evaluate, report_path, summary_table
     from tfi2i.runs.run import Run
+    from tfi2i.terminal import make_console
 
     run = Run(arguments.run)
     data, aspect = pictures_of(run, arguments.overrides)
@@ -72,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         command=shlex.join(["tfi2i", *arguments.typed]),
     )
-    console = Console()
+    console = make_console()
     console.print(summary_table(evaluation))
     for sentence in evaluation["warnings"]:
         console.print(f"Note: {sentence}", markup=False, highlight=False)

@@ -34,7 +34,7 @@ from tfi2i.pictures.files import (
 from tfi2i.pictures.formats import PICTURE_SUFFIXES, counted, kind_of
 from tfi2i.pictures.listing import file_key, listed
 from tfi2i.pictures.pixels import Pixels, eight_bit
-from tfi2i.terminal import progress_bar
+from tfi2i.terminal import make_console, printable, progress_bar
 
 Translate = Callable[..., Pixels]
 """Pixels (H, W, 3) uint8 -> the same. If it has a parameter `progress`, it is given a function to
@@ -127,7 +127,7 @@ def translate_files(
     dotted = None if suffix is None else writable_suffix(suffix)
     plan, targets = _prepared(inputs, out, dotted, overwrite, frames)
     jobs = plan.jobs
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     alone = len(inputs) == 1 and not inputs[0].is_dir()
     told = "progress" in inspect.signature(translate).parameters
 
@@ -412,4 +412,4 @@ def _report(
         )
     lines.append(f"Translated {written} picture{'s' * (written != 1)} into {out}{end}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
-from tfi2i.terminal import printable
+from tfi2i.terminal import printable, printing
 
 RUNNER = "FnApiRunner"
 """Without --runner. Beam's own choice, DirectRunner, first tries to download a program to run."""
@@ -35,6 +35,11 @@ log = logging.getLogger("tfi2i")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the pipeline and returns an exit code: 0, or 2 if nothing could be translated."""
+    with printing():
+        return _logged(argv)
+
+
+def _logged(argv: Sequence[str] | None) -> int:
     arguments, rest = _parser().parse_known_args(argv)
     handler = logging.StreamHandler()
     # Under no name Beam only tells what else could be installed.
