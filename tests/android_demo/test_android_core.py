@@ -22,6 +22,7 @@ from tfi2i_export.sidecar import Sidecar, Signature, Tensor
 from tfi2i_export.tflite import pictures as tflite_pictures
 
 from tfi2i.files import write_text
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.tiles import tile_starts, tile_weights
 
 DEMO = Path(__file__).parents[2] / "android_demo"
@@ -37,7 +38,7 @@ AXES = [  # length, tile, overlap, grid
     (50, 16, 0, 1),
     (72, 24, 3, 8),
 ]
-TILED = [  # height, width, tile, multiple
+TILED = [  # height, width, tile, multiple, channels if not of colour to colour
     (32, 48, (32, 48), 4),
     (20, 11, (32, 48), 4),
     (33, 48, (32, 48), 4),
@@ -46,6 +47,8 @@ TILED = [  # height, width, tile, multiple
     (1, 100, (32, 32), 4),
     (150, 130, (64, 64), 16),
     (50, 61, (20, 20), 8),
+    *((70, 101, (32, 48), 4, channels) for channels in [(1, 1), (1, 3), (3, 1)]),
+    (20, 11, (32, 48), 4, (3, 1)),
 ]
 RESIZED = [
     (12, 8, 6, 4),
@@ -63,14 +66,18 @@ def picture(height, width):
     return ((37 * y + 11 * x * x + 5 * x * y + 71 * c) % 256).astype(np.uint8)
 
 
-def stand_in(pixels):
+def stand_in(taken, made):
     """A translator whose answers depend on where in its tile a pixel is; StandIns.kt has it too."""
-    _, height, width, _ = pixels.shape
-    y, x, _ = np.ogrid[:height, :width, :1]
-    return ((3 * pixels.astype(int) + 5 * y + 7 * x) % 256).astype(np.uint8)
 
+    def translator(pixels):
+        _, height, width, _ = pixels.shape
+        y, x, c = np.ogrid[:height, :width, :made]
+        scale = 3 + 2 * c * (taken < made)
+        return ((scale * pixels[..., :made].astype(int) + 5 * y + 7 * x) % 256).astype(np.uint8)
 
-stand_in.extra, stand_in.takes_picture, stand_in.channels = {}, True, (3, 3)
+    translator.extra, translator.takes_picture = {}, True
+    translator.channels = (taken, made)
+    return translator
 
 
 def axis(length, tile, overlap, grid):
@@ -79,15 +86,25 @@ def axis(length, tile, overlap, grid):
     return {"axis": [length, tile, overlap, grid], "starts": starts, "weights": weights}
 
 
-def tiled(height, width, tile, multiple):
+def tiled(height, width, tile, multiple, channels=(3, 3)):
     about = SimpleNamespace(multiple=multiple)
     with (
-        mock.patch.object(tflite_pictures, "_by_size", return_value={tile: stand_in}),
+        mock.patch.object(tflite_pictures, "_by_size", return_value={tile: stand_in(*channels)}),
         mock.patch.object(tflite_pictures, "sidecar_of", return_value=about),
     ):
-        translation = tflite_pictures.TFLitePictureTranslator("stand-in")(picture(height, width))
-    sha256 = hashlib.sha256(translation.tobytes()).hexdigest()
-    return {"size": [height, width], "tile": tile, "multiple": multiple, "sha256": sha256}
+        pixels = in_channels(picture(height, width), channels[0])
+        translation = tflite_pictures.TFLitePictureTranslator("stand-in")(pixels)
+    about = {"size": [height, width], "tile": tile, "multiple": multiple, "channels": channels}
+    return about | {"sha256": sha256_of(translation)}
+
+
+def grey(height, width):
+    image = Image.fromarray(picture(height, width)).convert("L")
+    return {"size": [height, width], "sha256": sha256_of(np.asarray(image))}
+
+
+def sha256_of(pixels):
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def upright(orientation):
@@ -188,6 +205,7 @@ def vectors(folder):
         "upright": [upright(orientation) for orientation in range(1, 9)],
         "resized": [resized(*given) for given in RESIZED],
         "rounded": rounded(),
+        "grey": grey(64, 96),
         "sidecar": sidecar_text(folder / "sidecar.json"),
         "sidecar_schema1": FORMER.read_text(encoding="utf-8"),
     }

@@ -2,9 +2,10 @@
 
     python tests/export/android_models.py FOLDER
 
-FOLDER gets the files with their sidecars, pictures and answers as raw bytes (1, H, W, 3), and
-manifest.json, which says what belongs together. The last is written last: where it is, all is.
-Some files take a style and a label, or another picture, besides the picture; some take none.
+FOLDER gets the files with their sidecars, pictures as raw bytes (1, H, W, 3), answers (1, H, W, C),
+and manifest.json, which says what belongs together. The last is written last: where it is, all is.
+Some files take a style and a label, or another picture, besides the picture; some take none. Some
+take or give grey: their pictures are in colour, to be made grey by whoever runs them.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
 from tfi2i.files import to_json, write_text
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import to_image
 from tfi2i.runs.run import Run
 from tfi2i.terminal import quiet
@@ -40,6 +42,12 @@ from tfi2i.training.fit import fit
 STEPS = 24
 SIZES = (32, 64)
 FREE_SIZE = (48, 80)
+GREY = {  # channels that are taken and made, and the side
+    "grey2grey-float32": (1, 1, 64),
+    "grey2grey-float32-dynamic": (1, 1, None),
+    "grey2rgb-int8-uint8": (1, 3, 64),
+    "rgb2grey-float32": (3, 1, 64),
+}
 
 SMALL = [f"compile.total_steps={STEPS}", f"fit.report_steps={STEPS}", f"fit.sample_steps={STEPS}"]
 SMALL += [f"fit.checkpoint_steps={STEPS}", "fit.evaluate_steps=0"]
@@ -97,16 +105,17 @@ def answered(
         translator = TFLiteTranslator(content, threads=1, signature=signature, inputs=extra)
         height, width = translator.size or FREE_SIZE
         pixels = np.ascontiguousarray(picture[:height, :width])[None]
+        taken = in_channels(pixels, translator.channels[0])
         runner = opened(content, threads=1).get_signature_runner(signature)
         # Java's interpreters prepare a file at the shape that it states before they resize it.
         prepared = True
         given = {name: np.float32([values]) for name, values in extra.items()}
         if translator.takes_picture:
             prepared = bool(runner.get_input_details()[INPUT]["shape"][1] > 1)
-            given[INPUT] = pixels if translator.io == "uint8" else pixels.astype(np.float32)
+            given[INPUT] = taken if translator.io == "uint8" else taken.astype(np.float32)
         which = [*map(str, chosen.values()), *(str(one.sum()) for one in (second or {}).values())]
         stem = ".".join([path.stem, f"{height}x{width}", *which])
-        shown = pixels if translator.takes_picture else None
+        shown = taken if translator.takes_picture else None
         files = {
             "pixels": (f"{stem}.rgb", translator(shown)),
             "values": (f"{stem}.values", runner(**given)[OUTPUT].astype("<f4")),
@@ -198,6 +207,34 @@ def other_kinds(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]
     return cases
 
 
+def of_grey(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Writes files that take or give grey, and returns their cases."""
+    import small_files
+
+    cases = []
+    domains = {"source": "a", "target": "b"}
+    for name, (taken, made, side) in GREY.items():
+        folded = fold(small_files.of_channels(taken, made), side=side)
+        io: Io = "uint8" if "uint8" in name else "float"
+        content = convert(folded, io=io)
+        if "int8-" in name:
+            content, _ = quantize(content, "int8", layers=convolutions(folded))
+        path = small_files.written(
+            folder,
+            name,
+            content,
+            signatures=of_file(content, domains),
+            format="int8" if "int8-" in name else "float32",
+            io=io,
+            domains=domains,
+            image_size=64,
+            multiple=2,
+        )
+        print(path.name, flush=True)
+        cases += answered(path, picture)
+    return cases
+
+
 def make(folder: Path) -> None:
     """Fills a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,6 +251,7 @@ def make(folder: Path) -> None:
             cases += answered(path, picture[0])
         cases += with_inputs(folder, picture[0])
         cases += other_kinds(folder, picture[0])
+        cases += of_grey(folder, picture[0])
     finally:
         shutil.rmtree(runs)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")

@@ -37,6 +37,17 @@ def point_network():
 
 
 @functools.cache
+def of_channels(taken, made):
+    """Stride 2 and reflection, from some channels to others; of free size."""
+    keras.utils.set_random_seed(11)
+    image = keras.Input((None, None, taken), name="image")
+    x = keras.layers.Conv2D(8, 4, 2, activation="relu", name="down")(ReflectionPad2D(1)(image))
+    x = PixelShuffle()(keras.layers.Conv2D(32, 1, name="shuffle")(x))
+    x = keras.layers.Conv2D(made, 3, activation="tanh", name="to_rgb")(ReflectionPad2D(1)(x))
+    return keras.Model(image, x, name="of_channels")
+
+
+@functools.cache
 def strided(multiple):
     """A translator whose sides are multiples of a power of two; of free size."""
     keras.utils.set_random_seed(7)

@@ -88,10 +88,10 @@ class LiveTranslation(
         frame.recycle()
         val image: Pixels = Geometry.resize(Geometry.centreCrop(upright, size), size)
         val started = SystemClock.elapsedRealtime()
-        val answer = generator.run(ImageTensor.pack(image), inputs)
+        val answer = generator.run(ImageTensor.pack(image, sidecar.takenChannels), inputs)
         val milliseconds = SystemClock.elapsedRealtime() - started
-        val bitmap = ImageTensor.unpack(answer, size.width, size.height).toBitmap()
-        return LiveFrame(bitmap, milliseconds, generator.accelerator)
+        val made = ImageTensor.unpack(answer, size.width, size.height, sidecar.madeChannels)
+        return LiveFrame(made.toBitmap(), milliseconds, generator.accelerator)
     }
 
     /** An Exif orientation; a texture has frames as of a phone held as it is meant to be. */

@@ -1,6 +1,7 @@
 package dev.tfi2i.demo
 
 import android.content.res.Resources
+import dev.tfi2i.core.Sidecar
 import kotlin.math.floor
 
 /** The main screen's words. */
@@ -15,6 +16,7 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
             val words = if (samples) R.string.made else R.string.done
             state.translation?.let { lines += done(it, words) }
         }
+        if (state.work == Work.None) state.choice.sidecar?.let(::valueRange)?.let(lines::add)
         if (state.photo == null) shelf.problems.mapTo(lines) { it.text(resources) }
         if (shelf.sidecars.isEmpty()) lines += resources.getString(R.string.no_models)
         return lines.distinct().joinToString("\n")
@@ -34,6 +36,15 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
         val pixels = photo.pixels
         resources.getString(R.string.reduced, it.width, it.height, pixels.width, pixels.height)
     }
+
+    private fun valueRange(sidecar: Sidecar): String? {
+        val (black, white) = sidecar.valueRange.ifEmpty { return null }.map(::plain)
+        return resources.getString(R.string.value_range, black, white)
+    }
+
+    /** A number without a fraction of zero. */
+    private fun plain(value: Float): String =
+        if (value == floor(value)) value.toLong().toString() else value.toString()
 
     private fun done(translation: Translation, words: Int): List<String> = listOfNotNull(
         resources.getString(

@@ -13,10 +13,11 @@ interface Generator : AutoCloseable {
     val fallbackReason: String?
 
     /**
-     * The translation of a picture (1, [height], [width], 3), of the same shape.
+     * The translation (1, [height], [width], [Sidecar.madeChannels]) of a picture (1, [height],
+     * [width], [Sidecar.takenChannels]).
      *
-     * RGB 0..255 in and out, whatever the file itself takes and gives; what comes out is not
-     * rounded and may be beyond 0..255. [image] may be written to again after the call; to a
+     * RGB or grey, 0..255 in and out, whatever type the file itself takes and gives; what comes out
+     * is not rounded and may be beyond 0..255. [image] may be written to again after the call; to a
      * sampler [NO_PICTURE] is given.
      *
      * @param inputs values of the inputs besides the picture, by name; those of others are the

@@ -41,7 +41,8 @@ data class Tensor(
 }
 
 /**
- * One way to call a file; the picture (1, H, W, 3) comes first among [inputs] and [outputs].
+ * One way to call a file; the picture, (1, H, W, 3) or grey (1, H, W, 1), comes first among [inputs]
+ * and [outputs].
  *
  * @property takesPicture false: a sampler's, without a picture among [inputs].
  */
@@ -63,6 +64,12 @@ data class Signature(
             val (_, height, width) = (if (takesPicture) inputs else outputs).first().shape
             return if (height == FREE || width == FREE) null else Size(height, width)
         }
+
+    /** Channels of the picture that goes in, 1 for grey; of a sampler 0. */
+    val takenChannels: Int get() = if (takesPicture) inputs.first().shape.last() else 0
+
+    /** Channels of the picture that comes out, 1 for grey. */
+    val madeChannels: Int get() = outputs.first().shape.last()
 }
 
 internal const val FREE = -1
@@ -106,6 +113,8 @@ data class Sidecar(
     val licence: String?,
     val created: String,
     val warnings: List<String>,
+    /** Numbers in picture files of more than 8 bits that are black and white to it; empty: none. */
+    val valueRange: List<Float> = emptyList(),
 ) {
     /** The sizes of pictures it takes, the smallest first, but for [isFree]. */
     val sizes: List<Size>
@@ -116,6 +125,12 @@ data class Sidecar(
 
     /** Tells that it makes pictures of no picture. */
     val isSampler: Boolean get() = source == null
+
+    /** Those of each [Signature]. */
+    val takenChannels: Int get() = signatures.first().takenChannels
+
+    /** Those of each [Signature]. */
+    val madeChannels: Int get() = signatures.first().madeChannels
 
     /** The inputs besides the picture, such as a style. */
     val extraInputs: List<Tensor> get() = signatures.first().beside

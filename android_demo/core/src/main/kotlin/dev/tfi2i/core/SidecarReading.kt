@@ -25,6 +25,7 @@ internal fun read(file: SidecarField): Sidecar {
         )
     }
     val source = file["domains"]["source"].orNull { text(TEXT) }
+    val signatures = file["signatures"]
     val io = Io.valueOf(file["io"].oneOf("float", "uint8").uppercase())
     return Sidecar(
         name = file["name"].text(),
@@ -42,11 +43,15 @@ internal fun read(file: SidecarField): Sidecar {
         imageSize = file["image_size"].whole(1..LARGEST_SIDE),
         multiple = file["multiple"].whole(1..LARGEST_MULTIPLE),
         io = io,
-        signatures = filled(file["signatures"]).map { signature(it, io, schema, source != null) },
+        signatures = filled(signatures).map { signature(it, io, schema, source != null) }.also {
+            val channels = it.map { one -> one.takenChannels to one.madeChannels }
+            if (channels.distinct().size > 1) throw signatures.wrong("of the same channels")
+        },
         agreement = file["agreement"].orNull { agreement(this) },
         licence = file["licence"].orNull { text() },
         created = file["created"].text(),
         warnings = file["warnings"].items().map { it.text() },
+        valueRange = file.optional("value_range")?.floats(listOf(2)).orEmpty(),
     )
 }
 
@@ -66,23 +71,38 @@ private fun signature(
         takesPicture = takesPicture,
     )
     val given = signature.outputs.first()
+    if (takesPicture) refuseOtherChannels(signature.inputs.first(), "takes")
+    refuseOtherChannels(given, "makes")
     if (!takesPicture) {
         if (isPicture(given, io) && FREE !in given.shape) return signature
         throw field["outputs"].items().first().wrong("${picture(io)} of a fixed size")
     }
     val taken = signature.inputs.first()
     if (!isPicture(taken, io)) throw inputs.first().wrong(picture(io))
-    if (!isPicture(given, io) || given.shape != taken.shape) {
+    if (!isPicture(given, io) || given.shape.dropLast(1) != taken.shape.dropLast(1)) {
         throw field["outputs"].items().first().wrong("${picture(io)} of the input's size")
     }
     return signature
 }
 
-private fun isPicture(tensor: Tensor, io: Io): Boolean =
-    tensor.dtype == dtype(io) && tensor.shape.size == 4 && tensor.shape.first() == 1 &&
-        tensor.shape.last() == CHANNELS && 0 !in tensor.shape
+/** Refuses pictures with alpha or of two bands, which [does] tells of. */
+private fun refuseOtherChannels(tensor: Tensor, does: String) {
+    val channels = tensor.shape.lastOrNull()
+    if (tensor.shape.size != PICTURE_AXES || channels !in OTHER_CHANNELS) return
+    throw SidecarException(
+        "The model $does pictures of $channels channels, and this app shows grey and RGB alone; " +
+            "use tfi2i translate.",
+    )
+}
 
-private fun picture(io: Io) = "a ${dtype(io)} picture (1, H, W, 3)"
+private fun isPicture(tensor: Tensor, io: Io): Boolean =
+    tensor.dtype == dtype(io) && hasPictureShape(tensor) && tensor.shape.first() == 1 &&
+        0 !in tensor.shape
+
+private fun hasPictureShape(tensor: Tensor): Boolean =
+    tensor.shape.size == PICTURE_AXES && tensor.shape.last() in setOf(GREY, CHANNELS)
+
+private fun picture(io: Io) = "a ${dtype(io)} picture (1, H, W, 3) or (1, H, W, 1)"
 
 private fun dtype(io: Io) = if (io == Io.FLOAT) "float32" else "uint8"
 
@@ -101,8 +121,9 @@ private fun beside(field: SidecarField, schema: Long): Tensor {
         throw field.wrong("of float32 numbers, (1, ...)")
     }
     if (tensor.isPicture) {
-        val isRgb = tensor.shape.size == PICTURE_AXES && tensor.shape.last() == CHANNELS
-        return if (isRgb) tensor else throw field.wrong("a picture (1, H, W, 3)")
+        refuseOtherChannels(tensor, "takes")
+        if (hasPictureShape(tensor)) return tensor
+        throw field.wrong("a picture (1, H, W, 3) or (1, H, W, 1)")
     }
     if (tensor.choices.isNotEmpty()) return tensor
     throw SidecarException(
@@ -113,6 +134,7 @@ private fun beside(field: SidecarField, schema: Long): Tensor {
 
 private val RANGE = listOf(-1f, 1f)
 private const val PICTURE_AXES = 4
+private val OTHER_CHANNELS = setOf(2, 4)
 
 private fun described(field: SidecarField): Tensor {
     val tensor = tensor(field)

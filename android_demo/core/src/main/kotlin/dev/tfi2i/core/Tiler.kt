@@ -65,32 +65,37 @@ object Tiler {
     /**
      * A photo tile by tile through [run]; only one band of tiles is ever float.
      *
-     * @param run a tile (1, H, W, 3), RGB 0..255 -> the same.
+     * @param run a tile (1, H, W, [taken]), 0..255 -> (1, H, W, [made]).
      * @return of the photo's size; null: cancelled.
      */
     fun blended(
         photo: Pixels,
         tiles: Tiles,
+        taken: Int,
+        made: Int,
         run: (FloatArray) -> FloatArray,
         progress: (Float) -> Unit,
         cancelled: () -> Boolean,
     ): Pixels? {
         val result = IntArray(photo.width * photo.height)
-        val stride = (tiles.lefts.last() + tiles.tile.width) * CHANNELS
+        val stride = (tiles.lefts.last() + tiles.tile.width) * made
         val band = FloatArray(tiles.tile.height * stride) // from the row `top` on, weighted so far
         tiles.tops.forEachIndexed { i, top ->
             tiles.lefts.forEachIndexed { j, left ->
                 if (cancelled()) return null
                 val rows = Geometry.reflected(photo.height, top, tiles.tile.height)
                 val columns = Geometry.reflected(photo.width, left, tiles.tile.width)
-                val answer = run(ImageTensor.pack(photo, rows, columns))
-                add(answer, tiles.down[i], tiles.across[j], band, left * CHANNELS, stride)
+                val answer = run(ImageTensor.pack(photo, rows, columns, taken))
+                add(answer, tiles.down[i], tiles.across[j], band, left * made, stride, made)
                 progress((i * tiles.lefts.size + j + 1f) / tiles.count)
             }
             // No later tile reaches the rows above the next band.
             val below = if (i + 1 < tiles.tops.size) tiles.tops[i + 1] else photo.height
             for (row in top until min(below, photo.height)) {
-                write(band, (row - top) * stride, result, row * photo.width, photo.width)
+                for (column in 0 until photo.width) {
+                    val at = (row - top) * stride + column * made
+                    result[row * photo.width + column] = ImageTensor.pixel(band, at, made)
+                }
             }
             if (i + 1 < tiles.tops.size) {
                 val kept = band.size - (below - top) * stride
@@ -108,23 +113,15 @@ object Tiler {
         band: FloatArray,
         left: Int,
         stride: Int,
+        channels: Int,
     ) {
         var from = 0
         for (row in down.indices) {
             var to = row * stride + left
             for (column in across.indices) {
                 val weight = down[row] * across[column]
-                repeat(CHANNELS) { band[to++] += ImageTensor.level(answer[from++]) * weight }
+                repeat(channels) { band[to++] += ImageTensor.level(answer[from++]) * weight }
             }
-        }
-    }
-
-    private fun write(band: FloatArray, start: Int, argb: IntArray, first: Int, count: Int) {
-        var from = start
-        for (to in first until first + count) {
-            val red = ImageTensor.level(band[from++])
-            val green = ImageTensor.level(band[from++])
-            argb[to] = opaque(red, green, ImageTensor.level(band[from++]))
         }
     }
 

@@ -6,7 +6,7 @@ enum class Fit {
     WHOLE,
 
     /** As [WHOLE], of the largest part in the middle that has the generator's shape; the rest
-     * stays as it is. */
+     * stays as it is, or is made grey where the translation is. */
     CROP,
 
     /** Piece by piece as it is: all detail, but each piece may get colours of its own. */
@@ -23,6 +23,8 @@ class Translator(
     private val inputs: Map<String, FloatArray> = emptyMap(),
 ) {
     private val size = Size(generator.height, generator.width)
+    private val taken = generator.sidecar.takenChannels
+    private val made = generator.sidecar.madeChannels
 
     /**
      * The translation of a photo, of its size; null: cancelled.
@@ -47,7 +49,7 @@ class Translator(
      *
      * @throws TranslationException the model's answer is no picture.
      */
-    fun sample(): Pixels = ImageTensor.unpack(checked(NO_PICTURE), size.width, size.height)
+    fun sample(): Pixels = ImageTensor.unpack(checked(NO_PICTURE), size.width, size.height, made)
 
     private fun whole(photo: Pixels, progress: (Float) -> Unit, cancelled: () -> Boolean): Pixels? {
         val fitted = Geometry.resize(photo, Geometry.fittedSize(photo, size))
@@ -68,7 +70,7 @@ class Translator(
         val fitted = Geometry.resize(Geometry.crop(photo, left, top, area), size)
         val answer = once(fitted, cancelled) ?: return null
         val translated = Geometry.resize(answer, area)
-        val argb = photo.argb.copyOf()
+        val argb = if (made == GREY) photo.inGrey() else photo.argb.copyOf()
         for (row in 0 until area.height) {
             val from = row * area.width
             val to = (top + row) * photo.width + left
@@ -78,11 +80,13 @@ class Translator(
         return Pixels(photo.width, photo.height, argb)
     }
 
+    private fun Pixels.inGrey() = IntArray(argb.size) { opaque(grey(argb[it])) }
+
     private fun tiled(photo: Pixels, progress: (Float) -> Unit, cancelled: () -> Boolean): Pixels? {
         if (photo.height > size.height || photo.width > size.width) {
             val multiple = generator.sidecar.multiple
             val tiles = Tiler.tiles(photo.height, photo.width, size, multiple = multiple)
-            return Tiler.blended(photo, tiles, ::checked, progress, cancelled)
+            return Tiler.blended(photo, tiles, taken, made, ::checked, progress, cancelled)
         }
         val result = once(photo, cancelled) ?: return null
         progress(1f)
@@ -92,14 +96,14 @@ class Translator(
     /** The translation of a picture no larger than the generator's, padded and cropped back. */
     private fun once(picture: Pixels, cancelled: () -> Boolean): Pixels? {
         if (cancelled()) return null
-        val image = ImageTensor.pack(Geometry.padded(picture, size))
-        val answer = ImageTensor.unpack(checked(image), size.width, size.height)
+        val image = ImageTensor.pack(Geometry.padded(picture, size), taken)
+        val answer = ImageTensor.unpack(checked(image), size.width, size.height, made)
         return Geometry.crop(answer, 0, 0, Size(picture.height, picture.width))
     }
 
     private fun checked(image: FloatArray): FloatArray {
         val answer = generator.run(image, inputs)
-        val wanted = CHANNELS * size.height * size.width
+        val wanted = made * size.height * size.width
         if (answer.size != wanted) {
             throw TranslationException(
                 "The model gives ${answer.size} values for a picture of $wanted; export it again.",

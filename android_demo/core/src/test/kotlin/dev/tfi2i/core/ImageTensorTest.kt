@@ -16,6 +16,18 @@ class ImageTensorTest {
     }
 
     @Test
+    fun `grey is Pillow's, to the byte`() {
+        val case = vectors.getJSONObject("grey")
+        val (height, width) = case.size("size")
+        val values = ImageTensor.pack(picture(height, width), 1)
+        val pixels = ImageTensor.unpack(values, width, height, 1)
+        assertEquals(case.getString("sha256"), sha256(pixels, 1))
+        assertContentEquals(values, ImageTensor.pack(pixels, 1))
+        assertEquals(rgb(pixels), ImageTensor.pack(pixels).map { it.toInt() })
+        assertFailsWith<IllegalArgumentException> { ImageTensor.unpack(values, width, height) }
+    }
+
+    @Test
     fun `values are rounded and clipped as NumPy does it`() {
         val case = vectors.getJSONObject("rounded")
         val values = case.getJSONArray("values").floats()

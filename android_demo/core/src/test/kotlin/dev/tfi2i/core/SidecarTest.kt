@@ -48,6 +48,41 @@ class SidecarTest {
         assertEquals(listOf("x", "y"), planes.names)
         assertEquals(listOf("both"), planes.choices.map { it.name })
         assertEquals(listOf(1f, 0f, 0f, 1f, 0f, 0f, 1f, 1f), planes.choices.single().values)
+        assertEquals(listOf(3, 3), listOf(sidecar.takenChannels, sidecar.madeChannels))
+        assertEquals(emptyList(), sidecar.valueRange)
+    }
+
+    private fun ofChannels(taken: Int, made: Int): String = JSONObject(text).apply {
+        for (signature in objects("signatures")) {
+            signature.objects("inputs").first().getJSONArray("shape").put(3, taken)
+            signature.objects("outputs").first().getJSONArray("shape").put(3, made)
+        }
+    }.toString()
+
+    @Test
+    fun `pictures may be grey on either side, and other channels are refused in a sentence`() {
+        for ((taken, made) in listOf(1 to 1, 1 to 3, 3 to 1)) {
+            val sidecar = Sidecar.parse(ofChannels(taken, made))
+            assertEquals(taken to made, sidecar.takenChannels to sidecar.madeChannels)
+        }
+        val alone = "channels, and this app shows grey and RGB alone; use tfi2i translate."
+        assertEquals("The model takes pictures of 2 $alone", refusal(ofChannels(2, 3)))
+        assertEquals("The model makes pictures of 4 $alone", refusal(ofChannels(1, 4)))
+        assertTrue("has to be a uint8 picture" in refusal(ofChannels(5, 3)).orEmpty())
+        val unlike = refusalOf {
+            objects("signatures").first().objects("inputs").first().getJSONArray("shape").put(3, 1)
+        }
+        assertTrue("has to be of the same channels" in unlike.orEmpty(), unlike)
+    }
+
+    @Test
+    fun `the numbers that are black and white in files of more bits are read where they are`() {
+        val json = JSONObject(text).put("value_range", JSONArray(listOf(-200, 4095)))
+        assertEquals(listOf(-200f, 4095f), Sidecar.parse(json.toString()).valueRange)
+        json.remove("value_range")
+        assertEquals(emptyList(), Sidecar.parse(json.toString()).valueRange)
+        val wrong = refusalOf { put("value_range", JSONArray(listOf(1))) }.orEmpty()
+        assertTrue("value_range is [1] and has to be" in wrong, wrong)
     }
 
     @Test
@@ -196,8 +231,8 @@ class SidecarTest {
 
     @Test
     fun `every field that is missing is named`() {
-        val unread = setOf("recipe", "evaluation", "versions", "image_width", "value_range")
-        for (key in JSONObject(text).keySet() - unread) {
+        val unread = setOf("recipe", "evaluation", "versions", "image_width")
+        for (key in JSONObject(text).keySet() - unread - "value_range") { // which came later
             assertEquals(
                 "This is not a usable sidecar: the file lacks $key; export the model again.",
                 refusalOf { remove(key) },
@@ -211,7 +246,7 @@ class SidecarTest {
 
     @Test
     fun `no field takes a value of another type`() {
-        val unread = setOf("recipe", "evaluation", "versions", "image_width", "value_range")
+        val unread = setOf("recipe", "evaluation", "versions", "image_width")
         for (key in JSONObject(text).keySet() - unread) {
             val message = refusalOf { put(key, true) }.orEmpty()
             val start = "This is not a usable sidecar: $key is true and has to be "

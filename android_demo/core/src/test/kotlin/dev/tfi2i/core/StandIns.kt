@@ -30,8 +30,10 @@ internal fun JSONObject.rgb(): List<Int> =
 internal fun rgb(pixels: Pixels): List<Int> =
     pixels.argb.flatMap { listOf(red(it), green(it), blue(it)) }
 
-internal fun sha256(pixels: Pixels): String {
-    val bytes = rgb(pixels).map { it.toByte() }.toByteArray()
+/** Of the bytes that Python has of a picture of 1 or 3 channels. */
+internal fun sha256(pixels: Pixels, channels: Int): String {
+    val levels = if (channels == GREY) pixels.argb.map(::red) else rgb(pixels)
+    val bytes = levels.map { it.toByte() }.toByteArray()
     return MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
 }
 
@@ -45,21 +47,30 @@ internal fun picture(height: Int, width: Int): Pixels {
     return Pixels(width, height, argb)
 }
 
-/** Answers with [answer] of the picture; counts its runs. */
+/** Answers with [answer] of the picture, from [taken] to [made] channels; counts its runs. */
 internal class StandIn(
     override val height: Int,
     override val width: Int,
     multiple: Int = 4,
+    taken: Int = CHANNELS,
+    made: Int = CHANNELS,
     private val answer: (FloatArray) -> FloatArray,
 ) : Generator {
-    override val sidecar = Sidecar.parse(vectors.getString("sidecar")).copy(multiple = multiple)
+    override val sidecar = Sidecar.parse(
+        JSONObject(vectors.getString("sidecar")).put("multiple", multiple).apply {
+            for (signature in objects("signatures")) {
+                signature.objects("inputs").first().getJSONArray("shape").put(3, taken)
+                signature.objects("outputs").first().getJSONArray("shape").put(3, made)
+            }
+        }.toString(),
+    )
     override val accelerator = "CPU"
     override val fallbackReason: String? = null
     var runs = 0
     val given = mutableListOf<Map<String, FloatArray>>()
 
     override fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray {
-        check(image.size == height * width * CHANNELS)
+        check(image.size == height * width * sidecar.takenChannels)
         given += inputs
         runs++
         return answer(image)
@@ -71,10 +82,12 @@ internal class StandIn(
 internal fun copying(height: Int, width: Int) = StandIn(height, width) { it.copyOf() }
 
 /** Its answers depend on where in its tile a pixel is, as in tests/android_demo/test_android_core.py. */
-internal fun placing(height: Int, width: Int, multiple: Int) = StandIn(height, width, multiple) {
-    FloatArray(it.size) { at ->
-        val y = at / CHANNELS / width
-        val x = at / CHANNELS % width
-        ((3 * it[at].toInt() + 5 * y + 7 * x) % 256).toFloat()
+internal fun placing(height: Int, width: Int, multiple: Int, taken: Int, made: Int) =
+    StandIn(height, width, multiple, taken, made) {
+        FloatArray(height * width * made) { at ->
+            val (pixel, channel) = at / made to at % made
+            val scale = if (taken < made) 3 + 2 * channel else 3
+            val level = it[pixel * taken + minOf(channel, taken - 1)].toInt()
+            ((scale * level + 5 * (pixel / width) + 7 * (pixel % width)) % 256).toFloat()
+        }
     }
-}

@@ -13,9 +13,11 @@ class TranslatorTest {
         for (case in vectors.objects("tiled")) {
             val (height, width) = case.size("size")
             val tile = case.size("tile")
-            val generator = placing(tile.height, tile.width, case.getInt("multiple"))
+            val (taken, made) = case.whole("channels")
+            val multiple = case.getInt("multiple")
+            val generator = placing(tile.height, tile.width, multiple, taken, made)
             val translation = Translator(generator).translate(picture(height, width), Fit.TILES)
-            assertEquals(case.getString("sha256"), sha256(assertNotNull(translation)), "$case")
+            assertEquals(case.getString("sha256"), sha256(assertNotNull(translation), made), "$case")
         }
     }
 
@@ -55,6 +57,34 @@ class TranslatorTest {
             if (it % 64 in 16 until 48) photo.argb[it] xor 0xFFFFFF else photo.argb[it]
         }
         assertContentEquals(wanted, translation.argb)
+    }
+
+    @Test
+    fun `a translation that is grey is so everywhere, and what is made grey once stays so`() {
+        val photo = picture(32, 64)
+        val negative = { image: FloatArray -> FloatArray(32 * 32) { 255 - image[it] } }
+        val generator = StandIn(32, 32, taken = 1, made = 1, answer = negative)
+        val crop = assertNotNull(Translator(generator).translate(photo, Fit.CROP))
+        val wanted = IntArray(photo.argb.size) {
+            val level = grey(photo.argb[it])
+            opaque(if (it % 64 in 16 until 48) 255 - level else level)
+        }
+        assertContentEquals(wanted, crop.argb)
+        val copying = StandIn(32, 32, taken = 1, made = 1) { it.copyOf() }
+        for (fit in Fit.entries) {
+            val made = assertNotNull(Translator(copying).translate(picture(70, 100), fit))
+            assertEquals(made.argb.toList(), made.argb.map { opaque(grey(it)) }, "$fit")
+        }
+    }
+
+    @Test
+    fun `a grey picture becomes colour where the model makes it`() {
+        val tinting = StandIn(32, 32, taken = 1, made = 3) { image ->
+            FloatArray(3 * image.size) { if (it % 3 == 0) image[it / 3] else 7f }
+        }
+        val photo = picture(32, 32)
+        val made = assertNotNull(Translator(tinting).translate(photo, Fit.WHOLE))
+        assertEquals(photo.argb.map { opaque(grey(it), 7, 7) }, made.argb.toList())
     }
 
     @Test

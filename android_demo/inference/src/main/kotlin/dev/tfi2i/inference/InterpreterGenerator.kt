@@ -67,9 +67,9 @@ private class InterpreterEngine(
     private val call: Call,
     threads: Int,
 ) : Engine {
-    private val input = buffer()
+    private val input = buffer(call.taken)
     private val beside = call.beside.associate { it.name to floats(it.shape.fold(1, Int::times)) }
-    private val output = buffer()
+    private val output = buffer(call.made)
     private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
 
     init {
@@ -82,7 +82,8 @@ private class InterpreterEngine(
             if (call.signature.size == null) { // then it is the file's only one
                 val (height, width) = call.size
                 val image = placeOf(checkNotNull(call.input)) // samplers have a size
-                interpreter.resizeInput(image, intArrayOf(1, height, width, CHANNELS))
+                val shape = intArrayOf(1, height, width, call.signature.takenChannels)
+                interpreter.resizeInput(image, shape)
                 interpreter.allocateTensors()
             }
         } catch (error: Throwable) {
@@ -97,8 +98,8 @@ private class InterpreterEngine(
         val outputs = mapOf(call.output to output.duplicate())
         val taken = beside + listOfNotNull(call.input).associateWith { input }
         interpreter.runSignature(taken, outputs, call.signature.name)
-        if (io == Io.UINT8) return FloatArray(call.values) { output.get(it).toUByte().toFloat() }
-        return FloatArray(call.values).also { output.asFloatBuffer().get(it) }
+        if (io == Io.UINT8) return FloatArray(call.made) { output.get(it).toUByte().toFloat() }
+        return FloatArray(call.made).also { output.asFloatBuffer().get(it) }
     }
 
     override fun close() = interpreter.close()
@@ -110,8 +111,8 @@ private class InterpreterEngine(
             .first { interpreter.getInputTensor(it).index() == tensor }
     }
 
-    private fun buffer(): ByteBuffer =
-        if (io == Io.UINT8) bytes(call.values) else floats(call.values)
+    private fun buffer(count: Int): ByteBuffer =
+        if (io == Io.UINT8) bytes(count) else floats(count)
 
     private fun floats(count: Int) = bytes(Float.SIZE_BYTES * count)
 

@@ -21,11 +21,11 @@ internal class Call(val signature: Signature, val size: Size) {
     val beside: List<Tensor> get() = signature.beside
     val output: String get() = signature.outputs.first().name
 
-    /** Numbers in a picture (1, H, W, 3). */
-    val values: Int get() = CHANNELS * size.height * size.width
+    /** Numbers in the picture that goes in; of a sampler 0. */
+    val taken: Int get() = signature.takenChannels * size.height * size.width
 
-    /** Numbers in the picture that goes in. */
-    val taken: Int get() = if (signature.takesPicture) values else 0
+    /** Numbers in the picture that comes out. */
+    val made: Int get() = signature.madeChannels * size.height * size.width
 }
 
 /**
@@ -75,8 +75,6 @@ private fun Sidecar.takes(): String {
 
 private fun Size.isMultipleOf(multiple: Int) =
     height > 0 && width > 0 && height % multiple == 0 && width % multiple == 0
-
-internal const val CHANNELS = 3
 
 /** In bytes 4 to 8 of every .tflite file. */
 private val IDENTIFIER = "TFL3".toByteArray()

@@ -4,7 +4,7 @@ import dev.tfi2i.core.Sidecar
 
 /** A runtime with one model for pictures of one size. */
 internal interface Engine : AutoCloseable {
-    /** The translation of a picture (1, H, W, 3), not checked; [inputs] are all the others. */
+    /** The translation of a picture (1, H, W, C), not checked; [inputs] are all the others. */
     fun run(image: FloatArray, inputs: Map<String, FloatArray>): FloatArray
 }
 
@@ -26,13 +26,13 @@ internal class Session(val sidecar: Sidecar, val call: Call, private val engine:
                     "${sidecar.file} makes pictures of none; give it no picture."
                 } else {
                     "${sidecar.file} takes pictures of ${call.size.inWords()}, which have " +
-                        "${call.values} values, not ${image.size}."
+                        "${call.taken} values, not ${image.size}."
                 },
             )
         }
         val given = valuesOf(inputs)
         val answer = explained("${sidecar.file} fails") { engine.run(image, given) }
-        if (answer.size != call.values) {
+        if (answer.size != call.made) {
             throw InferenceException(
                 "${sidecar.file} gives ${answer.size} values for a picture of " +
                     "${call.size.inWords()}; export it again.",

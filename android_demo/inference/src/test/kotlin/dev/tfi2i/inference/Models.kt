@@ -25,16 +25,19 @@ class Case(
     /** The values of the inputs besides the picture. */
     val inputs: Map<String, FloatArray>,
 ) {
-    /** (1, H, W, 3), RGB 0..255; of a sampler none. */
+    /** The picture in colour, as the model takes it; of a sampler none. */
     val image: FloatArray = picture?.let(::levels).let { levels ->
-        FloatArray(levels?.size ?: 0) { checkNotNull(levels)[it].toFloat() }
+        if (levels == null) return@let FloatArray(0)
+        val pixels = pixels(levels, size.width, size.height)
+        ImageTensor.pack(pixels, sidecar.takenChannels)
     }
 
-    /** Makes of a generator's values what the app makes of them. */
+    /** Makes of a generator's values what the app makes of them; of grey once what it repeats. */
     fun levelsOf(values: FloatArray): IntArray {
-        val argb = ImageTensor.unpack(values, size.width, size.height).argb
-        return IntArray(CHANNELS * argb.size) {
-            argb[it / CHANNELS] shr 16 - 8 * (it % CHANNELS) and 0xFF
+        val channels = sidecar.madeChannels
+        val argb = ImageTensor.unpack(values, size.width, size.height, channels).argb
+        return IntArray(channels * argb.size) {
+            argb[it / channels] shr 16 - 8 * (it % channels) and 0xFF
         }
     }
 
@@ -87,9 +90,8 @@ object Models {
     /** A square picture of a file of its pixels. */
     private fun pixels(file: File): Pixels {
         val levels = levels(file)
-        val side = kotlin.math.sqrt(levels.size / CHANNELS.toDouble()).toInt()
-        val values = FloatArray(levels.size) { levels[it].toFloat() }
-        return ImageTensor.unpack(values, side, side)
+        val side = kotlin.math.sqrt(levels.size / 3.0).toInt()
+        return pixels(levels, side, side)
     }
 
     private fun file(case: JSONObject, key: String) = File(folder, case.getString(key))
@@ -101,6 +103,12 @@ object Models {
 
     private fun <T> JSONArray.map(make: (JSONObject) -> T): List<T> =
         (0 until length()).map { make(getJSONObject(it)) }
+}
+
+/** Pixels of RGB levels. */
+private fun pixels(levels: IntArray, width: Int, height: Int): Pixels {
+    val values = FloatArray(levels.size) { levels[it].toFloat() }
+    return ImageTensor.unpack(values, width, height)
 }
 
 private fun levels(file: File): IntArray =

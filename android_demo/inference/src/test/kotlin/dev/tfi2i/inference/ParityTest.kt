@@ -3,6 +3,7 @@ package dev.tfi2i.inference
 import dev.tfi2i.core.Generator
 import dev.tfi2i.core.Io
 import dev.tfi2i.core.NO_PICTURE
+import dev.tfi2i.core.Sidecar
 import org.junit.AfterClass
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -85,6 +86,23 @@ class ParityTest {
             assertThrows(InferenceException::class.java) { it.run(first.image) }
         }
     }
+
+    @Test fun `some models take or make grey, of which a picture in colour becomes the luminance`() {
+        val grey = Models.cases.map { it.sidecar }.filter { 1 in it.channels }
+        val pairs = setOf(listOf(1, 1), listOf(1, 3), listOf(3, 1))
+        assertEquals(pairs, grey.map { it.channels }.toSet())
+        assertTrue(grey.any { it.isFree } && grey.any { it.io == Io.UINT8 })
+        val case = Models.case("grey2rgb-int8-uint8")
+        assertEquals(listOf(64 * 64, 3 * 64 * 64), listOf(case.image.size, case.values.size))
+        InterpreterGenerator.open(case.model, case.sidecar).use {
+            val colour = FloatArray(3 * case.image.size)
+            val error = assertThrows(InferenceException::class.java) { it.run(colour) }
+            val takes = "takes pictures of 64 x 64, which have 4096 values, not 12288."
+            assertEquals("${case.sidecar.file} $takes", error.message)
+        }
+    }
+
+    private val Sidecar.channels: List<Int> get() = listOf(takenChannels, madeChannels)
 
     private fun same(engine: String, case: Case, open: (threads: Int) -> Generator) {
         for (threads in 1..2) {
