@@ -136,10 +136,10 @@ def export(
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
     """Refuses what an app or a picture file cannot hold."""
     taken, made = (system.channels_of(domain) for domain in (way.source, way.target))
-    if to is not None and _app(to).is_file() and (taken, made) != (3, 3):
+    if to is not None and _app(to).is_file() and not {taken, made} <= {1, 3}:
         raise InputError(
-            f"{to} shows RGB pictures, and this translates {taken} channels to {made}: leave out "
-            "--to."
+            f"{to} shows grey and RGB pictures, and this translates {taken} channels to {made}: "
+            "leave out --to."
         )
     if choice.format == "saved_model" and choice.signatures == "all" and taken in (2, 4):
         raise InputError(

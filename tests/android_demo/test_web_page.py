@@ -22,6 +22,8 @@ from web_page import (
     signature_of,
 )
 
+from tfi2i.pictures.channels import in_channels
+
 FORMER = Path(__file__).parents[1] / "fixtures" / "sidecar_schema1.json"
 
 # The arithmetic is Python's
@@ -138,6 +140,56 @@ def test_a_second_picture_is_asked_for_and_goes_in_as_python_s(visit, site):
     given = to_image(second[:, 11:59])[None]  # the middle
     expected = TFLiteTranslator(file_of(site, "tinter"))(pixels[None], reference=given)[0]
     assert_same(visit.saved(), expected)
+
+
+@pytest.mark.parametrize(("run", "taken"), [("grey", 1), ("tint", 1), ("luma", 3)])
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (9, 7), (50, 101)])
+def test_grey_is_python_s_and_a_grey_translation_is_a_grey_file(
+    visit, site, run, taken, height, width
+):
+    from tfi2i_export.tflite.pictures import TFLitePictureTranslator
+
+    pixels = noise(height, width)
+    expected = TFLitePictureTranslator(file_of(site, run))(in_channels(pixels, taken))
+    made = visit.translated(pixels, run)
+    if run == "tint":
+        assert_same(made, expected)
+        return
+    assert made.ndim == 2 and np.ptp(made) > 9
+    assert_same(made[..., None], expected)
+    visit.set(run, strength=50)  # colours of the photo come back
+    half = np.rint(pixels + 0.5 * (made[..., None].astype(float) - pixels))
+    np.testing.assert_array_equal(visit.saved(), half)
+    visit.set(run)
+
+
+def test_a_grey_photo_stays_a_grey_file_at_any_strength(visit):
+    pixels = np.repeat(noise(32, 48)[..., :1], 3, axis=-1)
+    visit.translated(pixels, "grey", strength=0)
+    np.testing.assert_array_equal(visit.saved(), pixels[..., 0])
+
+
+def test_around_a_grey_crop_the_photo_is_grey_as_well(visit):
+    pixels = noise(32, 148)
+    made = visit.translated(pixels, "luma", "crop")
+    luminance = np.asarray(Image.fromarray(pixels).convert("L"))
+    np.testing.assert_array_equal(made[:, :50], luminance[:, :50])
+    assert (made[:, 50:98] != luminance[:, 50:98]).any()
+
+
+def test_what_colours_a_model_takes_and_in_what_range_is_told(visit):
+    told = {}
+    for run in ("grey", "tint", "luma", "int8"):
+        visit.translated(noise(20, 30), run)
+        told[run] = visit.page.inner_text("#status"), visit.page.text_content("#about")
+    for run, colours in {
+        "grey": "grey to grey",
+        "tint": "grey to RGB",
+        "luma": "RGB to grey",
+    }.items():
+        assert f"Pictures{colours}" in told[run][1]
+    scaled = "expects files of more than 8 bits scaled so that 0 is black and 4095 is white; here"
+    assert [run for run in told if scaled in told[run][0]] == ["grey"]
 
 
 def test_a_sidecar_of_schema_1_still_loads(browser, changed_site):
@@ -328,7 +380,13 @@ REFUSED = {
     "large": ({"size_bytes": 1 << 40}, "which is too much for a browser"),
     "int8": ({"dtype": "int8"}, "takes and gives int8 values, which LiteRT.js does not support"),
     "free": ({"shape": (1, -1, -1, 3)}, "export it with --sizes instead of --dynamic"),
-    "grey": ({"shape": (1, 64, 64, 1)}, "takes (1, 64, 64, 1), which is no picture"),
+    "alpha": (
+        {"shape": (1, 64, 64, 4)},
+        "takes pictures of 4 channels, and this page shows grey and RGB alone; use tfi2i "
+        "translate.",
+    ),
+    "bands": ({"shape": (1, 64, 64, 2)}, "takes pictures of 2 channels, and this page shows"),
+    "five": ({"shape": (1, 64, 64, 5)}, "takes (1, 64, 64, 5), which is no picture"),
     "range": ({"range": (-1, 1)}, "takes -1..1 instead of 0..255"),
     "style": (
         {"beside": {}},
@@ -371,7 +429,7 @@ def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site)
     assert told[-2].startswith("bad-text.json is not JSON (")
     assert told[-1] == "models/bad-missing.json cannot be loaded (the server answers 404)."
     assert len(told) == len(bad)
-    assert visit.page.locator("#model option").count() == 7  # the others can be used
+    assert visit.page.locator("#model option").count() == 10  # the others can be used
     assert [text for text in visit.complaints if "404" not in text] == []
     visit.context.close()
 

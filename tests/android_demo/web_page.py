@@ -76,6 +76,14 @@ def write_models(folder):
     domains = {"source": "photo", "target": None}
     described = of_file(content, domains, inputs_stand_in.FIELDS)
     write("open", content, described, direction="any 1 of 5", domains=domains, multiple=2)
+    between = {"source": "a", "target": "b"}
+    for name, taken, made, kind, changes in (
+        ("grey", 1, 1, "float", {"value_range": (0.0, 4095.0)}),
+        ("tint", 1, 3, "uint8", {"io": "uint8"}),
+        ("luma", 3, 1, "float", {}),
+    ):
+        content = convert(fold(files.of_channels(taken, made), side=(32, 48)), io=kind)
+        write(name, content, of_file(content, between), multiple=2, **changes)
     from tfi2i_export.sidecar import fields_of
 
     for name, system, domains in (
@@ -150,7 +158,8 @@ class Visit:
         with self.page.expect_download() as download:
             self.page.get_by_role("button", name="Save as PNG").click()
         self.file_name = download.value.suggested_filename
-        return np.array(Image.open(download.value.path()))[..., :3]
+        image = Image.open(download.value.path())
+        return np.array(image) if image.mode == "L" else np.array(image)[..., :3]
 
     def set(self, run, fit="tiles", direction=None, strength=100, **inputs):
         self.choose(run)

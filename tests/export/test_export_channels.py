@@ -101,5 +101,8 @@ def test_what_an_app_or_a_picture_file_cannot_hold_is_refused(tmp_path):
     manifest.parent.mkdir(parents=True)
     _check_channels(system, back, Choice(), tmp_path)  # a folder like others
     manifest.touch()
+    for channels in (1, {"a": 1, "b": 3}, {"a": 3, "b": 1}):
+        grey = ALL["CycleGAN"](**{**smoke, "channels": channels})
+        _check_channels(grey, way, Choice(), tmp_path)
     with pytest.raises(InputError, match="translates 3 channels to 4: leave out --to"):
         _check_channels(system, back, Choice(), tmp_path)

@@ -11,6 +11,9 @@ export interface Signature extends Size {
   readonly dtype: "float32" | "uint8";
   /** False: a sampler's, whose pictures have this size. */
   readonly takesPicture: boolean;
+  /** Of the pictures that go in and that come out: 3 for RGB, 1 for grey. */
+  readonly takenChannels: number;
+  readonly madeChannels: number;
   /** The shapes of the inputs besides the picture, by name. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   /** How other pictures become inputs, by the input's name. */

@@ -43,6 +43,46 @@ export function inserted(pixels: Pixels, part: Pixels, { top, left }: Region): P
   return result;
 }
 
+/** 0..255 pixel by pixel: RGB in 3 channels, or in 1 the luminance. */
+export function levels({ data }: Pixels, channels: number): Uint8Array<ArrayBuffer> {
+  const result = new Uint8Array((channels * data.length) / 4);
+  for (let from = 0, to = 0; from < data.length; from += 4) {
+    if (channels === 1) {
+      result[to++] = luminance(data[from]!, data[from + 1]!, data[from + 2]!);
+    } else {
+      for (let c = 0; c < 3; c++) result[to++] = data[from + c]!;
+    }
+  }
+  return result;
+}
+
+/** A picture of values pixel by pixel in 3 channels, or in 1, which is repeated. */
+export function pictured(values: ArrayLike<number>, size: Size, channels: number): Pixels {
+  const result = blank(size);
+  const step = channels === 1 ? 0 : 1;
+  for (let from = 0, to = 0; from < values.length; from += channels, to += 4) {
+    for (let c = 0; c < 3; c++) result.data[to + c] = values[from + c * step]!;
+  }
+  return result;
+}
+
+/** The picture as its luminance. */
+export function inGrey(pixels: Pixels): Pixels {
+  return pictured(levels(pixels, 1), pixels, 1);
+}
+
+export function isGrey({ data }: Pixels): boolean {
+  for (let k = 0; k < data.length; k += 4) {
+    if (data[k] !== data[k + 1] || data[k] !== data[k + 2]) return false;
+  }
+  return true;
+}
+
+/** Rec. 601's, in units of 2^-16, rounded as Pillow does; grey stays as it is. */
+function luminance(red: number, green: number, blue: number): number {
+  return (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16;
+}
+
 /** The picture reflected below and to the right up to a size, as often as it takes. */
 export function reflected(pixels: Pixels, { height, width }: Size): Pixels {
   return gathered(pixels, mirrored(pixels.height, height), mirrored(pixels.width, width));

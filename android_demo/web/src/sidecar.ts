@@ -54,6 +54,8 @@ export interface Sidecar {
   step: number;
   multiple: number;
   io: string;
+  /** Numbers in files of more than 8 bits that are black and white. */
+  value_range?: [number, number] | null;
   signatures: { name: string; inputs: Tensor[]; outputs: Tensor[] }[];
   agreement: { psnr_db_mean: number | null; psnr_db_worst: number | null; passed: boolean } | null;
   licence: string | null;

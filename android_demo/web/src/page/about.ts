@@ -12,6 +12,7 @@ export function showAbout(model: Model): void {
     ["Format", `${sidecar.format}, ${sidecar.io} in and out`],
     ["Direction", sidecar.direction],
     ["Sizes", sizesOf(model)],
+    ["Pictures", coloursOf(model)],
     ["Trained", `${sidecar.system} on ${sidecar.data}, ${sidecar.step} steps`],
     ["Run", sidecar.run],
     ["Agreement", agreement ? agreementText(agreement) : "not measured"],
@@ -20,6 +21,13 @@ export function showAbout(model: Model): void {
   ];
   const parts = rows.flatMap(([term, text]) => [made("dt", term), made("dd", text)]);
   element("about", HTMLDListElement).replaceChildren(...parts);
+}
+
+/** Such as "grey to RGB". */
+function coloursOf({ file }: Model): string {
+  const { takesPicture, takenChannels, madeChannels } = file.signatures[0]!;
+  const ends = takesPicture ? [takenChannels, madeChannels] : [madeChannels];
+  return ends.map((channels) => (channels === 1 ? "grey" : "RGB")).join(" to ");
 }
 
 function agreementText(agreement: NonNullable<Model["sidecar"]["agreement"]>): string {

@@ -71,13 +71,16 @@ function runnable(sidecar: Sidecar): ModelFile {
     const beside = signature.inputs.slice(takesPicture ? 1 : 0);
     const shapes = Object.fromEntries(beside.map((one) => [one.name, shapeOf(one, file)]));
     const others = beside.filter(isPicture).map((one) => [one.name, secondPicture(one)]);
-    const made = pictures(signature.outputs[0]!, file);
-    const taken = takesPicture ? pictures(signature.inputs[0]!, file) : made;
+    const input = takesPicture ? pictures(signature.inputs[0]!, file, "takes") : undefined;
+    const made = pictures(signature.outputs[0]!, file, "makes");
+    const taken = input ?? made;
     if (made.height !== taken.height || made.width !== taken.width || made.dtype !== taken.dtype) {
       throw new Problem(`${file} gives other pictures than it takes; export it again.`);
     }
     const second = Object.fromEntries(others);
-    return { name: signature.name, takesPicture, shapes, pictures: second, ...taken };
+    const { height, width, dtype, channels: takenChannels } = taken;
+    const about = { name: signature.name, height, width, dtype, takesPicture, shapes };
+    return { ...about, pictures: second, takenChannels, madeChannels: made.channels };
   });
   const url = FOLDER + encodeURIComponent(file);
   return { label: file, url, bytes, sha256, multiple: Math.max(1, multiple), signatures };
@@ -90,7 +93,8 @@ function shapeOf(tensor: Tensor, file: string): number[] {
     throw new Problem(`${file} takes ${dtype} (${shape.join(", ")}) for ${name}; export it again.`);
   }
   if (kind === "picture") {
-    if (shape.length === 4 && shape[3] === 3) return shape;
+    refuseOtherChannels(shape, file, "takes");
+    if (shape.length === 4 && (shape[3] === 3 || shape[3] === 1)) return shape;
     throw new Problem(
       `${file} takes (${shape.join(", ")}) for ${name}, which is no picture; export it again.`,
     );
@@ -109,27 +113,40 @@ function secondPicture({ range, aspect }: Tensor): SecondPicture {
 function pictures(
   { shape, dtype, range }: Tensor,
   file: string,
-): Omit<Signature, "name" | "takesPicture" | "shapes" | "pictures"> {
+  does: string,
+): Pick<Signature, "height" | "width" | "dtype"> & { channels: number } {
   if (dtype !== "float32" && dtype !== "uint8") {
     throw new Problem(
       `${file} takes and gives ${dtype} values, which LiteRT.js does not support; export it with ` +
         "--io float, which keeps its 8-bit arithmetic inside.",
     );
   }
-  const [count, height = 0, width = 0, channels] = shape;
+  const [count, height = 0, width = 0, channels = 0] = shape;
   if (height === -1 || width === -1) {
     throw new Problem(
       `${file} takes pictures of any size, which LiteRT.js does not support; export it with ` +
         "--sizes instead of --dynamic.",
     );
   }
-  if (shape.length !== 4 || count !== 1 || channels !== 3 || height < 1 || width < 1) {
+  refuseOtherChannels(shape, file, does);
+  const isShown = channels === 3 || channels === 1;
+  if (shape.length !== 4 || count !== 1 || !isShown || height < 1 || width < 1) {
     throw new Problem(`${file} takes (${shape.join(", ")}), which is no picture; export it again.`);
   }
   if (range && (range[0] !== 0 || range[1] !== 255)) {
     throw new Problem(`${file} takes ${range.join("..")} instead of 0..255; export it again.`);
   }
-  return { height, width, dtype };
+  return { height, width, dtype, channels };
+}
+
+/** Refuses pictures with alpha or of two bands. */
+function refuseOtherChannels(shape: readonly number[], file: string, does: string): void {
+  const channels = shape[3];
+  if (shape.length !== 4 || (channels !== 2 && channels !== 4)) return;
+  throw new Problem(
+    `${file} ${does} pictures of ${channels} channels, and this page shows grey and RGB alone; ` +
+      "use tfi2i translate.",
+  );
 }
 
 /** Models that differ in their direction only become one choice. */

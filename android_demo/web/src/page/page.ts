@@ -15,7 +15,7 @@ import { send, stop } from "./worker_line";
 
 const MEANINGS: Record<Fit, string> = {
   whole: "The whole photo at the size of the model: even colours, little detail in large photos.",
-  crop: "The middle of the photo in the shape of the model; the rest stays as it is.",
+  crop: "The middle of the photo in the shape of the model; the rest is not translated.",
   tiles: "The photo at its own size in overlapping tiles: all detail, but colours may differ.",
 };
 
@@ -211,9 +211,20 @@ function finish(made: Result, ms: number): void {
     `${made.photo ? "Translated" : "Made"} in ${time} on the CPU (WebAssembly), at ` +
       `${size.width} × ${size.height}${tiles}.`,
     made.photo?.note,
+    rangeNote(made.model),
     isChecked ? "" : "The model's SHA-256 was not checked: this page came without https.",
   ];
   show(status, notes.filter(Boolean).join(" "));
+}
+
+/** Says how a model reads files of more than 8 bits, which a browser reads in another way. */
+function rangeNote({ sidecar }: Model): string {
+  if (!sidecar.value_range) return "";
+  const [black, white] = sidecar.value_range;
+  return (
+    `This model expects files of more than 8 bits scaled so that ${black} is black and ${white} is ` +
+    "white; here they are read as 8 bits."
+  );
 }
 
 function cancel(): void {
@@ -231,7 +242,8 @@ async function save(): Promise<void> {
   const stem = photo ? `${photo.name.replace(/\.[^.]*$/, "")}-` : "";
   try {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await pngOf(picture));
+    const channels = model.file.signatures[0]!.madeChannels;
+    link.href = URL.createObjectURL(await pngOf(picture, channels));
     link.download = `${stem}${model.sidecar.direction}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers are slow to take it

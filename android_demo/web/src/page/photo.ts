@@ -1,7 +1,8 @@
 /** Decoding photos, and writing translations. */
 
-import type { Pixels } from "../pixels";
+import { isGrey, type Pixels } from "../pixels";
 import { Problem } from "../problem";
+import { greyPngOf } from "./grey_png";
 
 const MOST_BYTES = 100_000_000;
 /** Several canvases and copies of a photo have to fit into a phone's memory. */
@@ -44,8 +45,9 @@ export async function readPhoto(file: File): Promise<Photo> {
   return { name, image: context.getImageData(0, 0, w, h), note };
 }
 
-/** A PNG file. */
-export async function pngOf(pixels: Pixels): Promise<Blob> {
+/** A PNG file; a grey one if the picture is to have 1 channel, and has no colours. */
+export async function pngOf(pixels: Pixels, channels: number): Promise<Blob> {
+  if (channels === 1 && isGrey(pixels)) return greyPngOf(pixels);
   const canvas = new OffscreenCanvas(pixels.width, pixels.height);
   drawing(canvas).putImageData(imageOf(pixels), 0, 0);
   return canvas.convertToBlob({ type: "image/png" });

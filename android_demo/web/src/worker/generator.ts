@@ -2,7 +2,7 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import type { Inputs, ModelFile, Pictures, SecondPicture, Signature } from "../messages";
-import { blank, cropped, type Pixels, type Size } from "../pixels";
+import { cropped, levels, type Pixels, pictured } from "../pixels";
 import { Problem, reason } from "../problem";
 import { resized } from "./resizing";
 import type { Generator } from "./translation";
@@ -54,7 +54,10 @@ export async function openModel(content: Uint8Array, model: ModelFile): Promise<
     const signature = model.signatures.find((one) => one.height === height && one.width === width)!;
     const given: Record<string, Tensor> = {};
     try {
-      if (pixels) given[INPUT] = new Tensor(packed(pixels, signature), [1, height, width, 3]);
+      if (pixels) {
+        const shape = [1, height, width, signature.takenChannels];
+        given[INPUT] = new Tensor(packed(pixels, signature), shape);
+      }
       for (const [name, shape] of Object.entries(signature.shapes)) {
         given[name] = new Tensor(new Float32Array(inputs[name]!), [...shape]);
       }
@@ -71,6 +74,7 @@ export async function openModel(content: Uint8Array, model: ModelFile): Promise<
       const given = { ...inputs, ...asInputs(pictures, model.signatures[0]!) };
       return {
         sizes: model.signatures,
+        makesGrey: model.signatures[0]!.madeChannels === 1,
         multiple: model.multiple,
         run: (pixels) => explained(model.label, "run", () => run(pixels, given)),
       };
@@ -79,24 +83,18 @@ export async function openModel(content: Uint8Array, model: ModelFile): Promise<
   };
 }
 
-/** RGB 0..255 in the type that a signature takes. */
-function packed({ data }: Pixels, { dtype }: Signature) {
-  const count = (3 * data.length) / 4;
-  const values = dtype === "uint8" ? new Uint8Array(count) : new Float32Array(count);
-  for (let from = 0, to = 0; to < count; from += 4, to += 3) {
-    values[to] = data[from]!;
-    values[to + 1] = data[from + 1]!;
-    values[to + 2] = data[from + 2]!;
-  }
-  return values;
+/** 0..255 in the channels and the type that a signature takes. */
+function packed(pixels: Pixels, { dtype, takenChannels }: Signature) {
+  const values = levels(pixels, takenChannels);
+  return dtype === "uint8" ? values : new Float32Array(values);
 }
 
 /** The values of pictures besides the first one, scaled to the size that a signature takes. */
 function asInputs(pictures: Pictures, { shapes, pictures: about }: Signature): Inputs {
   const values = Object.entries(pictures).map(([name, pixels]) => {
-    const [, height = 0, width = 0] = shapes[name]!;
+    const [, height = 0, width = 0, channels = 3] = shapes[name]!;
     const square = about[name]!.isCropped ? centre(pixels) : pixels;
-    return [name, rescaled(resized(square, { height, width }), about[name]!)];
+    return [name, rescaled(levels(resized(square, { height, width }), channels), about[name]!)];
   });
   return Object.fromEntries(values);
 }
@@ -108,32 +106,21 @@ function centre(pixels: Pixels): Pixels {
   return cropped(pixels, { top: top!, left: left!, height: side, width: side });
 }
 
-/** RGB in a range, rounded to float32 where NumPy does. */
-function rescaled({ data }: Pixels, { range: [low, high] }: SecondPicture): Float32Array {
-  const values = new Float32Array((3 * data.length) / 4);
-  for (let from = 0, to = 0; to < values.length; from += 4) {
-    for (let c = 0; c < 3; c++) {
-      values[to++] = Math.fround(data[from + c]! / (255 / (high - low))) + low;
-    }
-  }
-  return values;
+/** Levels in a range, rounded to float32 where NumPy does. */
+function rescaled(values: Uint8Array, { range: [low, high] }: SecondPicture): Float32Array {
+  return Float32Array.from(values, (level) => Math.fround(level / (255 / (high - low))) + low);
 }
 
-function unpacked(values: ArrayLike<number>, like: Size, label: string): Pixels {
-  const result = blank(like);
-  if (values.length !== 3 * like.height * like.width) {
+function unpacked(values: ArrayLike<number>, like: Signature, label: string): Pixels {
+  if (values.length !== like.madeChannels * like.height * like.width) {
     throw new Problem(`${label} gives pictures of another size than it takes; export it again.`);
   }
-  for (let from = 0, to = 0; from < values.length; to += 4) {
-    for (let c = 0; c < 3; c++) {
-      const value = values[from++]!;
-      if (!Number.isFinite(value)) {
-        throw new Problem(`${label} gives values that are not finite; export it again.`);
-      }
-      result.data[to + c] = value;
+  for (let k = 0; k < values.length; k++) {
+    if (!Number.isFinite(values[k])) {
+      throw new Problem(`${label} gives values that are not finite; export it again.`);
     }
   }
-  return result;
+  return pictured(values, like, like.madeChannels);
 }
 
 /** Gives what `act` gives; what LiteRT throws becomes a sentence. */

@@ -4,6 +4,7 @@ import type { Fit, Translation } from "../messages";
 import {
   blank,
   cropped,
+  inGrey,
   inserted,
   type Pixels,
   type Region,
@@ -16,6 +17,7 @@ import { roundedUp, tileStarts, tileWeights } from "./tiles";
 /** An image-to-image network. */
 export interface Generator {
   readonly sizes: readonly Size[];
+  readonly makesGrey: boolean;
   /** The network's stride, of which tiles' starts should be multiples. */
   readonly multiple: number;
   /** The translation of a picture of one of the sizes; none is given to a sampler. */
@@ -28,7 +30,8 @@ export type Progress = (done: number, total: number) => void;
  * The translation of a photo, of its size.
  *
  * - whole: scaled until it fits into the model, and its translation scaled back.
- * - crop: so the largest part in the middle that has the model's shape; the rest stays as it is.
+ * - crop: so the largest part in the middle that has the model's shape; the rest stays as it is, or
+ *   is made grey where the translation is.
  * - tiles: as it is, larger photos in overlapping tiles; as tfi2i_export.tflite.pictures.
  *
  * What does not fill the model is padded by reflection. Of several sizes, the smallest that holds
@@ -53,7 +56,8 @@ export async function translate(
   const answer = await generator.run(reflected(fitted, size));
   tell(1, 1);
   const translated = resized(topLeft(answer, fitted), picture);
-  return { size, pixels: inserted(photo, translated, region), runs: 1 };
+  const around = fit === "crop" && generator.makesGrey ? inGrey(photo) : photo;
+  return { size, pixels: inserted(around, translated, region), runs: 1 };
 }
 
 /** A sampler's picture. */

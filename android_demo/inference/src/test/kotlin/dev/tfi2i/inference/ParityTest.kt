@@ -124,7 +124,7 @@ class ParityTest {
     private fun note(engine: String, case: Case, values: FloatArray) {
         val equal = values.indices.count { values[it].toRawBits() == case.values[it].toRawBits() }
         val largest = values.indices.maxOf { Math.abs(values[it] - case.values[it]) }
-        table["%-14s %-32s".format(engine, case)] =
+        table["%-14s %-34s".format(engine, case)] =
             "%6d of %6d  %s".format(equal, values.size, largest)
     }
 
@@ -136,7 +136,7 @@ class ParityTest {
         @AfterClass @JvmStatic
         fun print() {
             if (table.isEmpty()) return
-            println("\nengine         file and size                    equal values  most apart")
+            println("\nengine         file and size                      equal values  most apart")
             for ((what, parity) in table) println("$what $parity")
         }
     }
