@@ -12,6 +12,7 @@ from tfi2i_export.sidecar import verify
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
 from tfi2i.data.sources.scene_drawing import draw
+from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.files import write_picture
 
 APP = Path(__file__).resolve().parents[1] / "app" / "src"
@@ -29,8 +30,9 @@ def write_golden(models: Path, folder: Path) -> None:
     write_picture(folder / "picture.png", picture)
     beside = sidecar.signatures[0].inputs[1:]
     values = {one.name: one.choices[0].values for one in beside}
-    translation = TFLitePictureTranslator(models / sidecar.file, inputs=values)(picture)
-    write_picture(folder / "translation.png", translation)
+    translator = TFLitePictureTranslator(models / sidecar.file, inputs=values)
+    taken = in_channels(picture, sidecar.signatures[0].inputs[0].shape[-1])
+    write_picture(folder / "translation.png", translator(taken))
 
 
 if __name__ == "__main__":

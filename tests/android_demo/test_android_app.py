@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.signatures import of_file
+from tfi2i_export.tflite.conversion import convert
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
 ROOT = Path(__file__).parents[2] / "android_demo"
@@ -238,3 +241,11 @@ def test_golden_pictures_are_what_python_makes_of_the_first_model(tmp_path, monk
     )
     assert picture.shape == (32, 32, 3)
     assert np.array_equal(translation, TFLitePictureTranslator(model)(picture))
+    content = convert(fold(small_files.of_channels(1, 1), side=(32, 32)))
+    signatures = of_file(content, {"source": "a", "target": "b"})
+    grey = small_files.written(tmp_path / "grey", "grey", content, signatures=signatures)
+    golden.write_golden(grey.parent, tmp_path / "of_grey")
+    luminance = Image.open(tmp_path / "of_grey" / "picture.png").convert("L")
+    expected = TFLitePictureTranslator(grey)(np.asarray(luminance)[..., None])
+    translation = np.asarray(Image.open(tmp_path / "of_grey" / "translation.png"))
+    assert np.array_equal(translation[..., None], expected)
