@@ -25,7 +25,7 @@ compile() { # name, class path, sources...: into build/name, unless it is from j
   if [ "$(cat "$build/$name.digest" 2> /dev/null)" = "$digest" ]; then return; fi
   echo "Compiling $name"
   rm -rf "${build:?}/$name" "$build/$name.digest"
-  java -Xmx1g -cp "$compiler/kotlin-preloader.jar" \
+  java -Xmx1g -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$compiler/kotlin-preloader.jar" \
     org.jetbrains.kotlin.preloading.Preloader -cp "$compiler/kotlin-compiler.jar" \
     org.jetbrains.kotlin.cli.jvm.K2JVMCompiler -kotlin-home "${compiler%/lib}" \
     -jvm-target 17 -Werror -module-name "$name" ${friend:+-Xfriend-paths="$friend"} \

@@ -64,6 +64,7 @@ def export(
     data: Dataset,
     choice: Choice | None = None,
     *,
+    system: Any = None,
     aspect: str = "squash",
     to: Path | None = None,
     force: bool = False,
@@ -79,6 +80,7 @@ def export(
         run: Run with a checkpoint.
         data: Dataset whose test pictures judge the artefact; its training ones calibrate it.
         choice: Choice of what to export; None: the system's first direction as int8.
+        system: System of that checkpoint, where it is loaded already.
         aspect: Way in which pictures take their size, as in training.
         to: Folder, or an Android project, whose app gets it among its assets; None: the run's
             exports/.
@@ -94,7 +96,7 @@ def export(
     check(choice, force)
     way = run.check_direction(choice.direction)
     target = _target(run.exports_dir if to is None else _folder(to, choice), choice, way, overwrite)
-    system = run.load_system(choice.checkpoint)
+    system = system or run.load_system(choice.checkpoint)
     data = data.in_channels(system.channels)
     _check_channels(system, way, choice, to)
     translator = in_float32(system.network(way.name))

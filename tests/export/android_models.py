@@ -65,14 +65,14 @@ def choices() -> list[Choice]:
     ]
 
 
-def trained(folder: Path) -> tuple[Run, Dataset]:
-    """A run of a few steps; the same weights each time."""
+def trained(folder: Path) -> tuple[Run, Dataset, Any]:
+    """A run of a few steps, its data and system; the same weights each time."""
     config = configs.load("nice_gan/scenes", []).smoke(SMALL)
     system, data = building.build_system(config), building.build_data(config)
     run = Run.create(folder, config.system, "scenes", config.resolved().as_dict(), {})
     with run.lock(), run.logged():
         fit(system, data, run, config.batches, **config.fit)
-    return run, data
+    return run, data, system
 
 
 def answered(
@@ -240,13 +240,15 @@ def make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     runs = Path(tempfile.mkdtemp(dir=folder))
     try:
-        run, data = trained(runs)
+        run, data, system = trained(runs)
         picture, _ = data.pixels("test", "a", max(FREE_SIZE), limit=1, seed=0)
         cases = []
         for choice in choices():
             small = dataclasses.replace(choice, images=2, calibration=8)
             with quiet():
-                path = export(run, data, small, to=folder, accept=True, overwrite=True)
+                path = export(
+                    run, data, small, system=system, to=folder, accept=True, overwrite=True
+                )
             print(path.name, flush=True)
             cases += answered(path, picture[0])
         cases += with_inputs(folder, picture[0])

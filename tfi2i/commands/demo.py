@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = make_console(stderr=True)
     demo_run, system, data, summary = _trained(arguments, console)
     console.print("Measuring on held-out pictures.")
-    evaluation = evaluate(demo_run, data, seed=arguments.seed)
+    evaluation = evaluate(demo_run, data, system=system, seed=arguments.seed)
     errors, files, picture = _compared(demo_run, system, data)
     summary |= {"pairs": len(data.test["a"]), "l1": errors, "int8": files}
     summary |= {"kid": _kid(evaluation), "notes": evaluation["warnings"]}
@@ -130,7 +130,8 @@ def _compared(
         fakes = run_over(system.predictor(way.name), inputs, batch=25)
         # Accepted whatever it agrees: a few steps of a demo may leave weights that quantize badly,
         # and the picture and the table show the difference.
-        path = export(demo_run, data, Choice(direction=way.name), accept=True)
+        choice = Choice(direction=way.name)
+        path = export(demo_run, data, choice, system=system, accept=True)
         small = TFLiteTranslator(path)(inputs)
         trivial = trivial_answers(inputs, truths, train[way.source], train[way.target])
         error = l1(fakes, truths)

@@ -39,6 +39,7 @@ def evaluate(
     run: Run,
     data: Dataset,
     *,
+    system: Any = None,
     aspect: str = "squash",
     backbone: str | None = None,
     weights: Path | None = None,
@@ -57,6 +58,7 @@ def evaluate(
     Args:
         run: Run with at least one checkpoint.
         data: Dataset of the pictures.
+        system: System of the last checkpoint, where it is loaded already.
         aspect: Way in which they become squares, as in training.
         backbone: One of `backbones.NAMES`; None: the protocol's.
         weights: File with the backbone's weights, instead of the known one.
@@ -78,7 +80,7 @@ def evaluate(
     name = backbone or ("inception-2015" if protocol == "nice-gan" else backbones.NAMES[0])
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
-    system = run.load_system("last")
+    system = system or run.load_system("last")
     data = data.in_channels(system.channels)
     measure = Measure(
         data,
