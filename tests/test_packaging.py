@@ -27,11 +27,12 @@ CHECKOUT = Path(__file__).parent.parent
 PACKAGES = {"tfi2i": "tfi2i", "export/tfi2i_export": "tfi2i_export", "configs": "tfi2i/configs"}
 RUN = "00001-nicegan-demo"
 
-# Runs a command, then prints which files of ours were imported.
+# Runs commands with "then" between, and prints which files of ours were imported.
 USE = """
-import sys
+import itertools, sys
 from tfi2i.cli import main
-assert main(sys.argv[1:]) == 0
+for then, words in itertools.groupby(sys.argv[1:], "then".__eq__):
+    assert then or main(list(words)) == 0
 ours = [m for name, m in sys.modules.items() if name.split(".")[0] in ("tfi2i", "tfi2i_export")]
 print("imported", *sorted(m.__file__ for m in ours), sep="\\n")
 """
@@ -88,7 +89,7 @@ def install(wheel: Path, *where: object, python: Path | str = sys.executable) ->
 def used(
     python: Path, home: Path, cwd: Path, *command: object, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """A command done by nothing but what is installed in `home`."""
+    """Commands done by nothing but what is installed in `home`."""
     done = run(python, "-c", USE, *command, cwd=cwd, **variables)
     files = done.stdout.partition("imported\n")[2].splitlines()
     assert len(files) > 30
@@ -104,8 +105,8 @@ def test_the_wheel_works_from_a_folder(wheel, tmp_path):
     python, variables = environment(tmp_path / "venv"), {"PYTHONPATH": str(home)}
     listed = run(python, home / "bin" / "tfi2i", "list", cwd=work, **variables)
     assert "nice_gan/scenes" in listed.stdout
-    used(python, home, work, "train", "cyclegan/scenes", "--smoke", **variables)
-    used(python, home, work, "demo", "--smoke", "--out", "demo", **variables)
+    demo = ("demo", "--smoke", "--out", "demo")
+    used(python, home, work, "train", "cyclegan/scenes", "--smoke", "then", *demo, **variables)
     assert len(list(work.rglob("checkpoints/last.keras"))) == 2
 
 
