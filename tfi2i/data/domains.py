@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.bands import band_values, read_bands
 from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.files import (
@@ -155,7 +155,12 @@ class PictureDomain(Domain):
 
     def values(self, index: int) -> Values:
         """The numbers in a picture's file; raises as `read`, but for numbers without a meaning."""
-        return read_values(*self._given(index))
+        try:
+            return read_values(*self._given(index))
+        except InputError:
+            if (bands := band_values(self.pictures[index])) is None:
+                raise
+            return bands
 
     def header(self, index: int) -> Header | None:
         """The facts in a picture's header; None if it is no picture, or one of plain 8 bits."""
@@ -179,7 +184,7 @@ class PictureDomain(Domain):
             return True
         except InputError as error:
             with contextlib.suppress(InputError):  # bands, which a system may ask for
-                if any(read_bands(self.pictures[index], count) is not None for count in (2, 4)):
+                if band_values(self.pictures[index]) is not None:
                     return True
             self.leave_out(index, str(error))
             return False

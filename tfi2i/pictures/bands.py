@@ -1,28 +1,20 @@
-"""TIFF files of several bands that are no colours, which Pillow cannot read.
+"""TIFF files that Pillow cannot read: of bands that are no colours, and of wide colours."""
 
-Plain files are read: 8 or 16 bits of whole numbers, in strips, stored as they are or deflated.
-tifffile would read more, but of files from strangers: one of 300 bytes, three of them changed,
-kept it busy for 16 seconds, and one that was cut short gave other numbers instead of an error.
-"""
-
-import math
-import struct
-import zlib
+import contextlib
+import io
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.depth import Range, spread
-from tfi2i.pictures.pixels import eight_bit
+from tfi2i.pictures import tiff
+from tfi2i.pictures.depth import Range, Values, spread, wide_pixels, wide_values
 
-LARGEST = 2**29  # bytes of all bands, unpacked
-_KINDS = {1: "B", 2: "B", 3: "H", 4: "I"}  # of values in a tag: bytes, text, 16 and 32 bits
-_MOST = 2**20  # values of a tag
-_DEFLATED = (8, 32946)
-_ALPHA = (1, 2)  # what an extra band is, by its tag, that is alpha
+_ALPHA = (1, 2)  # what an extra band is, by its tag, that is alpha; 1: the colours are times it
+_GREY, _RGB = (0, 1), 2  # what the bands are, by another tag
 
 
 def read_bands(
@@ -38,94 +30,146 @@ def read_bands(
         value_range: Numbers in the file that are black and white. The bands are uint16 then.
 
     Raises:
-        InputError: It is such a file, and damaged, or stored in a way that is not read.
+        InputError: It is such a file, and damaged, stored in a way that is not read, or holds
+            numbers that need a range.
     """
-    if channels not in (2, 4):
+    values = band_values(source, (channels,))
+    if values is None:
         return None
-    label = "the picture" if isinstance(source, bytes) else str(source)
-    try:
-        content = source if isinstance(source, bytes) else _content(Path(source))
-        tags = _tags(content)
-        if not tags or tags.get(277, (1,))[0] != channels or tags.get(338, (0,))[0] in _ALPHA:
+    if value_range is None:
+        return wide_pixels(values, _label(source))
+    return spread(values.array, *value_range)
+
+
+def band_values(source: Path | str | bytes, channels: Collection[int] = (2, 4)) -> Values | None:
+    """The numbers (H, W, C) of a TIFF file of so many bands; None: another file.
+
+    Raises:
+        InputError: As `read_bands`, but for numbers that need a range.
+    """
+    wanted = {2, 4}.intersection(channels)
+    if not wanted:
+        return None
+    label = _label(source)
+    with _opened(source) as file, _sentences(label, f"{max(wanted)} bands"):
+        tags = tiff.tags_of(file)
+        if not tags or tiff.channels_of(tags) not in wanted or _has_alpha(tags):
             return None
-        if channels == 4 and tags.get(262, (1,))[0] not in (0, 1):  # RGB or CMYK
+        if tiff.channels_of(tags) == 4 and tags.get(262, (1,))[0] not in _GREY:  # RGB or CMYK
             return None
-        bands = _bands(content, tags, channels)
-    except _Unread as error:
-        raise InputError(f"{label} holds {channels} bands {error}; save it without.") from error
-    except (struct.error, ValueError, LookupError, zlib.error, OverflowError) as error:
-        raise InputError(
-            f"{label} is a damaged TIFF file of {channels} bands ({error}); copy it again."
-        ) from error
-
-    if value_range is not None:
-        return spread(bands, *value_range)
-    return eight_bit(bands)
+        bands = tiff.numbers(file, tags)
+    return wide_values(bands, None, label)
 
 
-class _Unread(Exception):
-    """A way to store bands that is not read."""
+def _label(source: Path | str | bytes) -> str:
+    return "the picture" if isinstance(source, bytes) else str(source)
 
 
-def _content(path: Path) -> bytes:
+class WideColours:
+    """A TIFF file of grey or RGB, maybe with alpha, whose numbers Pillow does not read as they are.
+
+    Attributes:
+        mode: Name of what it holds, such as "RGB;f4".
+        format: Name of the format, as Pillow has it.
+        deep: True where a channel has more than 8 bits.
+    """
+
+    format = "TIFF"
+
+    def __init__(self, file: BinaryIO, tags: tiff.Tags) -> None:
+        self._file, self._tags = file, tags
+        self._colours = 1 if tiff.channels_of(tags) < 3 else 3
+        name = {1: "L", 3: "RGB"}[self._colours] + "A" * _has_alpha(tags)
+        kind = tiff.type_of(tags)
+        self.mode, self.deep = f"{name};{kind}", kind != "u1"
+
+    def values(self, label: str) -> Values:
+        """The numbers of the colours.
+
+        Raises:
+            InputError: They are damaged, not finite, or stored in a way that is not read.
+        """
+        with _sentences(label, f"{tiff.channels_of(self._tags)} channels"):
+            found = tiff.numbers(self._file, self._tags)
+        array = found[..., : self._colours]
+        alpha = None
+        if _has_alpha(self._tags):
+            array, alpha = self._opaque(array, found[..., -1])
+            alpha = _turned(alpha, self._tags)
+        array = _turned(array[..., 0] if self._colours == 1 else array, self._tags)
+        return wide_values(array, alpha, label)
+
+    def _opaque(
+        self, array: NDArray[Any], alpha: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """The colours without their alpha in them, and the alpha of 8 bits."""
+        if alpha.dtype.kind == "f":
+            share = np.clip(np.nan_to_num(alpha) / (1 if alpha.max() <= 1 else 255), 0, 1)
+            if self._tags[338][-1] == 1:
+                array = array / np.where(share > 0, share, 1)[..., None]
+        else:
+            share = np.clip(alpha / np.iinfo(alpha.dtype).max, 0, 1)
+        return array, np.rint(share * 255).astype(np.uint8)
+
+
+def wide_colours(file: BinaryIO) -> WideColours | None:
+    """The wide colours in an open file; None: another file, which Pillow reads, or nobody."""
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-            return start + file.read(LARGEST) if start in (b"II*\0", b"MM\0*") else b""
+        tags = tiff.tags_of(file)
+    except tiff.ERRORS:  # Pillow may make something of it
+        return None
+    kind, channels, alpha = tiff.type_of(tags), tiff.channels_of(tags), _has_alpha(tags)
+    if kind is None or not tags:
+        return None
+    seen = tags.get(262, (1,))[0]
+    grey = channels == 1 + alpha and seen in _GREY
+    rgb = channels in (3, 4) and seen == _RGB or channels == 3 and seen == _GREY[1] and not alpha
+    if kind == "u1":
+        ours = rgb and seen != _RGB
+    elif kind == "u2":
+        ours = grey and channels == 2 or rgb and (seen != _RGB or tiff.is_planar(tags))
+    else:
+        ours = rgb or grey and (channels == 2 or kind in ("f2", "f8", "u4"))
+    return WideColours(file, tags) if ours else None
+
+
+def _has_alpha(tags: tiff.Tags) -> bool:
+    return tags.get(338, (0,))[-1] in _ALPHA and tiff.channels_of(tags) in (2, 4)
+
+
+def _turned(array: NDArray[Any], tags: tiff.Tags) -> NDArray[Any]:
+    """An array (H, W, ...) upright, as the tag of its camera says."""
+    turn = tags.get(274, (1,))[0]
+    if turn in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if turn in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array[::-1] if turn in (3, 4, 7, 8) else array
+
+
+@contextlib.contextmanager
+def _opened(source: Path | str | bytes) -> Iterator[BinaryIO]:
+    """A file, or its contents as one; an empty one if it cannot be opened."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    path = Path(source)
+    try:
+        file: BinaryIO = path.open("rb") if path.is_file() else io.BytesIO()
     except OSError:  # `read_picture` says what is wrong
-        return b""
+        file = io.BytesIO()
+    with file:
+        yield file
 
 
-def _tags(content: bytes) -> dict[int, tuple[int, ...]]:
-    """The whole numbers of each tag of the first page; none if it is no TIFF file."""
-    if content[:4] not in (b"II*\0", b"MM\0*"):
-        return {}
-    order = "<" if content[:2] == b"II" else ">"
-    (at,) = struct.unpack_from(f"{order}I", content, 4)
-    (count,) = struct.unpack_from(f"{order}H", content, at)
-    found: dict[int, tuple[int, ...]] = {-1: (order == ">",)}
-    for i in range(count):
-        place = at + 2 + 12 * i
-        tag, kind, number = struct.unpack_from(f"{order}HHI", content, place)
-        if kind not in _KINDS or number > _MOST:
-            continue
-        form = f"{order}{number}{_KINDS[kind]}"
-        place += 8
-        if struct.calcsize(form) > 4:
-            (place,) = struct.unpack_from(f"{order}I", content, place)
-        found[tag] = struct.unpack_from(form, content, place)
-    return found
-
-
-def _bands(content: bytes, tags: dict[int, tuple[int, ...]], channels: int) -> NDArray[Any]:
-    width, height = tags[256][0], tags[257][0]
-    bits, packed = {*tags.get(258, (1,))}, tags.get(259, (1,))[0]
-    numbers, predictor = {*tags.get(339, (1,))}, tags.get(317, (1,))[0]
-    if len(bits) > 1 or not bits <= {8, 16} or numbers != {1}:
-        raise _Unread(f"of {max(bits)} bits or of other numbers than whole ones")
-    if packed not in (1, *_DEFLATED) or predictor not in (1, 2) or 273 not in tags:
-        raise _Unread("that are compressed otherwise than by deflate, or in tiles")
-    (depth,) = bits
-    kind = np.dtype("B" if depth == 8 else f"{'>' if tags[-1][0] else '<'}u2")
-    total = width * height * channels * kind.itemsize
-    if not 0 < total <= LARGEST:
-        raise _Unread(f"of {width} x {height}")
-    planes = channels if tags.get(284, (1,))[0] == 2 else 1
-    rows = min(tags.get(278, (height,))[0], height)
-    inside = channels // planes
-    strips = math.ceil(height / rows)
-    made = np.empty((planes, height, width, inside), kind.newbyteorder("="))
-    for i in range(planes * strips):
-        plane, strip = divmod(i, strips)
-        top = strip * rows
-        count = min(rows, height - top)
-        size = count * width * inside * kind.itemsize
-        data = content[tags[273][i] : tags[273][i] + tags[279][i]]
-        if packed != 1:
-            data = zlib.decompressobj().decompress(data, size)
-        values: Any = np.frombuffer(data, kind, count * width * inside)
-        values = values.reshape(count, width, inside).astype(made.dtype)
-        if predictor == 2:
-            values = np.cumsum(values, axis=1, dtype=made.dtype)
-        made[plane, top : top + count] = values
-    return np.concatenate([*made], axis=-1)
+@contextlib.contextmanager
+def _sentences(label: str, what: str) -> Iterator[None]:
+    """Makes an `InputError` of whatever the reader of TIFF files raises."""
+    try:
+        yield
+    except tiff.Unread as error:
+        raise InputError(f"{label} is a TIFF file of {what} {error}.") from error
+    except tiff.ERRORS as error:
+        raise InputError(
+            f"{label} is a damaged TIFF file of {what} ({error}); copy it again."
+        ) from error

@@ -65,27 +65,36 @@ def full_range(values: NDArray[Any]) -> Range | None:
 
 
 def grey_values(image: Image.Image, label: str) -> Values:
-    """The values of a loaded picture of one wide channel.
+    """The values of a loaded picture of one wide channel; raises as `wide_values`."""
+    values = np.asarray(image)
+    clear = image.info.get("transparency")
+    alpha = np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
+    return wide_values(values, alpha, label)
+
+
+def wide_values(array: NDArray[Any], alpha: NDArray[np.uint8] | None, label: str) -> Values:
+    """The values that an array of numbers of any type holds.
 
     Raises:
         InputError: They are not finite.
     """
-    values = np.asarray(image)
-    if not np.isfinite(values).all():
+    if not np.isfinite(array).all():
         raise InputError(f"{label} holds NaN or infinite values; replace them first.")
-    clear = image.info.get("transparency")
-    alpha = np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
-    return Values(values, alpha, full_range(values), True)
+    if array.dtype == np.uint8:
+        return Values(array, alpha, (0.0, 255.0), False)
+    return Values(array, alpha, full_range(array), True)
 
 
-def grey_pixels(values: Values, label: str) -> NDArray[np.uint8]:
-    """Pixels (H, W, 3) of wide grey values in the range that they can fill.
+def wide_pixels(values: Values, label: str) -> NDArray[np.uint8]:
+    """Pixels of values in the range that they can fill, in the same shape.
 
     Raises:
         OutOfRange: They leave it.
     """
     low, high = values.array.min(), values.array.max()
     wide = values.array.dtype.kind != "f"
+    if not values.deep:
+        return values.array
     if values.full is None:
         raise OutOfRange(
             f"{label} holds whole numbers from {low} to {high}; save it with 8 or 16 bits a "
@@ -96,8 +105,7 @@ def grey_pixels(values: Values, label: str) -> NDArray[np.uint8]:
             values.found,
         )
     full = values.array * (255.0 if high <= 1 else 1.0)
-    grey = np.rint(values.array / 257.0 if wide else full).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    return np.rint(values.array / 257.0 if wide else full).astype(np.uint8)
 
 
 # Pillow takes one byte of two by one of these, and the other by the other.

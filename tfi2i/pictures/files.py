@@ -6,7 +6,6 @@ formats below are tried, their size is bounded before they are decoded, and ever
 decoder is an `InputError` that names the file.
 """
 
-import contextlib
 import io
 import secrets
 import threading
@@ -18,20 +17,22 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
+from tfi2i.pictures.bands import WideColours, wide_colours
+from tfi2i.pictures.colours import srgb
 from tfi2i.pictures.depth import (
     Range,
     Values,
     colour_values,
     deep_png,
-    grey_pixels,
     grey_values,
     is_deep,
     spread,
     upright,
+    wide_pixels,
 )
 from tfi2i.pictures.formats import (
     MAX_PIXELS,
@@ -45,6 +46,7 @@ from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
 from tfi2i.pictures.pixels import Pixels, are_pixels
 
 _T = TypeVar("_T")
+Opened = Image.Image | WideColours
 
 _BLEED = 2  # pixels over which a JPEG's colours are smoothed beyond a block
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
@@ -138,18 +140,20 @@ def read_picture(
             colour.
     """
 
-    def made(image: Image.Image, file: BinaryIO, label: str) -> Picture:
-        if frame:
+    def made(image: Opened, file: BinaryIO, label: str) -> Picture:
+        if frame and isinstance(image, Image.Image):
             image.seek(frame)
         mode, file_format = image.mode, image.format or "unknown"
-        if value_range is None:
+        if value_range is None and not isinstance(image, WideColours):
             deep = is_deep(image)
-            pixels, alpha = _srgb(upright(image), label)
-            return Picture(pixels, alpha, mode, file_format, deep)
+            return Picture(*srgb(upright(image), label), mode, file_format, deep)
         values = _values(image, file, label, frame)
-        wide = spread(values.array, *value_range)
-        wide = wide if wide.ndim == 3 else np.repeat(wide[..., None], 3, axis=-1)
-        return Picture(wide, values.alpha, mode, file_format, values.deep)
+        if value_range is None:
+            found: NDArray[Any] = wide_pixels(values, label)
+        else:
+            found = spread(values.array, *value_range)
+        found = found if found.ndim == 3 else np.repeat(found[..., None], 3, axis=-1)
+        return Picture(found, values.alpha, mode, file_format, values.deep)
 
     return _read(source, name, made)
 
@@ -182,8 +186,8 @@ def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
         InputError: It is no picture, or one that is not decoded because of its size.
     """
 
-    def made(image: Image.Image, file: BinaryIO, label: str) -> Header:
-        deep, frames = is_deep(image), 1
+    def made(image: Opened, file: BinaryIO, label: str) -> Header:
+        deep, frames = image.deep if isinstance(image, WideColours) else is_deep(image), 1
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             frames = int(getattr(image, "n_frames", 1))
         return Header(deep, frames)
@@ -208,7 +212,7 @@ def frame_count(path: Path) -> int:
 def _read(
     source: Path | str | bytes,
     name: str | None,
-    work: Callable[[Image.Image, BinaryIO, str], _T],
+    work: Callable[[Opened, BinaryIO, str], _T],
 ) -> _T:
     """Returns what `work` makes of the picture that is open in a file under a label."""
     if isinstance(source, bytes):
@@ -234,7 +238,7 @@ def _decoded(
     file: BinaryIO,
     byte_count: int,
     label: str,
-    work: Callable[[Image.Image, BinaryIO, str], _T],
+    work: Callable[[Opened, BinaryIO, str], _T],
 ) -> _T:
     """Returns what `work` makes of an open file; every failure is an `InputError`."""
     if byte_count == 0:
@@ -273,8 +277,10 @@ def _worked(
     file: BinaryIO,
     byte_count: int,
     label: str,
-    work: Callable[[Image.Image, BinaryIO, str], _T],
+    work: Callable[[Opened, BinaryIO, str], _T],
 ) -> _T:
+    if (wide := wide_colours(file)) is not None:
+        return work(wide, file, label)
     file.seek(0)
     with opened(file) as image:
         if reason := too_large(image, byte_count):
@@ -308,8 +314,10 @@ def _mended(file: BinaryIO) -> bytes | None:
     return endings[1] if in_place else None
 
 
-def _values(image: Image.Image, file: BinaryIO, label: str, frame: int = 0) -> Values:
+def _values(image: Opened, file: BinaryIO, label: str, frame: int = 0) -> Values:
     """The values of a picture that is open, but not loaded."""
+    if isinstance(image, WideColours):
+        return image.values(label)
 
     def again() -> Image.Image:
         file.seek(0)
@@ -319,43 +327,11 @@ def _values(image: Image.Image, file: BinaryIO, label: str, frame: int = 0) -> V
         return second
 
     if not is_deep(image):
-        pixels, alpha = _srgb(upright(image), label)
+        pixels, alpha = srgb(upright(image), label)
         return Values(pixels, alpha, (0.0, 255.0), False)
     if len(image.getbands()) > 1:
         return colour_values(image, again)
     return grey_values(upright(image), label)
-
-
-def _srgb(image: Image.Image, label: str) -> tuple[Pixels, Pixels | None]:
-    """The (H, W, 3) pixels and (H, W) alpha of an image of any mode."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = grey_values(image, label)
-        return grey_pixels(values, label), values.alpha
-    if image.mode == "La":  # premultiplied; Pillow converts it to nothing but this
-        image = image.convert("LA")
-    alpha = None
-    profile = image.info.get("icc_profile")
-    if image.has_transparency_data:
-        grey = image.mode in {"1", "L", "LA"}
-        image = image.convert("RGBA")
-        alpha = np.array(image.getchannel("A"), np.uint8)
-        image = image.convert("RGB")
-        if grey and profile:
-            image = image.getchannel("R")  # the three are equal: as the grey profile expects
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif image.mode not in {"L", "RGB", "CMYK"}:
-        # LAB is absolute and Pillow converts it to sRGB itself.
-        profile = None if image.mode == "LAB" else profile
-        image = image.convert("RGB")
-    if profile:
-        srgb = ImageCms.createProfile("sRGB")
-        # One that is broken, or for another kind of image (grey scans often carry an RGB one), says
-        # nothing about these values.
-        with contextlib.suppress(ImageCms.PyCMSError):
-            given = io.BytesIO(profile)
-            image = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB") or image
-    return np.array(image.convert("RGB"), np.uint8), alpha
 
 
 def writable_suffix(text: str) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from PIL import Image, TiffImagePlugin, features
+from PIL import Image, features
 
+from tfi2i.pictures import tiff
 from tfi2i.terminal import printable
 
 MAX_PIXELS = 178_000_000
@@ -64,7 +65,7 @@ PICTURE_SUFFIXES = frozenset(suffix for name in FORMATS for suffix in _SUFFIXES[
 READ = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF, JPEG 2000 or PPM/PGM"
 """The formats for a sentence."""
 
-_TIFF = "grey of any numbers, or grey with alpha, RGB or RGBA of 8 or 16 bits"
+_TIFF = "grey, grey with alpha, RGB or RGBA, uncompressed or with LZW or deflate"
 
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"}
 _BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF")
@@ -116,18 +117,15 @@ def unread(file: BinaryIO) -> str:
     start = file.read(64)
     if name := _boxed(start):
         return f"is a damaged or incomplete {_NAMES[name]} file; copy it again or remove it."
-    if start[:4] in (b"II*\0", b"MM\0*"):
-        with contextlib.suppress(Exception):  # then it is damaged, or no TIFF either
-            return f"is {_tiff_kind(file, start)}; give {_TIFF}."
+    with contextlib.suppress(*tiff.ERRORS):  # then it is damaged, or no TIFF either
+        if tags := tiff.tags_of(file):
+            return f"is {_tiff_kind(tags)}; give {_TIFF}."
     return f"is not a picture that can be read; give {READ}."
 
 
-def _tiff_kind(file: BinaryIO, start: bytes) -> str:
-    directory = TiffImagePlugin.ImageFileDirectory_v2(start[:8])
-    file.seek(directory.next)
-    directory.load(file)
-    channels, bits = directory.get(277, 1), max(directory.get(258, (1,)))
-    number = "floating-point" if max(directory.get(339, (1,))) == 3 else "whole"
+def _tiff_kind(tags: tiff.Tags) -> str:
+    channels, bits = tiff.channels_of(tags), max(tags.get(258, (1,)))
+    number = "floating-point" if max(tags.get(339, (1,))) == 3 else "whole"
     named = f"{channels} channel{'s' * (channels != 1)}"
     read = f", which is read where model.channels is {channels}" if channels in (2, 4) else ""
     return f"a TIFF file of {named} of {bits}-bit {number} numbers{read}"
