@@ -43,10 +43,10 @@ from tfi2i_export.inputs import (
     takes_picture,
 )
 from tfi2i_export.onnx_files import OnnxFile
-from tfi2i_export.saved_model.writing import SavedTranslator, save
+from tfi2i_export.saved_model.writing import Ranges, SavedTranslator, save
 from tfi2i_export.scoring import evaluated
 from tfi2i_export.sidecar import Sidecar
-from tfi2i_export.signatures import of_file, of_onnx, of_saved_model
+from tfi2i_export.signatures import of_file, of_onnx, of_saved_model, range_warnings
 from tfi2i_export.tflite.conversion import convert, convolutions
 from tfi2i_export.tflite.inspection import operations
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
@@ -132,21 +132,16 @@ def export(
     files = encoders.companions(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
-    return _written(artefact, sidecar, target, choice, aspect, files)
+    return _written(artefact, sidecar, target, choice, aspect, files, _ranges(run, way))
 
 
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
-    """Refuses what an app or a picture file cannot hold."""
+    """Refuses what an app cannot show."""
     taken, made = (system.channels_of(domain) for domain in (way.source, way.target))
     if to is not None and _app(to).is_file() and not {taken, made} <= {1, 3}:
         raise InputError(
             f"{to} shows grey and RGB pictures, and this translates {taken} channels to {made}: "
             "leave out --to."
-        )
-    if choice.format == "saved_model" and choice.signatures == "all" and taken in (2, 4):
-        raise InputError(
-            f"A server decodes picture files as RGB or grey, and this takes {taken} channels: add "
-            "--signatures tensor."
         )
 
 
@@ -356,7 +351,9 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
-    warnings += _of_range(run.value_range(way.source))
+    ranges = _ranges(run, way)
+    by_file = choice.format == "saved_model" and choice.signatures == "all"
+    warnings += range_warnings(ranges, by_file)
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(
@@ -376,7 +373,7 @@ def _sidecar(
         image_width=None if sizes[0][0] == sizes[0][1] else sizes[0][1],
         multiple=multiple,
         io=choice.io,
-        value_range=run.value_range(way.source),
+        value_range=ranges.source,
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -396,14 +393,11 @@ def _left_in_float(artefact: _Artefact) -> str:
     )
 
 
-def _of_range(wide: Any) -> list[str]:
-    """The warning of a run that reads files of more than 8 bits in a range; none without one."""
-    if not wide:
-        return []
-    return [
-        f"Of picture files of more than 8 bits the values {wide[0]:g} to {wide[1]:g} are black to "
-        "white: tfi2i scales them, the app, the page and a server take pictures that are scaled so."
-    ]
+def _ranges(run: Run, way: Direction) -> Ranges:
+    """The numbers in files that go in and come out; a sampler makes pictures to look at."""
+    if way.source is None:
+        return Ranges()
+    return Ranges(run.value_range(way.source), run.value_range(way.target))
 
 
 def _version(package: str) -> str | None:
@@ -420,6 +414,7 @@ def _written(
     choice: Choice,
     aspect: str,
     files: Mapping[str, bytes],
+    ranges: Ranges,
 ) -> Path:
     """The artefact, then its sidecar; a reader sees both whole or finds that they do not fit.
 
@@ -434,7 +429,8 @@ def _written(
         with replacing(target) as temporary:
             temporary.write_bytes(artefact.content.content)
     else:
-        target = save(artefact.content, target, tensor_only=choice.signatures == "tensor")
+        tensor_only = choice.signatures == "tensor"
+        target = save(artefact.content, target, tensor_only=tensor_only, ranges=ranges)
         sidecar = encoders.named(sidecar, files, target, aspect)
     for name, content in files.items():
         with replacing(target.with_name(encoders.name_of(target.name, name))) as temporary:

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from tfi2i.pictures.channels import COLOURS
-from tfi2i_export.saved_model.picture_files import KINDS, LARGEST
-from tfi2i_export.saved_model.writing import FILES, TENSOR
+from tfi2i_export.saved_model.picture_files import KINDS, LARGEST, held_by_png
+from tfi2i_export.saved_model.writing import FILES, TENSOR, Ranges
 from tfi2i_export.sidecar import Signature, Tensor
 from tfi2i_export.tflite.conversion import SIGNATURE
 from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect
@@ -48,6 +48,37 @@ def of_saved_model(
         return (tensors,)
     beside = [one for one in tensors.inputs if one.kind is not None]
     return _of_picture_files(beside, domains, INPUT in taken), tensors
+
+
+def range_warnings(ranges: Ranges, by_file: bool) -> list[str]:
+    """The warnings of a run that reads or writes files in a range of values; none without one.
+
+    Args:
+        ranges: Numbers in picture files.
+        by_file: True where it is a SavedModel with a signature for picture files.
+    """
+    said = []
+    if ranges.source:
+        low, high = ranges.source
+        who = "tfi2i scales them, the app, the page and a server take pictures that are scaled so."
+        if by_file:
+            who = f"tfi2i and {FILES} scale them, {TENSOR} takes pictures that are scaled so."
+        said.append(
+            f"Of picture files of more than 8 bits the values {low:g} to {high:g} are black to "
+            f"white: {who}"
+        )
+        if by_file and (low < 0 or high > 65535):
+            said.append(
+                f"{FILES} reads PNG, which holds no numbers below 0 or above 65535: {TENSOR} takes "
+                "such pictures, scaled."
+            )
+    if by_file and ranges.target and not held_by_png(ranges.target):
+        low, high = ranges.target
+        said.append(
+            f"PNG cannot hold the values {low:g} to {high:g}: what {FILES} makes is black to white "
+            "in 8 bits."
+        )
+    return said
 
 
 def of_onnx(

@@ -11,7 +11,7 @@ from tfi2i_export.agreement import agreement
 from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import _check_channels
 from tfi2i_export.graph.fold import fold
-from tfi2i_export.saved_model.writing import SavedTranslator, answering_files
+from tfi2i_export.saved_model.writing import Ranges, SavedTranslator, answering_files
 from tfi2i_export.serving import client
 from tfi2i_export.signatures import of_file, of_saved_model
 from tfi2i_export.tflite.conversion import convert
@@ -20,6 +20,7 @@ from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
 from tfi2i.pictures.channels import in_channels
+from tfi2i.pictures.folders import translate_files
 from tfi2i.pictures.pixels import run_over
 from tfi2i.pictures.tiles import PictureTranslator
 
@@ -69,7 +70,7 @@ def test_big_pictures_are_tiled_in_any_channels(taken, made):
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
-@pytest.mark.parametrize(("taken", "made"), [(1, 3), (3, 1), (1, 1), (3, 4)])
+@pytest.mark.parametrize(("taken", "made"), [(1, 3), (3, 1), (1, 1), (3, 4), (4, 2), (2, 4)])
 @pytest.mark.parametrize("side", [None, (32, 48)])
 def test_a_server_answers_with_a_png_file_of_the_targets_channels(taken, made, side):
     folded = fold(network(taken, made), side=side)
@@ -88,15 +89,40 @@ def test_a_server_answers_with_a_png_file_of_the_targets_channels(taken, made, s
     assert files.outputs[0].colour is None
 
 
-def test_what_an_app_or_a_picture_file_cannot_hold_is_refused(tmp_path):
+RANGES = [(None, None), ((0, 4095), (0, 1000)), ((100, 4000), (0, 200)), ((0, 4095), (-1, 1))]
+
+
+@pytest.mark.parametrize(("taken", "made"), [(1, 1), (3, 3), (1, 4), (4, 2)])
+@pytest.mark.parametrize("ranges", [Ranges(*pair) for pair in RANGES], ids=str)
+def test_a_server_makes_the_files_that_translate_makes(tmp_path, taken, made, ranges):
+    numbers = np.random.default_rng(0).integers(0, 4096, (32, 48, taken), np.uint16)
+    given = tf.io.encode_png(numbers).numpy()
+    (tmp_path / "in.png").write_bytes(given)
+    deep = ranges.target is not None
+    translate_files(
+        PictureTranslator(network(taken, made), deep=deep),
+        [tmp_path / "in.png"],
+        tmp_path / "out",
+        value_range=ranges.source,
+        target_range=ranges.target,
+        suffix=".png",
+    )
+    answer = answering_files(fold(network(taken, made), side=None), ranges)(tf.constant([given]))
+    files = (tmp_path / "out" / "in.png").read_bytes(), answer["image_bytes"].numpy()[0]
+    assert files[0][24:26] == files[1][24:26], "as many bits, the same kind"
+    wanted, found = (tf.io.decode_png(one, dtype=tf.uint16).numpy().astype(int) for one in files)
+    assert wanted.shape == found.shape == (32, 48, made)
+    step = 1 if files[0][24] == 16 else 257
+    assert np.abs(wanted - found)[..., : 3 if made > 2 else 1].max() <= step
+    # Alpha is of eight bits in any file.
+    assert np.abs(wanted - found).max() <= 257
+
+
+def test_what_an_app_cannot_hold_is_refused(tmp_path):
     smoke = {**ALL["CycleGAN"].smoke, "channels": {"a": 4, "b": 3}}
     system = ALL["CycleGAN"](**smoke)
     way, back = system.directions
-    saved = Choice("saved_model")
-    with pytest.raises(InputError, match="takes 4 channels: add --signatures tensor"):
-        _check_channels(system, way, saved, None)
-    _check_channels(system, back, saved, None)
-    _check_channels(system, way, Choice("saved_model", signatures="tensor"), None)
+    _check_channels(system, way, Choice("saved_model"), None)
     manifest = tmp_path / "app" / "src" / "main" / "AndroidManifest.xml"
     manifest.parent.mkdir(parents=True)
     _check_channels(system, back, Choice(), tmp_path)  # a folder like others

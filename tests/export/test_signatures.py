@@ -1,7 +1,8 @@
 import keras
 import pytest
+from tfi2i_export.saved_model.writing import Ranges
 from tfi2i_export.sidecar import Preset
-from tfi2i_export.signatures import of_saved_model
+from tfi2i_export.signatures import of_saved_model, range_warnings
 
 PRESETS = (Preset("calm", [0.0, 1.0]),)
 EXTRA = {"latent": {"kind": "latent", "distribution": "uniform", "presets": PRESETS}}
@@ -39,3 +40,14 @@ def test_without_a_source_no_picture_goes_in():
         (made,) = signature.outputs
         assert made.domain == "faces"
     assert made.shape == (-1, 1, 1, 3)
+
+
+def test_warnings_say_who_scales_the_numbers_in_files():
+    assert range_warnings(Ranges(), True) == []
+    (said,) = range_warnings(Ranges((0, 4095), (-1, 1)), False)
+    assert "0 to 4095 are black to white" in said and "a server take pictures" in said
+    (said,) = range_warnings(Ranges((0, 4095), (0, 255)), True)
+    assert "tfi2i and serving_default scale them" in said
+    read, below, made = range_warnings(Ranges((-1000, 4095), (0, 0.5)), True)
+    assert "no numbers below 0" in below
+    assert "PNG cannot hold the values 0 to 0.5" in made

@@ -162,6 +162,7 @@ def _by_server(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from tfi2i_export.serving.client import ServerTranslator
 
+    from tfi2i.pictures.depth import SIXTEEN_BITS
     from tfi2i.pictures.folders import translate_files
 
     for option in ("direction", "tile"):
@@ -178,8 +179,10 @@ def _by_server(arguments: argparse.Namespace) -> int:
                 f"{path} is a model, and the server has its own; name pictures alone with --server."
             )
     known = of_server(arguments)
-    values = known.values(arguments)
-    with ServerTranslator(arguments.server, values=values, **deadline(arguments)) as translator:
+    values, by_tensor = known.values(arguments), known.value_range is not None
+    with ServerTranslator(
+        arguments.server, values=values, by_tensor=by_tensor, **deadline(arguments)
+    ) as translator:
         summary = translate_files(
             translator,
             paths,
@@ -188,6 +191,7 @@ def _by_server(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             workers=4 if arguments.workers is None else arguments.workers,
             value_range=known.value_range,
+            target_range=SIXTEEN_BITS,
             frames=arguments.frames,
         )
     return 1 if summary.failed else 0

@@ -16,6 +16,8 @@ from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import sixteen_bit
 
 Range = tuple[float, float]
+SIXTEEN_BITS = (0.0, 65535.0)
+"""The range in which numbers of 16 bits are what they are."""
 
 
 class Values(NamedTuple):

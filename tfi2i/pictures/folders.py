@@ -19,15 +19,17 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.bands import read_bands
+from tfi2i.pictures.bands import band_values, read_bands
 from tfi2i.pictures.channels import CHANNELS, in_channels
-from tfi2i.pictures.depth import Range, gathered
+from tfi2i.pictures.depth import SIXTEEN_BITS, Range, gathered
 from tfi2i.pictures.files import (
     ALPHA_SUFFIXES,
     WRITABLE_SUFFIXES,
     deep_suffixes,
     frame_count,
+    read_header,
     read_picture,
+    read_values,
     writable_suffix,
     write_picture,
 )
@@ -101,7 +103,9 @@ def translate_files(
     Args:
         translate: Pixels -> uint8 pixels of the same size; its attribute `channels`, if it has one,
             says how many it takes and gives, else three. Pixels of 16 bits are given to one whose
-            attribute `takes_deep` is true, else 8 bits of them.
+            attribute `takes_deep` is true, else 8 bits of them. With a true attribute
+            `takes_numbers` it gets the numbers in files of 16 bits as they are, unless there is a
+            `value_range`.
         inputs: Picture files and folders; hidden files in folders are left out.
         out: Folder, made if it is not there.
         suffix: Format for all, such as ".png"; pictures whose transparency it cannot hold fail.
@@ -132,12 +136,14 @@ def translate_files(
     told = "progress" in inspect.signature(translate).parameters
 
     channels = getattr(translate, "channels", (3, 3))[0]
+    numbers = value_range is None and getattr(translate, "takes_numbers", False)
 
     def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
-        bands = read_bands(job.source, channels, value_range)
+        seen = _sixteen_bits(job.source, channels) if numbers else value_range
+        bands = read_bands(job.source, channels, seen)
         if bands is not None:
             return bands, None
-        picture = read_picture(job.source, value_range=value_range, frame=job.frame)
+        picture = read_picture(job.source, value_range=seen, frame=job.frame)
         if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
             plan.shallow.append(job.source)
         return in_channels(picture.pixels, channels, picture.alpha), picture.alpha
@@ -164,6 +170,18 @@ def translate_files(
     failed = tuple((job.source, reason) for job, reason in done if isinstance(reason, str))
     _report(console, len(written), failed, out, plan, value_range)
     return Summary(written, failed)
+
+
+def _sixteen_bits(source: Path, channels: int) -> Range | None:
+    """The range that keeps the whole numbers of a file of more than 8 bits; None: another file."""
+    try:
+        values = band_values(source, (channels,))
+        if values is None and read_header(source).deep:
+            values = read_values(source)
+    except InputError:  # `read_picture` says it
+        return None
+    whole = values is not None and values.deep and values.array.dtype.kind != "f" and values.full
+    return SIXTEEN_BITS if whole else None
 
 
 def _one_by_one(finish: Finish, jobs: list[_Job], bar: Progress) -> list[Path | str]:
@@ -340,7 +358,8 @@ def _translated(
     Raises:
         InputError: Its translation cannot be made or written.
     """
-    given = given if getattr(translate, "takes_deep", False) else eight_bit(given)
+    deep = getattr(translate, "takes_deep", False) or getattr(translate, "takes_numbers", False)
+    given = given if deep else eight_bit(given)
     target = job.target
 
     def in_one_of(suffixes: Collection[str], target: Path) -> Path:

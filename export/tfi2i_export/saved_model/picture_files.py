@@ -5,7 +5,7 @@ here the claim is read first: what is larger than `LARGEST` pixels, or no pictur
 INVALID_ARGUMENT before anything is decoded. Every op is older than TensorFlow 2.17, so that servers
 older than the exporting TensorFlow load the graph; what their decoders do not know they refuse.
 
-Shape letters: H, W space; a file is a string scalar, a picture uint8 (H, W, 3).
+Shape letters: H, W space, C channels; a file is a string scalar, a picture uint8 (H, W, C).
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfi2i.pictures.channels import WEIGHTS
+from tfi2i.pictures.depth import Range
 from tfi2i.pictures.tiles import MINIMUM, PIXEL_BUDGET
 
 LARGEST = 2**25  # pixels of the largest picture that is decoded
@@ -21,58 +22,134 @@ WHOLE = PIXEL_BUDGET
 it, and their translations up again."""
 GIF_BLOCKS = 2**15  # that a GIF may have; each takes a step of a loop to look at
 HEAD = 32  # bytes, which hold the size in every format but JPEG and GIF
-JPEG = b"\xff\xd8\xff"  # which such files begin with
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG"  # which such files begin with
+PAD = ((0, 0), (0, 0), (0, 1))
 KINDS = "a JPEG, PNG, GIF, BMP or WebP file"
 
 
-def decoded(file: tf.Tensor) -> tf.Tensor:
-    """A JPEG, PNG, GIF (first frame), BMP or WebP file -> its picture; alpha is dropped.
+def decoded(file: tf.Tensor, channels: int = 3) -> tf.Tensor:
+    """A JPEG, PNG, GIF (first frame), BMP or WebP file -> its picture in 3 or 4 channels.
 
-    A camera's rotation tag is ignored. JPEG is decoded as Pillow decodes it.
+    Alpha is that of PNG and WebP, and 255 otherwise. A camera's rotation tag is ignored. JPEG is
+    decoded as Pillow decodes it.
     """
-    head = _bytes(file, 0, HEAD)
-    is_jpeg = _starts(head, JPEG)
-    is_webp = _starts(head, b"RIFF") & _starts(head[8:], b"WEBP")
-    height, width = _sides(file, head)
-    # Of palettes TensorFlow takes the indices for grey, and animated WebP corrupts its memory.
-    palette = _starts(head, b"BM") & (_number(head[28:30]) < 24)
-    animated = is_webp & _starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
-    refusals = [
-        tf.debugging.Assert((height > 0) & (width > 0), [f"This is not {KINDS}."]),
-        tf.debugging.Assert(~palette, ["BMP files need 24 or 32 bits a pixel."]),
-        tf.debugging.Assert(~animated, ["WebP animations are not decoded; send one picture."]),
-        tf.debugging.Assert(
-            tf.cast(height, tf.float64) * tf.cast(width, tf.float64) <= LARGEST,
-            [f"The picture is larger than {LARGEST} pixels; its height and width:", height, width],
-        ),
-    ]
-    with tf.control_dependencies(refusals):
-        file = tf.identity(file)
+    file, head = _fitting(file)
+    is_jpeg, is_webp = _starts(head, JPEG), _is_webp(head)
+
+    def opaque(picture: tf.Tensor) -> tf.Tensor:
+        return picture if channels == 3 else tf.pad(picture, PAD, constant_values=255)
+
+    def webp() -> tf.Tensor:
+        # With three channels asked for, a WebP file with alpha is refused.
+        picture = tf.io.decode_image(file, 0, expand_animations=False)
+        if channels == 3:
+            return picture[..., :3]
+        return tf.cond(tf.shape(picture)[-1] == 4, lambda: picture, lambda: opaque(picture))
+
+    def png() -> tf.Tensor:
+        picture = tf.io.decode_png(file, channels)
+        if channels == 3:
+            return picture
+        # Below 8 bits the largest number of so few bits is taken for opaque.
+        most = tf.bitwise.left_shift(tf.constant(1, tf.int64), head[24]) - 1
+        wrong = tf.reduce_all(tf.cast(picture[..., 3], tf.int64) == most)
+        return tf.cond(wrong, lambda: opaque(picture[..., :3]), lambda: picture)
+
     picture = tf.case(
         [
             # The default method is faster and up to six levels off.
-            (is_jpeg, lambda: tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE")),
-            # With three channels asked for, a WebP file with alpha is refused.
-            (is_webp, lambda: tf.io.decode_image(file, 0, expand_animations=False)[..., :3]),
+            (is_jpeg, lambda: opaque(tf.io.decode_jpeg(file, 3, dct_method="INTEGER_ACCURATE"))),
+            (is_webp, webp),
+            (_starts(head, PNG), png),
         ],
-        default=lambda: tf.io.decode_image(file, 3, expand_animations=False),
+        default=lambda: opaque(tf.io.decode_image(file, 3, expand_animations=False)),
     )
-    picture.set_shape((None, None, 3))
+    picture.set_shape((None, None, channels))
     return picture
 
 
-def in_channels(picture: tf.Tensor, channels: int) -> tf.Tensor:
-    """A picture (H, W, 3) as it is, or as grey (H, W, 1): as `tfi2i.pictures.channels` does it."""
-    if channels == 3:
-        return picture
-    wide = tf.cast(picture, tf.int32) * tf.constant(WEIGHTS)
-    total = tf.reduce_sum(wide, -1, keepdims=True) + 0x8000
-    return tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8)
+def levels(file: tf.Tensor, channels: int, value_range: Range | None = None) -> tf.Tensor:
+    """A file -> its picture (H, W, channels), float32 0..255, as `tfi2i.pictures` reads it.
+
+    Args:
+        file: File, as `decoded` takes it.
+        channels: Channels, 1 to 4, as `tfi2i.pictures.channels` has them.
+        value_range: Numbers in files that are black and white: in a PNG file of 16 bits those up to
+            65535, in all others 0 to 255.
+    """
+    with_alpha = channels in (2, 4)
+    asked = 4 if with_alpha else 3
+    head = _bytes(file, 0, HEAD)
+    is_deep = _starts(head, PNG) & (head[24] == 16)
+    if value_range is None:
+        # Pillow rounds 16 bits of grey to 8, and cuts those of colours.
+        is_deep &= head[25] == 0
+
+    def sixteen() -> tf.Tensor:
+        picture = tf.io.decode_png(_fitting(file)[0], asked, tf.uint16)
+        if value_range is None:
+            return tf.cast(tf.round(tf.cast(picture, tf.float32) / 257), tf.uint8)
+        # Of alpha the upper half: it is no number of the range.
+        return tf.concat([picture[..., :3], picture[..., 3:] // 256], -1)
+
+    kind = tf.uint8 if value_range is None else tf.uint16
+    picture = tf.cond(is_deep, sixteen, lambda: tf.cast(decoded(file, asked), kind))
+    picture = tf.ensure_shape(picture, (None, None, asked))
+    colours, alpha = picture[..., :3], picture[..., 3:]
+    if value_range is not None:
+        colours = tf.gather(_spread(value_range), tf.cast(colours, tf.int32))
+    if channels < 3:
+        colours = _grey(colours)
+    scaled = tf.cast(colours, tf.float32) / (1 if value_range is None else 257)
+    return tf.concat([scaled, tf.cast(alpha, tf.float32)], -1)
 
 
-def encoded(translation: tf.Tensor) -> tf.Tensor:
-    """A float image (H, W, C) in 0..255 -> a PNG file."""
-    return tf.io.encode_png(tf.cast(tf.clip_by_value(tf.round(translation), 0, 255), tf.uint8))
+def _spread(value_range: Range) -> tf.Tensor:
+    """(65536,) int32: what each number of 16 bits is among 0..65535, as `depth.spread` has it."""
+    low, high = value_range
+    shares = (tf.range(65536, dtype=tf.float64) - low) / (high - low)
+    return tf.cast(tf.round(tf.clip_by_value(shares, 0, 1) * 65535), tf.int32)
+
+
+def _grey(picture: tf.Tensor) -> tf.Tensor:
+    """Whole numbers (H, W, 3) -> (H, W, 1), as `tfi2i.pictures.channels` does it."""
+    wide = tf.int32 if picture.dtype == tf.uint8 else tf.int64
+    total = sum(tf.cast(picture[..., i], wide) * weight for i, weight in enumerate(WEIGHTS))
+    return tf.cast(tf.bitwise.right_shift(total + 0x8000, 16), tf.int32)[..., None]
+
+
+def encoded(translation: tf.Tensor, value_range: Range | None = None) -> tf.Tensor:
+    """A float image (H, W, C) in 0..255 -> a PNG file, as `tfi2i translate` writes it.
+
+    Args:
+        translation: Image.
+        value_range: Numbers that black and white stand for, in 16 bits above 255. Where PNG cannot
+            hold them (see `held_by_png`), the file is of 8 bits, black to white.
+    """
+    if value_range is None:
+        return tf.io.encode_png(_whole(translation, 255, tf.uint8))
+    wide = _whole(translation * 257, 65535, tf.int32)
+    short = _whole(tf.cast(wide, tf.float32) / 257, 255, tf.int32)
+    if not held_by_png(value_range):
+        return tf.io.encode_png(tf.cast(short, tf.uint8))
+    low, high = value_range
+    colours = 3 if translation.shape[-1] > 2 else 1
+    numbers = low + tf.range(65536, dtype=tf.float64) / 65535 * (high - low)
+    made = tf.gather(tf.cast(tf.round(numbers), tf.int32), wide[..., :colours])
+    alpha, kind = short[..., colours:], tf.uint8
+    if high > 255:
+        alpha, kind = 257 * alpha, tf.uint16
+    return tf.io.encode_png(tf.cast(tf.concat([made, alpha], -1), kind))
+
+
+def held_by_png(value_range: Range) -> bool:
+    """Whether a PNG file holds all the numbers of a range."""
+    low, high = value_range
+    return low >= 0 and high <= 65535 and float(low).is_integer() and float(high).is_integer()
+
+
+def _whole(image: tf.Tensor, most: int, kind: tf.DType) -> tf.Tensor:
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, most), kind)
 
 
 def at_own_size(
@@ -109,6 +186,30 @@ def _reflected(length: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.minimum(index, period - index), length - 1)
 
 
+def _fitting(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A file that may be decoded, and its first bytes."""
+    head = _bytes(file, 0, HEAD)
+    height, width = _sides(file, head)
+    # Of palettes TensorFlow takes the indices for grey, and animated WebP corrupts its memory.
+    palette = _starts(head, b"BM") & (_number(head[28:30]) < 24)
+    animated = _is_webp(head) & _starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
+    refusals = [
+        tf.debugging.Assert((height > 0) & (width > 0), [f"This is not {KINDS}."]),
+        tf.debugging.Assert(~palette, ["BMP files need 24 or 32 bits a pixel."]),
+        tf.debugging.Assert(~animated, ["WebP animations are not decoded; send one picture."]),
+        tf.debugging.Assert(
+            tf.cast(height, tf.float64) * tf.cast(width, tf.float64) <= LARGEST,
+            [f"The picture is larger than {LARGEST} pixels; its height and width:", height, width],
+        ),
+    ]
+    with tf.control_dependencies(refusals):
+        return tf.identity(file), head
+
+
+def _is_webp(head: tf.Tensor) -> tf.Tensor:
+    return _starts(head, b"RIFF") & _starts(head[8:], b"WEBP")
+
+
 def _bytes(file: tf.Tensor, start: tf.Tensor | int, length: int) -> tf.Tensor:
     """(length,) int64: bytes of a file from `start` on; zeros behind its end."""
     start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(file))
@@ -138,7 +239,7 @@ def _sides(file: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     kinds = {
         JPEG: lambda: tuple(tf.unstack(tf.io.extract_jpeg_shape(file, tf.int64)[:2])),
         b"GIF8": lambda: _gif_sides(file),
-        b"\x89PNG": lambda: (_number(head[20:24][::-1]), _number(head[16:20][::-1])),
+        PNG: lambda: (_number(head[20:24][::-1]), _number(head[16:20][::-1])),
         b"BM": lambda: (_absolute(head[22:26]), _absolute(head[18:22])),
     }
     of_webp = {  # lossy, lossless, extended

@@ -2,7 +2,8 @@
 
 Signatures: `serving_default`, image_bytes string (N,) -> image_bytes string (N,), picture files of
 any sizes in, PNG files of their sizes out; `predict_tensor`, image float32 (N, H, W, 3) RGB 0..255
--> translation, the same. A translator of one size gets pictures scaled to it, and its answers are
+-> translation, the same. The channels are those of the translator, and files hold the numbers of
+the run's ranges. A translator of one size gets pictures scaled to it, and its answers are
 scaled back; others translate pictures at their own size (see `encoded_pictures`). Samplers take no
 picture: only their conditions go in.
 """
@@ -11,7 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,8 +23,9 @@ from tfi2i.errors import InputError
 from tfi2i.files import sync
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.channels import in_channels as other_channels
+from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import read_picture
-from tfi2i.pictures.pixels import from_levels, to_levels
+from tfi2i.pictures.pixels import eight_bit, from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
 from tfi2i.terminal import quiet
 from tfi2i_export.graph.keras_graph import packed
@@ -31,7 +33,7 @@ from tfi2i_export.inputs import count_of, row, shapes_of, takes_picture
 from tfi2i_export.saved_model import warmup
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.saved_model.lint import lint
-from tfi2i_export.saved_model.picture_files import at_own_size, decoded, encoded, in_channels
+from tfi2i_export.saved_model.picture_files import at_own_size, encoded, held_by_png, levels
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 TENSOR = "predict_tensor"
@@ -70,14 +72,28 @@ def answering(folded: keras.Model) -> Any:
     return predict_tensor
 
 
-def answering_files(folded: keras.Model) -> Any:
+class Ranges(NamedTuple):
+    """Numbers in picture files that are black and white; None: the files' own colours."""
+
+    source: Range | None = None
+    target: Range | None = None
+
+
+PLAIN = Ranges()
+
+
+def answering_files(folded: keras.Model, ranges: Ranges = PLAIN) -> Any:
     """The function of `serving_default`, image_bytes (N,) and extra -> {"image_bytes": (N,)}."""
     answer = answering(folded)
+
+    def written(picture: tf.Tensor) -> tf.Tensor:
+        return encoded(picture, ranges.target)
+
     if not takes_picture(folded):
 
         def sampled(*extra: tf.Tensor) -> dict[str, tf.Tensor]:
             pictures = answer(*extra)[OUTPUT]
-            return {IMAGE_BYTES: tf.map_fn(encoded, pictures, fn_output_signature=tf.string)}
+            return {IMAGE_BYTES: tf.map_fn(written, pictures, fn_output_signature=tf.string)}
 
         return sampled
     multiple = multiple_of(folded)
@@ -86,9 +102,9 @@ def answering_files(folded: keras.Model) -> Any:
     def translated(row: Sequence[tf.Tensor]) -> tf.Tensor:
         file, *extra = row
         one = [value[None] for value in extra]
-        picture = in_channels(decoded(file), taken)
+        picture = levels(file, taken, ranges.source)
         made = at_own_size(picture, lambda image: answer(image, *one)[OUTPUT], multiple)
-        return encoded(made)
+        return written(made)
 
     def free(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = (tf.ensure_shape(image_bytes, (None,)), *extra)
@@ -97,13 +113,13 @@ def answering_files(folded: keras.Model) -> Any:
         return {IMAGE_BYTES: answers}
 
     def scaled(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = in_channels(decoded(file), taken)
+        picture = levels(file, taken, ranges.source)
         image = tf.image.resize(picture, sides, antialias=True)
         return tf.ensure_shape(image, (*sides, taken)), tf.shape(picture)[:2]
 
     def scaled_back(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         translation, size = pair
-        return encoded(tf.image.resize(translation, size, antialias=True))
+        return written(tf.image.resize(translation, size, antialias=True))
 
     def fixed(image_bytes: tf.Tensor, *extra: tf.Tensor) -> dict[str, tf.Tensor]:
         types = (tf.TensorSpec((*sides, taken), tf.float32), tf.TensorSpec((2,), tf.int32))
@@ -137,7 +153,9 @@ class SavedTranslator:
         return np.rint(np.concatenate(rows)).astype(np.uint8)
 
 
-def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
+def save(
+    folded: keras.Model, base: Path, *, tensor_only: bool = False, ranges: Ranges = PLAIN
+) -> Path:
     """Writes the next version of a model; returns its folder, BASE/1, BASE/2 ...
 
     A server that watches `base` loads a version as soon as it sees its number. So it gets it last:
@@ -148,6 +166,7 @@ def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
         base: Folder of the model's versions; made if it is not there.
         tensor_only: Leave out picture files, whose decoding some servers (OpenVINO) refuse;
             `serving_default` is then another name of `predict_tensor`.
+        ranges: Numbers in picture files.
 
     Raises:
         InputError: What was written does not answer as it should; nothing is left behind.
@@ -156,9 +175,9 @@ def save(folded: keras.Model, base: Path, *, tensor_only: bool = False) -> Path:
     temporary = base / f".tmp-{os.getpid()}"  # a name that is no number is no version
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        _write(folded, temporary, tensor_only)
-        warmup.write(temporary, _requests(folded, tensor_only), model=base.name)
-        _check(temporary, folded)
+        _write(folded, temporary, tensor_only, ranges)
+        warmup.write(temporary, _requests(folded, tensor_only, ranges), model=base.name)
+        _check(temporary, folded, ranges)
         return _published(temporary, base)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -177,7 +196,7 @@ def refuse_unservable(folder: Path) -> list[dict[str, Any]]:
     return warmup.replay(folder)
 
 
-def _write(folded: keras.Model, folder: Path, tensor_only: bool) -> None:
+def _write(folded: keras.Model, folder: Path, tensor_only: bool, ranges: Ranges) -> None:
     archive = keras.export.ExportArchive()  # without track(), which would store weights twice
     image, files = [], []
     if takes_picture(folded):
@@ -188,30 +207,35 @@ def _write(folded: keras.Model, folder: Path, tensor_only: bool) -> None:
         for name, shape in shapes_of(folded).items()
     ]
     if not tensor_only:
-        archive.add_endpoint(FILES, answering_files(folded), input_signature=[*files, *extra])
+        function = answering_files(folded, ranges)
+        archive.add_endpoint(FILES, function, input_signature=[*files, *extra])
     archive.add_endpoint(TENSOR, answering(folded), input_signature=[*image, *extra])
     with quiet():
         archive.write_out(folder, verbose=False)
 
 
-def _picture(folded: keras.Model) -> NDArray[np.uint8] | None:
-    """(H, W, C): slopes of colour, of the translator's size; None: it is a sampler."""
+def _file(folded: keras.Model, value_range: Range | None) -> bytes | None:
+    """A PNG file of slopes of colour, of the translator's size; None: it is a sampler."""
     if not takes_picture(folded):
         return None
-    height, width = (side or WARMUP_SIDE for side in folded.inputs[0].shape[1:3])
+    height, width, channels = (side or WARMUP_SIDE for side in folded.inputs[0].shape[1:])
     down, across = np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)[None]
-    slopes = np.stack(np.broadcast_arrays(down, across, 255 - down), -1).astype(np.uint8)
-    return other_channels(slopes, folded.inputs[0].shape[-1])
+    slopes = np.stack(np.broadcast_arrays(down, across, 255 - down), -1)
+    low, high = np.clip(value_range or (0, 255), 0, 65535)
+    numbers = low + slopes / 255 * (high - low)
+    picture = other_channels(numbers.astype(np.uint8 if high <= 255 else np.uint16), channels)
+    return tf.io.encode_png(picture).numpy()
 
 
-def _requests(folded: keras.Model, tensor_only: bool) -> list[tuple[str, dict[str, Any]]]:
+def _requests(
+    folded: keras.Model, tensor_only: bool, ranges: Ranges
+) -> list[tuple[str, dict[str, Any]]]:
     """One request for each signature, which a server sends itself before it opens."""
-    picture = _picture(folded)
-    image: dict[str, Any] = {}
-    files: dict[str, Any] = {}
-    if picture is not None:
-        image = {INPUT: picture[None].astype(np.float32)}
-        files = {IMAGE_BYTES: [tf.io.encode_png(picture).numpy()]}
+    file, image, files = _file(folded, ranges.source), {}, {}
+    if file is not None:
+        channels = folded.inputs[0].shape[-1]
+        image = {INPUT: levels(file, channels, ranges.source)[None].numpy()}
+        files = {IMAGE_BYTES: [file]}
     extra = _extra(folded)
     return [(TENSOR, image | extra), *([] if tensor_only else [(FILES, files | extra)])]
 
@@ -221,26 +245,30 @@ def _extra(folded: keras.Model) -> dict[str, NDArray[np.float32]]:
     return {name: np.zeros(shape, np.float32) for name, shape in shapes_of(folded).items()}
 
 
-def _check(folder: Path, folded: keras.Model) -> None:
+def _check(folder: Path, folded: keras.Model, ranges: Ranges) -> None:
     """Checks that what was written can be served, and answers as the model that was measured."""
     by_tensor, *by_file = refuse_unservable(folder)
     found = [np.rint(by_tensor[OUTPUT])[0]]
     channels = folded.outputs[0].shape[-1]
-    found += [_read(outputs[IMAGE_BYTES][0], channels) for outputs in by_file]
-    picture = _picture(folded)
-    shown = None if picture is None else picture[None]
-    expected = SavedTranslator(folded)(shown, **_extra(folded))[0].astype(int)
+    found += [_read(outputs[IMAGE_BYTES][0], channels, ranges.target) for outputs in by_file]
+    file, shown = _file(folded, ranges.source), []
+    if file is not None:
+        shown = [levels(file, folded.inputs[0].shape[-1], ranges.source)[None]]
+    made = answering(folded)(*shown, *_extra(folded).values())[OUTPUT].numpy()
+    expected = np.rint(made)[0].astype(int)
     difference = max(np.abs(one - expected).max() for one in found)
-    if difference > 1:
+    low, high = ranges.target or (0, 65535)
+    if difference > 1 + 128 / (high - low if held_by_png((low, high)) else 65535):
         raise InputError(
             f"{folder} answers otherwise than the model that was saved, by {difference:.0f} "
             "levels; please report this as a bug of tfi2i."
         )
 
 
-def _read(file: bytes, channels: int) -> NDArray[np.uint8]:
-    picture = read_picture(file)
-    return other_channels(picture.pixels, channels, picture.alpha)
+def _read(file: bytes, channels: int, value_range: Range | None) -> NDArray[np.uint8]:
+    held = value_range if value_range and held_by_png(value_range) else None
+    picture = read_picture(file, value_range=held)
+    return eight_bit(other_channels(picture.pixels, channels, picture.alpha))
 
 
 def _published(temporary: Path, base: Path) -> Path:

@@ -18,19 +18,20 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PillowImage
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.channels import CHANNELS, in_channels
+from tfi2i.pictures.depth import deep_png
 from tfi2i.pictures.files import read_picture
-from tfi2i.pictures.pixels import are_pixels
+from tfi2i.pictures.pixels import are_pixels, eight_bit
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.inputs import Array, Shape, count_of, fitted, require_all, row
 from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, parsed
@@ -108,6 +109,8 @@ class ServerTranslator:
         values: Values (...) of the inputs besides the picture by name, for all pictures.
         deadline_seconds: Seconds for each picture, connecting and all attempts included.
         attempts: Number of times that a picture is sent while the server is away or overloaded.
+        by_tensor: True where pictures go as floats although the model takes files. Files hold the
+            numbers that the model's training has seen, floats are black to white.
 
     Raises:
         InputError: The URL is not such a one, nobody answers there, or the model is not there, not
@@ -123,6 +126,7 @@ class ServerTranslator:
         values: Mapping[str, ArrayLike] | None = None,
         deadline_seconds: float = 60.0,
         attempts: int = 3,
+        by_tensor: bool = False,
     ):
         if not (math.isfinite(deadline_seconds) and deadline_seconds > 0):
             raise InputError(
@@ -132,7 +136,7 @@ class ServerTranslator:
             raise InputError(f"At least 1 attempt is needed, received {attempts!r}.")
         address = parsed(url)
         self._url, self._seconds, self._attempts = address.url, deadline_seconds, attempts
-        self._multiple = USUAL_MULTIPLE
+        self._multiple, self._prefers_tensor = USUAL_MULTIPLE, by_tensor
         self._closed = threading.Event()
         self._jitter = random.Random()
         self._wire = _connected(address)
@@ -161,13 +165,16 @@ class ServerTranslator:
         self._wire.close()
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """The translation of pixels (H, W, 3), of the same shape.
+        """The translation of pixels (H, W, C), of the same size.
+
+        Where files go out, pixels may be numbers of 16 bits, and so may the answer.
 
         Raises:
             InputError: These are no pixels, the server is away, refuses them or takes too long, or
                 what it answers is no translation of them.
         """
-        if not are_pixels(pixels, 3, self.channels[0]):
+        deep = self.takes_numbers and pixels.dtype == np.uint16
+        if not are_pixels(eight_bit(pixels) if deep else pixels, 3, self.channels[0]):
             raise InputError(
                 f"Expected uint8 pixels of shape (H, W, {self.channels[0]}), received "
                 f"{pixels.dtype} of shape {pixels.shape}."
@@ -180,14 +187,21 @@ class ServerTranslator:
     def channels(self) -> tuple[int, int]:
         """Channels of the pictures that go in, and of those that come out, as far as it is told.
 
-        Picture files are RGB; what a file that comes back holds, it tells itself.
+        Of picture files it is the signature of floats that tells them.
         """
         return self._signature.channels
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether the numbers in files go out as they are: the server knows their range."""
+        return self._signature.of_files
 
     def _by_file(self, pixels: Pixels) -> Pixels:
         inputs: Inputs = {IMAGE_BYTES: _png(pixels), **self._values}
         name = self._signature.name
-        limit = 2 * pixels.nbytes + 2**16  # a PNG is hardly larger than what is in it
+        height, width, _ = pixels.shape
+        # A PNG is hardly larger than what is in it, two bytes a channel at most.
+        limit = 4 * height * width * max(self.channels) + 2**16
         return self._attempted(
             lambda left: _picture(
                 self._wire.file(name, inputs, IMAGE_BYTES, limit, left), pixels.shape
@@ -240,7 +254,7 @@ class ServerTranslator:
             if failure.code == "INVALID_ARGUMENT":  # so servers call an unknown label
                 failure = Failure("NOT_FOUND", failure.reason)
             raise failure from None
-        return _chosen(signatures, self.takes_picture)
+        return _chosen(signatures, self.takes_picture, self._prefers_tensor)
 
     def _attempted(self, ask: Callable[[float], Answer]) -> Answer:
         """`ask(seconds left)`, asked again after failures that pass by themselves."""
@@ -318,8 +332,10 @@ def _check_ready(states: list[tuple[str, str]]) -> None:
     raise Failure("UNLOADED", next((why for _, why in states if why), names[-1]))
 
 
-def _chosen(signatures: Mapping[str, Any], takes_picture: bool = True) -> _Signature:
-    """One of picture files, otherwise one of floats; `serving_default` before others.
+def _chosen(
+    signatures: Mapping[str, Any], takes_picture: bool = True, by_tensor: bool = False
+) -> _Signature:
+    """One of picture files, otherwise one of floats, or the reverse; `serving_default` first.
 
     Those that take nothing besides the picture come before all others. A sampler's takes none.
     """
@@ -342,7 +358,9 @@ def _chosen(signatures: Mapping[str, Any], takes_picture: bool = True) -> _Signa
                 channels = _channels(picture), _channels(outputs[target])
                 found.append(_Signature(name, source == IMAGE_BYTES, size, extra, channels))
     if found:
-        return min(found, key=lambda one: bool(one.extra))
+        best = min(found, key=lambda one: (bool(one.extra), one.of_files and by_tensor))
+        told = [one for one in found if not one.of_files and one.extra == best.extra]
+        return replace(best, channels=told[0].channels) if told and best.of_files else best
     known = "; ".join(
         f"{name}: {', '.join(sorted(signatures[name].inputs))} -> "
         f"{', '.join(sorted(signatures[name].outputs))}"
@@ -378,10 +396,13 @@ def _extra(inputs: Mapping[str, Any], source: str) -> dict[str, Shape] | None:
     return shapes
 
 
-def _png(pixels: Pixels) -> bytes:
+def _png(pixels: NDArray[Any]) -> bytes:
+    if pixels.dtype == np.uint16:
+        return deep_png(pixels, None)
     file = io.BytesIO()
+    given = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     # The quickest level: a server on the same network is waiting.
-    PillowImage.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
+    PillowImage.fromarray(np.ascontiguousarray(given)).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
@@ -392,10 +413,10 @@ def _levels(translation: Image) -> Pixels:
     return np.clip(np.rint(translation[0]), 0, 255).astype(np.uint8)
 
 
-def _picture(file: bytes, shape: tuple[int, ...] | None) -> Pixels:
+def _picture(file: bytes, shape: tuple[int, ...] | None) -> NDArray[Any]:
     """The pixels of a PNG file of a known shape; its header is looked at before it is decoded.
 
-    None: a sampler's, of whatever shape.
+    None: a sampler's, of whatever shape. Of 16 bits they are the numbers in it, uint16.
     """
     if not (file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) > 24):
         raise Failure("REPLY", f"{len(file)} bytes that are no PNG file")
@@ -405,8 +426,9 @@ def _picture(file: bytes, shape: tuple[int, ...] | None) -> Pixels:
             "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
         )
     try:
-        picture = read_picture(file, "its PNG file")
-        channels = {"L": 1, "LA": 2, "RGBA": 4}.get(picture.mode, 3)
+        deep = file[24] == 16
+        picture = read_picture(file, "its PNG file", value_range=(0, 65535) if deep else None)
+        channels = {"L": 1, "I;16": 1, "I": 1, "LA": 2, "RGBA": 4}.get(picture.mode, 3)
         return in_channels(picture.pixels, channels, picture.alpha)
     except InputError as error:
         raise Failure("REPLY", str(error)) from error

@@ -9,7 +9,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tfi2i_export.saved_model import picture_files as encoded_pictures
-from tfi2i_export.saved_model.picture_files import GIF_BLOCKS, at_own_size, decoded, encoded
+from tfi2i_export.saved_model.picture_files import (
+    GIF_BLOCKS,
+    at_own_size,
+    decoded,
+    encoded,
+    levels,
+)
+
+from tfi2i.pictures.channels import CHANNELS, in_channels
+from tfi2i.pictures.files import read_picture
 
 HEIGHT, WIDTH = 37, 53
 
@@ -44,6 +53,17 @@ def png_of(width, height, data=b""):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def drawn_png(bits, kind, most, *parts):
+    """A PNG file of noise; kinds are 0 grey, 2 RGB, 4 grey and 6 RGB with alpha."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
+    values = np.random.default_rng(kind).integers(0, most + 1, (9, 7, channels))
+    rows = [b"\0" + row.astype(">u2" if bits == 16 else "u1").tobytes() for row in values]
+    header = struct.pack(">IIBBBBB", 7, 9, bits, kind, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    whole = [chunk(b"IHDR", header), *parts, data, chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
 
 
 def changed(content, place, values):
@@ -83,6 +103,37 @@ def test_formats_are_decoded_as_by_pillow(decode, name):
 def test_alpha_is_dropped(decode, kind):
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     np.testing.assert_array_equal(decode(file(kind, with_alpha(), **options)), slopes())
+
+
+FILES = {name: GOOD[name] for name in ("jpeg", "palette", "gif", "bmp", "webp")}
+FILES |= {
+    f"{bits} bits, {most}, {kind}": lambda kind=kind, bits=bits, most=most: drawn_png(
+        bits, kind, most
+    )
+    for bits, most in ((8, 255), (16, 65535), (16, 4095))
+    for kind in (0, 2, 4, 6)
+}
+FILES |= {
+    "webp with alpha": lambda: file("WEBP", with_alpha(), lossless=True, exact=True),
+    "transparent palette": lambda: file(
+        "PNG", Image.fromarray(slopes()).convert("P"), transparency=3
+    ),
+    "one bit": lambda: file("PNG", Image.fromarray(slopes()).convert("1")),
+    "transparent grey": lambda: drawn_png(16, 0, 9, chunk(b"tRNS", struct.pack(">H", 5))),
+}
+
+
+@pytest.mark.parametrize("value_range", [None, (0, 4095), (-1000, 2000.5)])
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_read_in_any_channels_and_range_as_tfi2i_reads_them(name, value_range):
+    """To the last bit."""
+    content = FILES[name]()
+    picture = read_picture(content, value_range=value_range)
+    for channels in CHANNELS:
+        wanted = in_channels(picture.pixels, channels, picture.alpha)
+        full = np.float32(1 if value_range is None else 257)
+        found = levels(tf.constant(content), channels, value_range)
+        np.testing.assert_array_equal(found, wanted / full)
 
 
 def gif_with_a_frame_of(width, height):

@@ -5,6 +5,7 @@ import io
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from PIL import Image
 from small_files import network
@@ -12,7 +13,13 @@ from tfi2i_export.saved_model import writing as saved_model
 from tfi2i_export.saved_model.files import signatures
 from tfi2i_export.saved_model.lint import lint
 from tfi2i_export.saved_model.server_session import Request, answers_in_child
-from tfi2i_export.saved_model.writing import TENSOR, SavedTranslator, refuse_unservable, save
+from tfi2i_export.saved_model.writing import (
+    TENSOR,
+    Ranges,
+    SavedTranslator,
+    refuse_unservable,
+    save,
+)
 
 from tfi2i.errors import InputError
 
@@ -56,6 +63,17 @@ def test_pictures_of_any_sizes_come_back_in_their_own(free):
     assert together == [answer.outputs["image_bytes"][0] for answer in answers[1:]]
     expected = SavedTranslator(network())(pictures[0][None])[0]
     assert np.abs(opened(together[0]) - expected.astype(int)).max() <= 1
+
+
+def test_numbers_of_a_range_come_back_as_numbers_of_the_targets(tmp_path):
+    image = keras.Input((None, None, 1), name="image")
+    ranges = Ranges((0, 4095), (0, 1000))
+    folder = save(keras.Model(image, -image), tmp_path / "model", ranges=ranges)
+    numbers = np.array([[[0], [1], [2048], [4095], [9999]]], np.uint16)
+    request = Request("", {"image_bytes": [tf.io.encode_png(numbers).numpy()]})
+    (answer,) = answers_in_child(folder, [request])
+    made = tf.io.decode_png(answer.outputs["image_bytes"][0], dtype=tf.uint16).numpy()
+    assert made.ravel().tolist() == [1000, 1000, 500, 0, 0] and made.shape == numbers.shape
 
 
 def test_tensors_are_translated_in_batches_of_any_size(free):

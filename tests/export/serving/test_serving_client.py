@@ -22,6 +22,8 @@ from tensorflow.core.framework import types_pb2
 from tfi2i_export.serving.client import ServerTranslator
 from tfi2i_export.serving.wire import parsed
 
+from tfi2i.pictures.folders import translate_files
+
 # URLs
 
 
@@ -132,6 +134,34 @@ def test_files_are_preferred_and_serving_default_among_equals(served):
     served.fake.signatures = {"a": FILES, "serving_default": FILES}
     served.open()(noise())
     assert [call[1] for call in served.fake.calls] == ["z", "serving_default"]
+
+
+GREYS = signature("image", "translation", types_pb2.DT_FLOAT, [-1, -1, -1, 1])
+
+
+def test_numbers_of_sixteen_bits_go_out_and_come_back_as_they_are(served, tmp_path):
+    served.fake.signatures = {"serving_default": FILES, "predict_tensor": GREYS}
+    served.fake.translate = lambda file: file
+    numbers = np.random.default_rng(0).integers(0, 4096, (5, 6), np.uint16)
+    for name in ("a.png", "b.tif"):
+        Image.fromarray(numbers).save(tmp_path / name)
+    Image.fromarray(numbers / np.float32(4096)).save(tmp_path / "c.tif")
+    translator = served.open()
+    assert translator.channels == (1, 1) and translator.takes_numbers
+    whole = {"target_range": (0.0, 65535.0)}
+    translate_files(translator, [tmp_path], tmp_path / "out", **whole)
+    for name in ("a.png", "b.tif"):
+        with Image.open(tmp_path / "out" / name) as image:
+            np.testing.assert_array_equal(np.asarray(image), numbers)
+    with Image.open(tmp_path / "out" / "c.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), np.rint(numbers / 4096 * 255))
+
+
+def test_who_scales_the_numbers_sends_floats(served):
+    translator = served.open(by_tensor=True)
+    assert not translator.takes_numbers
+    np.testing.assert_array_equal(translator(noise()), 255 - noise())
+    assert [call[1] for call in served.fake.calls] == ["predict_tensor"]
 
 
 @pytest.mark.parametrize("place", ["m/versions/3", "m/labels/stable"])
