@@ -102,7 +102,8 @@ def export(
     translator = in_float32(system.network(way.name))
     shapes, kind = shapes_of(translator), type(system).__name__
     conditions = system.conditions_of(way.name) if shapes else ()
-    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect)
+    wide = run.value_range(way.target or choice.label)
+    baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect, wide)
     label = label_of(baked, conditions) if way.target in (None, ANY) else None
     way = dataclasses.replace(way, target=label or way.target)
     reference = called(translator, baked)
@@ -132,7 +133,7 @@ def export(
     files = encoders.companions(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
-    return _written(artefact, sidecar, target, choice, aspect, files, _ranges(run, way))
+    return _written(artefact, sidecar, target, choice, aspect, files, Ranges(*run.ranges(way)))
 
 
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
@@ -351,7 +352,7 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
-    ranges = _ranges(run, way)
+    ranges = Ranges(*run.ranges(way))
     by_file = choice.format == "saved_model" and choice.signatures == "all"
     warnings += range_warnings(ranges, by_file)
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
@@ -391,13 +392,6 @@ def _left_in_float(artefact: _Artefact) -> str:
         f"{sum(kinds.values())} of {every} operations compute in float, which an accelerator that "
         f"has none leaves to the processor: {', '.join(sorted(kinds))}."
     )
-
-
-def _ranges(run: Run, way: Direction) -> Ranges:
-    """The numbers in files that go in and come out; a sampler makes pictures to look at."""
-    if way.source is None:
-        return Ranges()
-    return Ranges(run.value_range(way.source), run.value_range(way.target))
 
 
 def _version(package: str) -> str | None:

@@ -10,7 +10,7 @@ import io
 import logging
 import tokenize
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tfi2i.conditions import Condition, values_of
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
 from tfi2i.pictures.channels import CHANNELS, in_channels
+from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image
 
@@ -233,6 +234,7 @@ def from_options(
     labels: str | None,
     seed: int | None,
     unread: str,
+    range_of: Callable[[str | None], Range | None] = lambda target: None,
 ) -> dict[str, Array]:
     """Values (count, ...) of all conditions: given, read from a reference picture, or sampled.
 
@@ -247,6 +249,8 @@ def from_options(
         labels: Labels by name.
         seed: Seed of what is neither given nor chosen by a label; None: 0.
         unread: Sentence on a network that reads no reference.
+        range_of: Function of the domain of the results, of which pictures are given: the numbers in
+            their files that are black and white.
 
     Raises:
         InputError: A file cannot be read, nothing reads the reference, or values do not fit.
@@ -254,10 +258,9 @@ def from_options(
     kinds = {one.name: one.kind for one in conditions}
     pictures = {name: one for name, one in readers.items() if kinds.get(name) == "picture"}
     option, texts = files
-    given = read_given(texts, option, pictures)
+    given = read_given(texts, option, pictures, range_of(target))
     seeded: dict[str, Any] = {"seed": seed, "labels": labels}
     if reference is not None:
-        pixels = read_picture(reference).pixels
         if not readers:
             raise InputError(f"--reference {reference}: {unread}")
         name = min(readers, key=lambda one: one in pictures)
@@ -266,6 +269,7 @@ def from_options(
                 f"{name!r} is given twice, by {option} and by --reference; leave one out."
             )
         target = target or _chosen_label(conditions, given, **seeded)
+        pixels = read_picture(reference, value_range=range_of(target)).pixels
         given[name] = readers[name](pixels, target)
     return chosen(conditions, count=count, given=given, **seeded)
 
@@ -304,7 +308,10 @@ def files_by_name(texts: Sequence[str], option: str) -> dict[str, Path]:
 
 
 def read_given(
-    texts: Sequence[str], option: str, readers: Mapping[str, Any] | None = None
+    texts: Sequence[str],
+    option: str,
+    readers: Mapping[str, Any] | None = None,
+    value_range: Range | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Arrays by name, of what the command line names; raises as `files_by_name` and `read`.
 
@@ -313,16 +320,17 @@ def read_given(
         option: Option, for messages.
         readers: Readers by name, as `picture_readers` makes them, of inputs for which a picture
             file may be given as well.
+        value_range: Numbers in such files that are black and white.
     """
-    files = files_by_name(texts, option)
-    return {name: _read(path, (readers or {}).get(name))[0] for name, path in files.items()}
+    files, known = files_by_name(texts, option), readers or {}
+    return {name: _read(path, known.get(name), value_range)[0] for name, path in files.items()}
 
 
-def _read(path: Path, reader: Any) -> tuple[NDArray[Any], str]:
+def _read(path: Path, reader: Any, value_range: Range | None) -> tuple[NDArray[Any], str]:
     """A value, of a picture too if there is a reader, and its file's SHA-256."""
     if reader is None or path.suffix == ".npy":
         return read(path)
-    value = reader(read_picture(path).pixels, None)
+    value = reader(read_picture(path, value_range=value_range).pixels, None)
     return value, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -349,6 +357,7 @@ def baked_values(
     shapes: Mapping[str, Shape],
     where: str,
     aspect: str = "squash",
+    value_range: Range | None = None,
 ) -> tuple[dict[str, Array], dict[str, dict[str, str]]]:
     """Values (1, ...) by name of files and of a label, and for a sidecar what these were.
 
@@ -359,13 +368,14 @@ def baked_values(
         shapes: Shapes for one picture, by name.
         where: Name of what takes them, for messages.
         aspect: Way in which pictures take a shape.
+        value_range: Numbers in pictures' files that are black and white.
 
     Raises:
         InputError: A file cannot be read, or its value does not fit; there is no such label, or its
             value is given too.
     """
     readers = picture_readers(conditions, aspect)
-    found = {name: _read(path, readers.get(name)) for name, path in files.items()}
+    found = {name: _read(path, readers.get(name), value_range) for name, path in files.items()}
     values = fitted({name: array for name, (array, _) in found.items()}, shapes, where)
     record = {
         name: {"file": files[name].name, "sha256": sha256} for name, (_, sha256) in found.items()

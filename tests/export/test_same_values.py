@@ -25,6 +25,8 @@ from tfi2i.conditions import A_TO_B, Condition, values_of
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.resize import scaled_to
 from tfi2i.models import NICEGAN
+from tfi2i.pictures.depth import spread
+from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.tiles import PictureTranslator
 from tfi2i.runs.keras_files import save_network
@@ -372,6 +374,33 @@ def test_a_reference_gives_its_style_wherever_the_network_is(
         assert translate(places["float32"], folder, tmp_path / "no", *options) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_numbers_of_a_range_are_read_and_written_wherever_the_network_is(tmp_path, monkeypatch):
+    """Also those of a second picture, which is one of the target domain."""
+    system = Tinter()
+    monkeypatch.setitem(models.ALL, "Tinter", Tinter)
+    data = {"value_range": {"a": [0.0, 4095.0], "b": [0.0, 1000.0]}}
+    run = Run.create(tmp_path, "Tinter", "x", {"system": "Tinter", "data": data}, {})
+    run.save_translators(system)
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": system)
+    (tmp_path / "photos").mkdir()
+    drawn = np.random.default_rng(0)
+    numbers = drawn.integers(0, 4096, (40, 48), np.uint16)
+    second = drawn.integers(0, 1001, (32, 32), np.uint16)
+    Image.fromarray(numbers).save(tmp_path / "photos" / "one.png")
+    Image.fromarray(second).save(tmp_path / "second.png")
+    ranged = (numbers, 0, 4095), (second, 0, 1000)
+    wide = [np.repeat(spread(*one)[..., None], 3, -1) for one in ranged]
+    values = {"reference": to_image(wide[1])[None]}
+    made = PictureTranslator(system.network("a2b"), values=values, deep=True)(wide[0])
+    expected = np.rint(made / 65535 * 1000)
+    given = tmp_path / "second.png"
+    for model in (run.path, run.translator_path("a2b")):
+        for option in (("--reference", given), ("--input", f"reference={given}")):
+            assert translate(model, tmp_path, tmp_path / "out", "--overwrite", *option) == 0
+            found = read_picture(tmp_path / "out" / "one.png", value_range=(0, 65535))
+            assert np.abs(found.pixels - expected).max() <= 1 and found.deep
 
 
 def test_a_second_picture_is_the_same_wherever_the_network_is(

@@ -18,7 +18,7 @@ import pytest
 from tfi2i.conditions import BOTH_WAYS
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.runs.keras_files import load_translator
+from tfi2i.runs.keras_files import load_translator, read_ranges
 from tfi2i.runs.run import Run
 
 CONFIG = {"system": "NICEGAN", "compile": {"learning_rate": 1e-5, "total_steps": 10}}
@@ -295,6 +295,34 @@ def test_translators_are_saved_by_direction_and_read_back(tmp_path):
     run.translator_path("b2a").unlink()
     with pytest.raises(InputError, match=r"has no translator b2a \(only a2b\)"):
         run.network("b2a")
+
+
+def test_translators_carry_the_ranges_of_their_domains(tmp_path):
+    data = {"value_range": {"a": [0.0, 4095.0], "b": None}}
+    run = Run.create(tmp_path, "NICEGAN", "x", CONFIG | {"data": data}, {})
+    run.save_translators(Switch())
+    assert read_ranges(run.translator_path("a2b")) == ((0, 4095), None)
+    assert read_ranges(run.translator_path("b2a")) == (None, (0, 4095))
+    assert run.network("a2b") and run.conditions("a2b") == ()
+    plain = new_run(tmp_path)
+    plain.save_translators(Switch())
+    path = plain.translator_path("a2b")
+    with zipfile.ZipFile(path) as archive:
+        assert "value_ranges.json" not in archive.namelist(), "as older files, which still load"
+    assert read_ranges(path) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[1]", "{", '{"source": [5, 1], "target": null}', '{"source": [0, NaN], "target": [0, 1]}'],
+)
+def test_damaged_ranges_are_refused(tmp_path, content):
+    path = tmp_path / "a2b.keras"
+    translator().save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("value_ranges.json", content)
+    with pytest.raises(InputError, match=r"a2b\.keras: its value_ranges\.json is damaged"):
+        read_ranges(path)
 
 
 def test_a_run_without_checkpoint_says_so(tmp_path):

@@ -25,6 +25,7 @@ class Opened:
         unread: End of a sentence on what reads no reference.
         value_range: Numbers in the files of the pictures that are black and white; None: pixels.
         target_range: Numbers in the files of the results; None: pixels.
+        range_of: Function of a domain: such numbers of its pictures, for references.
     """
 
     where: Any
@@ -35,6 +36,7 @@ class Opened:
     unread: str = "cannot read a picture's style; translate with the run it is from."
     value_range: tuple[float, float] | None = None
     target_range: tuple[float, float] | None = None
+    range_of: Callable[[str | None], Any] = lambda domain: None
 
     def values(self, arguments: argparse.Namespace, count: int = 1) -> dict[str, Any]:
         """Values (count, ...) by name: given, read from a reference, or sampled.
@@ -54,6 +56,7 @@ class Opened:
             labels=arguments.label,
             seed=arguments.seed,
             unread=f"{self.where} {self.unread}",
+            range_of=self.range_of,
         )
 
 
@@ -66,7 +69,7 @@ def opened(arguments: argparse.Namespace) -> Opened:
     from tfi2i_export import artefacts
     from tfi2i_export.inputs import open_conditions, picture_readers, shapes_of
 
-    from tfi2i.runs.keras_files import load_translator, read_conditions
+    from tfi2i.runs.keras_files import load_translator, read_conditions, read_ranges
     from tfi2i.runs.run import Run
 
     path, direction = arguments.model, arguments.direction
@@ -87,7 +90,13 @@ def opened(arguments: argparse.Namespace) -> Opened:
         return Opened(path, None, *inputs, value_range=wide)
     network = load_translator(path)
     conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))
-    return Opened(path, network, conditions, picture_readers(conditions))
+    source, target = read_ranges(path)
+    return Opened(
+        *(path, network, conditions, picture_readers(conditions)),
+        value_range=source,
+        target_range=target,
+        range_of=lambda domain: target,
+    )
 
 
 def of_server(arguments: argparse.Namespace) -> Opened:
@@ -134,5 +143,9 @@ def _of_run(run: "Run", direction: str | None, with_encoders: bool) -> Opened:
     unread = "has nothing that reads a picture's style; leave --reference out."
     way = run.check_direction(direction)
     target = way.target if with_encoders else None
-    ranges = run.value_range(way.source), run.value_range(way.target)
-    return Opened(run.path, network, conditions, readers, target, unread, *ranges)
+
+    def range_of(domain: str | None) -> Any:
+        return run.value_range(domain or way.target)
+
+    known = (run.path, network, conditions, readers, target, unread)
+    return Opened(*known, *run.ranges(way), range_of)

@@ -82,6 +82,31 @@ def settle(train: PictureDomain, others: list[PictureDomain], wish: Any) -> Rang
     return chosen
 
 
+def settled(settings: Mapping[str, Any], domain: str | None, where: str) -> Range | None:
+    """The range of a domain that the data settings of a run name; None: pixels.
+
+    Args:
+        settings: Settings of the section "data", after training.
+        domain: Name of the domain, by which each may have its own.
+        where: File of the settings, for messages.
+
+    Raises:
+        InputError: They name no range, but how to find one.
+    """
+    kept = settings.get("value_range")
+    if isinstance(kept, dict) and "percentiles" not in kept:
+        other = {"a": "b", "b": "a"} if settings.get("swap") else {}
+        kept = kept.get(other.get(str(domain), domain))
+    if kept is None:
+        return None
+    if not isinstance(kept, list | tuple) or not all(isinstance(n, int | float) for n in kept):
+        raise InputError(
+            f"{where}: data.value_range is {kept}, which no training has settled; give two numbers."
+        )
+    low, high = kept
+    return float(low), float(high)
+
+
 def _found(domain: PictureDomain, wish: Any) -> Range:
     log.info("%s: reading the values of its %d pictures", domain.where, len(domain))
     most = max(64, SAMPLED // max(len(domain), 1))

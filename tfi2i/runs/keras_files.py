@@ -2,17 +2,21 @@
 
 import json
 import lzma
+import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError, first_line, is_out_of_memory
 from tfi2i.files import to_json
 from tfi2i.pictures.channels import CHANNELS
+from tfi2i.pictures.depth import Range
+
+_Fact = TypeVar("_Fact")
 
 MAX_CONFIG_BYTES = 50_000_000
 
@@ -24,23 +28,38 @@ _DAMAGE: tuple[type[Exception], ...] = (
 
 CONDITIONS = "conditions.json"
 """File in the archive that describes what a network takes besides the picture; Keras ignores it."""
+RANGES = "value_ranges.json"
+"""File in the archive with the numbers in picture files that are black and white, if there are."""
+Ranges = tuple[Range | None, Range | None]
+_FACTS = 1_000_000  # bytes of such a file
 
 
 def save_network(
-    network: Any, path: Path, conditions: Sequence[Condition] = (), target: str | None = None
+    network: Any,
+    path: Path,
+    conditions: Sequence[Condition] = (),
+    target: str | None = None,
+    ranges: Ranges = (None, None),
 ) -> None:
-    """Writes a `.keras` file, in whose archive the conditions are described.
+    """Writes a `.keras` file, in whose archive conditions and ranges of values are described.
 
     Args:
         network: Functional model.
         path: File to write.
         conditions: Conditions that are open in the network.
         target: Domain whose typical values are kept as presets.
+        ranges: Numbers in files of the source and of the target that are black and white.
     """
     network.save(path)
+    facts: dict[str, Any] = {}
     if conditions:
+        facts[CONDITIONS] = [one.record(target) for one in conditions]
+    if any(ranges):
+        facts[RANGES] = dict(zip(("source", "target"), ranges, strict=True))
+    if facts:
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(CONDITIONS, to_json([one.record(target) for one in conditions]))
+            for name, fact in facts.items():
+                archive.writestr(name, to_json(fact))
 
 
 def read_conditions(path: Path) -> tuple[Condition, ...]:
@@ -49,17 +68,45 @@ def read_conditions(path: Path) -> tuple[Condition, ...]:
     Raises:
         InputError: The file is damaged, or describes them wrongly.
     """
+    made = lambda records: tuple(Condition.of_record(record) for record in records)  # noqa: E731
+    return _fact(path, CONDITIONS, made, ())
+
+
+def read_ranges(path: Path) -> Ranges:
+    """The numbers in files of source and target that a `.keras` file describes; None: pixels.
+
+    Raises:
+        InputError: The file is damaged, or describes them wrongly.
+    """
+
+    def made(record: Any) -> Ranges:
+        return _range(record["source"]), _range(record["target"])
+
+    nothing: Ranges = (None, None)
+    return _fact(path, RANGES, made, nothing)
+
+
+def _range(pair: Any) -> Range | None:
+    if pair is None:
+        return None
+    low, high = map(float, pair)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"{low:g} to {high:g} is no range")
+    return low, high
+
+
+def _fact(path: Path, name: str, made: Callable[[Any], _Fact], otherwise: _Fact) -> _Fact:
+    """What is made of a JSON file in an archive; another value where there is no such file."""
     sizes = _check_archive(path)
-    if sizes.get(CONDITIONS, 0) > 1_000_000:
-        raise InputError(f"{path}: describes its conditions in {sizes[CONDITIONS]:,} bytes.")
-    if CONDITIONS not in sizes:
-        return ()
+    if sizes.get(name, 0) > _FACTS:
+        raise InputError(f"{path}: its {name} has {sizes[name]:,} bytes.")
+    if name not in sizes:
+        return otherwise
     try:
         with zipfile.ZipFile(path) as archive:
-            records = json.loads(archive.read(CONDITIONS))
-        return tuple(Condition.of_record(record) for record in records)
+            return made(json.loads(archive.read(name)))
     except _DAMAGE as error:
-        raise InputError(f"{path}: its {CONDITIONS} is damaged ({error}).") from error
+        raise InputError(f"{path}: its {name} is damaged ({error}).") from error
 
 
 def load_translator(path: str | Path) -> Any:

@@ -36,9 +36,16 @@ from typing import Any, Literal
 
 from tfi2i import yaml_text
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction
+from tfi2i.data.ranges import settled
 from tfi2i.errors import InputError
 from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
-from tfi2i.runs.keras_files import load_keras, load_translator, read_conditions, save_network
+from tfi2i.runs.keras_files import (
+    Ranges,
+    load_keras,
+    load_translator,
+    read_conditions,
+    save_network,
+)
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
@@ -263,7 +270,8 @@ class Run:
         for way in system.directions:
             conditions = system.conditions_of(way.name) if system.conditions else ()
             with replacing(self.translator_path(way.name)) as temporary:
-                save_network(system.network(way.name), temporary, conditions, way.target)
+                network, ranges = system.network(way.name), self.ranges(way)
+                save_network(network, temporary, conditions, way.target, ranges)
 
     def network(self, direction: str | None = None) -> Any:
         """A plain `keras.Model`, image and conditions -> image, float32 (N, H, W, 3) in [-1, 1].
@@ -296,20 +304,13 @@ class Run:
         Raises:
             InputError: if the settings name none, but how to find one.
         """
-        data = self.config.get("data") or {}
-        kept = data.get("value_range")
-        if isinstance(kept, dict) and "percentiles" not in kept:
-            other = {"a": "b", "b": "a"} if data.get("swap") else {}
-            kept = kept.get(other.get(str(domain), domain))
-        if kept is None:
-            return None
-        if not isinstance(kept, list | tuple) or not all(isinstance(n, int | float) for n in kept):
-            raise InputError(
-                f"{self.config_path}: data.value_range is {kept}, which no training has settled; "
-                "give two numbers."
-            )
-        low, high = kept
-        return float(low), float(high)
+        return settled(self.config.get("data") or {}, domain, str(self.config_path))
+
+    def ranges(self, way: Direction) -> Ranges:
+        """Value ranges of what goes in and comes out; a sampler makes pictures to look at."""
+        if way.source is None:
+            return None, None
+        return self.value_range(way.source), self.value_range(way.target)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
