@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from tfi2i.data import folders
 from tfi2i.data.domains import PictureDomain
 from tfi2i.errors import InputError
 from tfi2i.pictures import lzw, tiff
@@ -199,6 +200,27 @@ def test_a_domain_of_floating_point_bands_finds_its_range(tmp_path):
     np.testing.assert_array_equal(
         domain.read_in(0, None, 2), read_bands(tmp_path / "a.tif", 2, (-4, 4))
     )
+
+
+@pytest.mark.parametrize(("kind", "most"), [("u2", 4000), ("f4", 2)])
+def test_bands_that_would_be_dark_or_are_no_colours_are_said(tmp_path, kind, most):
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / folder).mkdir()
+        for i in range(2):
+            bands = (some("f4", 4) * most).astype(kind)
+            (tmp_path / folder / f"{i}.tif").write_bytes(file_of(bands))
+    data = folders(tmp_path).in_channels(4)
+    if kind == "u2":
+        faults = data.remarks().faults
+        assert len(faults) == 2 and "too dark; set data.value_range to auto or to [" in faults[0]
+        return
+    array = some("f4", 4) - 2
+    for i in range(2):
+        (tmp_path / "trainA" / f"{i}.tif").write_bytes(file_of(array))
+    with pytest.raises(OutOfRange, match="trainA holds values from -1.9.*set data.value_range"):
+        data.remarks()
+    settled = folders(tmp_path, value_range="auto").in_channels(4)
+    assert not settled.remarks().faults
 
 
 def test_alpha_of_wide_colours_is_eight_bits_and_taken_out_of_the_colours():

@@ -133,9 +133,10 @@ def require_trainable(config: Config, data: Any, system: Any = None) -> Any:
     full = config.resolved()
     spec = system_class(config.system) if system is None else system
     image_size = full.model["image_size"]
-    said = data.remarks()
     seen = SimpleNamespace(image_size=image_size, channels=full.model.get("channels", 3))
-    data.in_channels(seen.channels).batches(spec, image_size=image_size, **config.batches)
+    in_channels = data.in_channels(seen.channels)
+    said = in_channels.remarks()
+    in_channels.batches(spec, image_size=image_size, **config.batches)
     used = inspect.signature(fit.check).parameters
     numbers = {key: value for key, value in full.fit.items() if key in used}
     fit.check(data, seen, full.batches["aspect"], **numbers)

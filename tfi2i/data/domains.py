@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
-from tfi2i.pictures.bands import band_values, read_bands
+from tfi2i.pictures.bands import are_deep_bands, band_values, read_bands
 from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.files import (
@@ -162,8 +162,13 @@ class PictureDomain(Domain):
                 raise
             return bands
 
-    def header(self, index: int) -> Header | None:
-        """The facts in a picture's header; None if it is no picture, or one of plain 8 bits."""
+    def header(self, index: int, channels: int = 3) -> Header | None:
+        """The facts in a picture's header; None if it is no picture, or one of plain 8 bits.
+
+        Args:
+            index: 0..len-1.
+            channels: Channels that pictures are read in, for files of so many bands.
+        """
         source, name = self._given(index)
         if isinstance(source, bytes):
             plain = source[:2] in (b"\xff\xd8", b"BM")
@@ -174,6 +179,9 @@ class PictureDomain(Domain):
         try:
             return read_header(source, name)
         except InputError:
+            with contextlib.suppress(InputError):
+                deep = are_deep_bands(source, channels)
+                return None if deep is None else Header(deep, 1)
             return None
 
     def opens(self, index: int) -> bool:

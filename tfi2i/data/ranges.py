@@ -165,12 +165,12 @@ class Survey:
 
 def survey(domain: Domain) -> Survey:
     """The facts of a domain; of one that is drawn, none."""
-    facts, domain = Survey(), domain.original
+    facts, channels, domain = Survey(), domain.channels, domain.original
     if not isinstance(domain, PictureDomain):
         return facts
     deep: list[int] = []
     for index in _spaced(range(len(domain)), HEADERS):
-        header = domain.header(index)
+        header = domain.header(index, channels)
         if header is not None:
             facts.looked_at += 1
             facts.animated += header.frames > 1

@@ -53,12 +53,24 @@ def band_values(source: Path | str | bytes, channels: Collection[int] = (2, 4)) 
     label = _label(source)
     with _opened(source) as file, _sentences(label, f"{max(wanted)} bands"):
         tags = tiff.tags_of(file)
-        if not tags or tiff.channels_of(tags) not in wanted or _has_alpha(tags):
-            return None
-        if tiff.channels_of(tags) == 4 and tags.get(262, (1,))[0] not in _GREY:  # RGB or CMYK
+        if not _are_bands(tags, wanted):
             return None
         bands = tiff.numbers(file, tags)
     return wide_values(bands, None, label)
+
+
+def are_deep_bands(source: Path | str | bytes, channels: int) -> bool | None:
+    """Whether the bands of a TIFF file that has so many have over 8 bits; None: another file."""
+    with _opened(source) as file, _sentences(_label(source), f"{channels} bands"):
+        tags = tiff.tags_of(file)
+        return tiff.type_of(tags) != "u1" if _are_bands(tags, {2, 4} & {channels}) else None
+
+
+def _are_bands(tags: tiff.Tags, wanted: Collection[int]) -> bool:
+    channels = tiff.channels_of(tags)
+    if not tags or channels not in wanted or _has_alpha(tags):
+        return False
+    return channels == 2 or tags.get(262, (1,))[0] in _GREY  # else RGB or CMYK
 
 
 def _label(source: Path | str | bytes) -> str:

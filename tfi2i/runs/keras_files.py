@@ -96,7 +96,7 @@ def _range(pair: Any) -> Range | None:
 
 
 def _fact(path: Path, name: str, made: Callable[[Any], _Fact], otherwise: _Fact) -> _Fact:
-    """What is made of a JSON file in an archive; another value where there is no such file."""
+    """The value that is made of a JSON file in an archive; another one without such a file."""
     sizes = _check_archive(path)
     if sizes.get(name, 0) > _FACTS:
         raise InputError(f"{path}: its {name} has {sizes[name]:,} bytes.")
