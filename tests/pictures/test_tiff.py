@@ -296,6 +296,19 @@ def test_damaged_files_are_refused_in_a_sentence_and_soon(seed):
     assert time.process_time() - start < 1
 
 
+def test_wide_colours_obey_the_limits_of_all_pictures():
+    at = 8 + 7 * 9 * 3 * 2  # of the tags
+    for side, message in (
+        (65535, "more than 178 million pixels"),
+        (12000, "claims 12,000 x 12,000"),
+    ):
+        data = bytearray(file_of(some("f2", 3)))
+        for i in range(2):
+            data[at + 2 + 12 * i + 8 : at + 2 + 12 * i + 12] = struct.pack("<I", side)
+        with pytest.raises(InputError, match=message):
+            read_picture(bytes(data))
+
+
 def test_pillows_own_files_are_left_to_pillow():
     for mode in ("L", "RGB", "RGBA", "F", "I;16", "CMYK", "LA", "P", "1"):
         file = io.BytesIO()

@@ -84,12 +84,15 @@ class WideColours:
         mode: Name of what it holds, such as "RGB;f4".
         format: Name of the format, as Pillow has it.
         deep: True where a channel has more than 8 bits.
+        width: Columns.
+        height: Rows.
     """
 
     format = "TIFF"
 
     def __init__(self, file: BinaryIO, tags: tiff.Tags) -> None:
         self._file, self._tags = file, tags
+        self.width, self.height = tags[256][0], tags[257][0]
         self._colours = 1 if tiff.channels_of(tags) < 3 else 3
         name = {1: "L", 3: "RGB"}[self._colours] + "A" * _has_alpha(tags)
         kind = tiff.type_of(tags)
@@ -131,7 +134,7 @@ def wide_colours(file: BinaryIO) -> WideColours | None:
     except tiff.ERRORS:  # Pillow may make something of it
         return None
     kind, channels, alpha = tiff.type_of(tags), tiff.channels_of(tags), _has_alpha(tags)
-    if kind is None or not tags:
+    if kind is None or not {256, 257} <= tags.keys():
         return None
     seen = tags.get(262, (1,))[0]
     grey = channels == 1 + alpha and seen in _GREY

@@ -280,6 +280,8 @@ def _worked(
     work: Callable[[Opened, BinaryIO, str], _T],
 ) -> _T:
     if (wide := wide_colours(file)) is not None:
+        if reason := too_large(wide, byte_count):
+            raise InputError(f"{label} {reason}")
         return work(wide, file, label)
     file.seek(0)
     with opened(file) as image:

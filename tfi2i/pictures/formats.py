@@ -131,7 +131,7 @@ def _tiff_kind(tags: tiff.Tags) -> str:
     return f"a TIFF file of {named} of {bits}-bit {number} numbers{read}"
 
 
-def too_large(image: Image.Image, byte_count: int) -> str | None:
+def too_large(image: Any, byte_count: int) -> str | None:
     """End of a sentence on a picture that is not decoded because of the size it claims, or None."""
     count = image.width * image.height
     if count > MAX_PIXELS:
