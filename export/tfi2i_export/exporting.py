@@ -337,13 +337,16 @@ def _sidecar(
     multiple: int,
 ) -> Sidecar:
     domains = {"source": way.source, "target": way.target}
+    ranges = Ranges(*run.ranges(way))
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
     elif isinstance(artefact.content, OnnxFile):
         signatures = of_onnx(artefact.content.graph, domains, extra)
     else:
         tensor_only = choice.signatures == "tensor"
-        signatures = of_saved_model(artefact.content, domains, tensor_only=tensor_only, extra=extra)
+        signatures = of_saved_model(
+            artefact.content, domains, tensor_only=tensor_only, extra=extra, ranges=ranges
+        )
     warnings = [] if found.passed else ["It does not agree with the translator as it should."]
     if choice.format in STATIC:
         warnings.append("Ranges are fixed by calibration: pictures unlike those lose more.")
@@ -352,7 +355,6 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
-    ranges = Ranges(*run.ranges(way))
     by_file = choice.format == "saved_model" and choice.signatures == "all"
     warnings += range_warnings(ranges, by_file)
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}

@@ -7,7 +7,7 @@ import keras
 
 from tfi2i.pictures.channels import COLOURS
 from tfi2i_export.saved_model.picture_files import KINDS, LARGEST, held_by_png
-from tfi2i_export.saved_model.writing import FILES, TENSOR, Ranges
+from tfi2i_export.saved_model.writing import FILES, PLAIN, TENSOR, Ranges
 from tfi2i_export.sidecar import Signature, Tensor
 from tfi2i_export.tflite.conversion import SIGNATURE
 from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect
@@ -37,6 +37,7 @@ def of_saved_model(
     *,
     tensor_only: bool,
     extra: Mapping[str, Mapping[str, Any]] = {},
+    ranges: Ranges = PLAIN,
 ) -> tuple[Signature, ...]:
     """Returns those of a SavedModel, as `saved_model.save` gives them; arguments as `of_file`."""
     taken = {one.name: _type(one.shape) for one in folded.inputs}
@@ -47,7 +48,7 @@ def of_saved_model(
     if tensor_only:
         return (tensors,)
     beside = [one for one in tensors.inputs if one.kind is not None]
-    return _of_picture_files(beside, domains, INPUT in taken), tensors
+    return _of_picture_files(beside, domains, INPUT in taken, ranges), tensors
 
 
 def range_warnings(ranges: Ranges, by_file: bool) -> list[str]:
@@ -140,13 +141,20 @@ def _of_tensors(
     return Signature(name=name, inputs=(*image, *beside), outputs=(translation,))
 
 
-def _of_picture_files(beside: Sequence[Tensor], domains: Domains, takes_picture: bool) -> Signature:
+def _of_picture_files(
+    beside: Sequence[Tensor], domains: Domains, takes_picture: bool, ranges: Ranges
+) -> Signature:
     """Returns the signature of a SavedModel that takes and gives picture files."""
 
     def file(domain: str | None, meaning: str) -> Tensor:
         return Tensor(name=IMAGE_BYTES, shape=(-1,), dtype="string", domain=domain, meaning=meaning)
 
-    image = [file(domains["source"], f"{KINDS}, of up to {LARGEST} pixels")] * takes_picture
+    taken = f"{KINDS}, of up to {LARGEST} pixels"
+    if ranges.source:
+        taken += ", with its own numbers, which are scaled by value_range here"
+    image = [file(domains["source"], taken)] * takes_picture
     about = "its translation as a PNG file, of the same size"
+    if ranges.target and held_by_png(ranges.target):
+        about += ", of numbers from {:g} to {:g}".format(*ranges.target)
     translation = file(domains["target"], about if takes_picture else "the picture, a PNG file")
     return Signature(name=FILES, inputs=(*image, *beside), outputs=(translation,))

@@ -42,6 +42,15 @@ def test_without_a_source_no_picture_goes_in():
     assert made.shape == (-1, 1, 1, 3)
 
 
+def test_the_signature_of_files_says_whose_numbers_they_hold():
+    about = {"domains": {"source": "a", "target": "b"}, "tensor_only": False}
+    files, _ = of_saved_model(network("image"), **about, ranges=Ranges((0, 4095), (0, 1000)))
+    assert files.inputs[0].meaning.endswith("its own numbers, which are scaled by value_range here")
+    assert files.outputs[0].meaning.endswith("of numbers from 0 to 1000")
+    plain, _ = of_saved_model(network("image"), **about, ranges=Ranges(None, (-1, 1)))
+    assert "numbers" not in plain.inputs[0].meaning + plain.outputs[0].meaning
+
+
 def test_warnings_say_who_scales_the_numbers_in_files():
     assert range_warnings(Ranges(), True) == []
     (said,) = range_warnings(Ranges((0, 4095), (-1, 1)), False)
