@@ -36,7 +36,7 @@ Begin here:
 
 `tfi2i VERB --help` explains one verb. Exit codes: 0 done; 1 done but for pictures with
 problems, or the machine failed; 2 the input has to be changed, and one sentence says how; 130
-stopped by Ctrl-C.
+stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 

@@ -1,6 +1,8 @@
 """Files that are whole or absent: written under a temporary name in their folder, then renamed."""
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 import sys
@@ -8,8 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfi2i.errors import InputError
+
 TEMPORARY = ".*.tmp.*"
 """The glob of the temporary names, to clear what a killed process left."""
+
+_FULL = {errno.ENOSPC: "no space left on device", errno.EDQUOT: "disk quota exceeded"}
 
 
 @contextlib.contextmanager
@@ -21,6 +27,9 @@ def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
     Args:
         path: File to replace.
         stem: Name for the temporary file; None: that of `path`.
+
+    Raises:
+        OSError: The disk is full, whatever wrote to it; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{stem or path.stem}.tmp{path.suffix}")
@@ -28,10 +37,40 @@ def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if (full := full_disk(error, path)) is not None:
+            raise full from error
         raise
     sync(path.parent)
+
+
+def full_disk(error: BaseException, path: Path) -> OSError | None:
+    """The error of a full disk that names a file, for what a library says of it; None: another."""
+    told = str(error).lower() if isinstance(error, Exception) else ""
+    for number, words in _FULL.items():
+        if getattr(error, "errno", None) == number or words in told:
+            return OSError(number, os.strerror(number), str(path))
+    return None
+
+
+def append(path: Path, line: bytes) -> None:
+    """Adds a line to a file, on the disk before this returns; a torn last line goes."""
+    try:
+        with path.open("a+b") as file:
+            file.seek(0)
+            # A line torn by a power failure would be glued to the new one.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(line + b"\n")
+        sync(path)
+    except OSError as error:
+        raise full_disk(error, path) or error from error
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -53,6 +92,52 @@ def write_text(path: Path, text: str) -> None:
     """Replaces a file by `text`, UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_object(path: Path, most_bytes: int = 1_000_000) -> dict[str, Any]:
+    """The JSON object of a file of anyone's; nan and inf are None.
+
+    Raises:
+        InputError: It cannot be read, is too large, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(most_bytes + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    if len(raw) > most_bytes:
+        raise InputError(f"{path}: is larger than {most_bytes:,} bytes, which it never is.")
+    values = parsed(raw, str(path))
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds {_KINDS.get(type(values), 'a number')} and no object.")
+    return values
+
+
+_KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
+def parsed(raw: bytes, where: str) -> Any:
+    """The values of JSON of anyone's; nan and inf are None.
+
+    Args:
+        raw: Content of a file, or a line of it.
+        where: Place of it, for messages.
+
+    Raises:
+        InputError: It is no JSON in UTF-8, is nested too deep, or holds text that is no Unicode.
+    """
+    try:
+        values = json.loads(raw, parse_constant=lambda name: None)
+        json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where}: is not JSON (half a surrogate pair, {error.object[error.start]!a})."
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{where}: is not JSON of ours (nested too deep).") from error
+    except ValueError as error:
+        raise InputError(f"{where}: is not JSON ({error}).") from error
+    return values
 
 
 def to_json(values: Any, indent: int | None = None) -> str:

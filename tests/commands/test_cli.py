@@ -63,6 +63,7 @@ def fitted(monkeypatch):
         calls.append((system, data, run, batches, numbers))
 
     monkeypatch.setattr(train, "fit", _with_signature_of(train.fit, fit))
+    monkeypatch.setattr(train, "catch_up", lambda *arguments, **settings: None)
     return calls
 
 
@@ -462,6 +463,7 @@ def test_stopping_says_how_to_go_on(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "fit", _with_signature_of(train.fit, fit))
+    monkeypatch.setattr(train, "catch_up", lambda *arguments, **settings: None)
     command = ["train", "cyclegan/scenes", "--smoke", "--runs", str(tmp_path)]
     assert main(command) == 130
     err = capsys.readouterr().err

@@ -343,7 +343,7 @@ def test_a_fresh_process_loads_what_was_saved(tmp_path):
     system = ALL["CycleGAN"](**ALL["CycleGAN"].smoke)
     system.compile(total_steps=77, ema_decay=0.9)
     system.step_counter.assign(5)
-    run = new_run(tmp_path)
+    run = Run.create(tmp_path, "CycleGAN", "scenes", {"system": "CycleGAN"}, {})
     run.save_checkpoint(system)
     run.copy_last_to_best()
     run.save_translators(system)

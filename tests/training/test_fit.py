@@ -379,11 +379,11 @@ def test_a_picture_that_breaks_in_training_gives_its_own_sentence(tmp_path):
 
 # kill -9
 
-# Five kills, each at most 14 steps after a checkpoint and 0.2 s more, must not reach the end.
+# A real kill, 0.2 s after a report at most; kills at each write are in test_kills.py.
 KILLED = [
-    *("compile.total_steps=120", "compile.decay_start=60", "compile.ema_decay=0.9"),
-    *("fit.report_steps=2", "fit.checkpoint_steps=10", "fit.sample_steps=60"),
-    *("fit.evaluate_steps=20", "model.image_size=32", "batches.load_size=34"),
+    *("compile.total_steps=24", "compile.decay_start=12", "compile.ema_decay=0.9"),
+    *("fit.report_steps=2", "fit.checkpoint_steps=6", "fit.sample_steps=12"),
+    *("fit.evaluate_steps=6", "model.image_size=32", "batches.load_size=34"),
 ]
 
 # Every training is a process of its own, split off from one that has done the imports.
@@ -428,7 +428,7 @@ def kill_after(process, metrics, reports, delay):
 
 
 @pytest.mark.slow
-def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
+def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path):
     smoke = ["cyclegan/scenes", "--smoke", *sets(*TINY, *KILLED)]
     finish(command(*smoke, "--runs", str(tmp_path / "whole")))
     whole = Run(tmp_path / "whole" / "00001-cyclegan-scenes")
@@ -436,11 +436,10 @@ def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
     chance = random.Random()
     process = command(*smoke, "--runs", str(tmp_path / "killed"))
     path = tmp_path / "killed" / "00001-cyclegan-scenes"
-    steps = []
-    for _ in range(5):
-        kill_after(process, path / "metrics.jsonl", chance.randint(1, 3), chance.uniform(0, 0.2))
-        steps.append(Run(path).read_metrics()[-1]["step"])
-        process = command("--resume", str(path))
+    # With or without a checkpoint yet.
+    kill_after(process, path / "metrics.jsonl", chance.randint(2, 6), chance.uniform(0, 0.2))
+    step = Run(path).read_metrics()[-1]["step"]
+    process = command("--resume", str(path))
     finish(process)
 
     killed = Run(path)
@@ -448,7 +447,7 @@ def test_killed_five_times_and_resumed_it_ends_with_the_same_bits(tmp_path):
         ours, theirs = killed.load_system(which), whole.load_system(which)
         assert ours.step == theirs.step
         for x, y in zip(variables(ours), variables(theirs), strict=True):
-            assert np.array_equal(x, y), f"{which} differs after kills at steps {steps}"
+            assert np.array_equal(x, y), f"{which} differs after a kill at step {step}"
     timing = {"seconds", "images_per_second", "waiting_share"}
     plain = [
         [{k: v for k, v in report.items() if k not in timing} for report in run.read_metrics()]

@@ -137,7 +137,7 @@ def _memory_mb(peak: bool) -> float | None:
 def training(path: Path) -> dict[str, Any]:
     """Trains a run up to its end, from wherever it is, and measures its last checkpoint."""
     from tfi2i.evaluate.evaluation import evaluate
-    from tfi2i.training.fit import fit
+    from tfi2i.training.fit import CATCH_UP, catch_up, fit
 
     run = Run(path)
     config = configs.load(run.config_path)
@@ -145,6 +145,8 @@ def training(path: Path) -> dict[str, Any]:
     with run.lock(), run.logged():
         began = run.checkpoint_path().is_file()
         system = run.load_system() if began else building.build_system(config)
+        settings = {key: full.fit[key] for key in CATCH_UP}
+        catch_up(system, lambda: data, run, config.batches, **settings)
         if system.step < system.total_steps:
             fit(system, data, run, config.batches, **config.fit)
     aspect = full.batches["aspect"]
@@ -162,7 +164,7 @@ def training(path: Path) -> dict[str, Any]:
             directions[direction] |= {"l1": error, "of_best_trivial": error / trivial}
     return {
         "steps": system.step,
-        "seconds": sum(report["seconds"] for report in run.read_metrics()),
+        "seconds": sum(report.get("seconds") or 0 for report in run.read_metrics()),
         "directions": directions,
     }
 

@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     parent, folder = (target.parent, target.name) if target else (arguments.runs, None)
     run = Run.create(parent, arguments.system, name, settings, record, folder=folder, system=system)
     run.save_translators(system)
+    run.complete(system.step)
     print(f"{run.path} holds a checkpoint and the translators.")
     return 0
 

@@ -1,9 +1,15 @@
 """The verb that trains: train."""
 
 import argparse
+import contextlib
 import dataclasses
+import errno
+import functools
 import logging
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +22,10 @@ if TYPE_CHECKING:
     from tfi2i.runs.run import Run
 
 log = logging.getLogger("tfi2i")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a training as Ctrl-C does."""
 
 
 def add(verbs) -> None:
@@ -69,6 +79,34 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Begins a run, or goes on with one."""
+    try:
+        with _terminated_in_order():
+            return _train(arguments)
+    except Terminated:
+        print("tfi2i: error: stopped.", file=sys.stderr)
+        return 143
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Raises the first SIGTERM inside as `Terminated`, unless somebody else handles it."""
+
+    def stop(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _train(arguments: argparse.Namespace) -> int:
     from tfi2i.config import building
     from tfi2i.config import config as configs
     from tfi2i.runs import environment
@@ -132,12 +170,17 @@ def _fit(config: "Config", system: Any, data: Any, run: "Run") -> int:
     log.info("run: %s", run.path)
     try:
         fit(system, data, run, batches=config.batches, **config.fit)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(
             f"\nStopped. To go on from the last checkpoint: tfi2i train --resume {run.path}",
             file=sys.stderr,
         )
-        return 130
+        return 143 if isinstance(stopped, Terminated) else 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        way_out = f"make room, and go on by tfi2i train --resume {run.path}"
+        raise OSError(error.errno, f"{error.strerror}; {way_out}", error.filename) from error
     print(f"Done. To use it: tfi2i translate {run.path} PICTURES --out FOLDER")
     return 0
 
@@ -146,6 +189,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
     from tfi2i.config import building
     from tfi2i.config import config as configs
     from tfi2i.runs.run import Run
+    from tfi2i.training.fit import CATCH_UP, catch_up
 
     run = Run(path)
     begun = configs.load(run.config_path)
@@ -164,6 +208,10 @@ def _resume(path: Path, overrides: list[str]) -> int:
         fresh = dataclasses.replace(config, compile=begun.compile)
         system = run.load_system() if saved else building.build_system(fresh)
         total = config.resolved().compile["total_steps"]
+        if saved:
+            settings = {key: begun.resolved().fit[key] for key in CATCH_UP}
+            opened = functools.partial(building.build_data, begun if begun.data else config)
+            catch_up(system, opened, run, begun.batches, **settings)
         if system.step >= total:
             raise InputError(
                 f"{run.path}: has made all its {total:,} steps;"

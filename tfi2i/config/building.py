@@ -178,4 +178,5 @@ def new_run(
     if system.step:
         run.save_checkpoint(system)
         run.save_translators(system)
+        run.complete(system.step)
     return run

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError, first_line, is_out_of_memory
-from tfi2i.files import to_json
+from tfi2i.files import parsed, to_json
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.depth import Range
+from tfi2i.runs import completion
 
 _Fact = TypeVar("_Fact")
 
@@ -137,12 +138,14 @@ def load_keras(path: Path, compile: bool) -> Any:
     """Whatever a `.keras` file of anyone's holds, without running code of its author's.
 
     Raises:
-        InputError: if it is no such file, is damaged, unpacks to a bomb or carries code.
+        InputError: if it is no such file, is damaged, unpacks to a bomb or carries code; or is a
+            run's, but not as the run wrote it.
     """
     import keras
 
     if path.suffix != ".keras" or not path.is_file():
         raise InputError(f"{path}: is not a .keras file that exists.")
+    completion.verify(path)
     _check_archive(path)
     try:
         # safe_mode refuses Lambda layers, whose code would run here.
@@ -159,6 +162,22 @@ def load_keras(path: Path, compile: bool) -> Any:
         raise InputError(
             f"{path}: cannot be loaded as a Keras model of this version: {first_line(error)}"
         ) from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The class and the arguments of what a `.keras` file holds: its config.json.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    _check_archive(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            raw = archive.read("config.json")
+    except _DAMAGE as error:
+        raise InputError(f"{path}: its config.json is damaged ({error}).") from error
+    values = parsed(raw, f"{path}: its config.json")
+    return values if isinstance(values, dict) else {}
 
 
 def _check_archive(path: Path) -> dict[str, int]:

@@ -3,6 +3,7 @@
     runs/00003-nicegan-horse2zebra/
       config.yaml                  the complete settings; there before the run appears
       environment.json             versions, commit, platform, devices, what the data was; likewise
+      complete.json                the step whose files are all there, and digests of the networks
       log.txt                      what the terminal showed
       metrics.jsonl                one JSON object a report, with its `step`; null: not finite
       tensorboard/                 the same for TensorBoard, if asked for
@@ -18,12 +19,11 @@
 The number orders the runs of a folder, over all systems and data sets. Nothing is overwritten but
 checkpoints, translators, and the configuration of a run that is resumed with other numbers. Files
 are written under a temporary name in their folder (`.last.tmp.keras`) and renamed, so that a killed
-process leaves every named file whole. The step count is the one inside the checkpoint: there is no
-second file that could disagree.
+process leaves every named file whole. The step count is the one inside the checkpoint; where
+complete.json has another one, or none, what belongs to the checkpoint is made anew on a resume.
 """
 
 import contextlib
-import json
 import logging
 import os
 import platform
@@ -38,17 +38,23 @@ from tfi2i import yaml_text
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction
 from tfi2i.data.ranges import settled
 from tfi2i.errors import InputError
-from tfi2i.files import TEMPORARY, replacing, sync, to_json, write_text
+from tfi2i.files import TEMPORARY, read_object, sync, to_json, write_text
+from tfi2i.runs import completion, metrics
+from tfi2i.runs.architecture import require_same
 from tfi2i.runs.keras_files import (
     Ranges,
     load_keras,
     load_translator,
     read_conditions,
+    read_config,
     save_network,
 )
+from tfi2i.runs.log_file import logged
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
+
+log = logging.getLogger("tfi2i")
 
 _NUMBER = re.compile(r"\.?(\d{5,})(?:-|$)")  # in a run's name, or in a claim of one
 
@@ -123,8 +129,9 @@ class Run:
             claimed.rename(path)
             sync(parent)
         except OSError as error:
+            told = f"{error.filename}: {error.strerror}" if error.filename else error
             raise InputError(
-                f"{parent}: a run cannot be created there ({error.strerror or error});"
+                f"{parent}: a run cannot be created there ({told});"
                 " give another folder with --runs."
             ) from error
         return cls(path)
@@ -157,11 +164,12 @@ class Run:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """environment.json."""
-        try:
-            return json.loads(self.environment_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{self.environment_path}: is not JSON ({error}).") from error
+        """environment.json.
+
+        Raises:
+            InputError: if it is no JSON object.
+        """
+        return read_object(self.environment_path)
 
     @property
     def changes(self) -> list[dict[str, Any]]:
@@ -196,60 +204,53 @@ class Run:
     # metrics
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
-        """Adds one line, handed to the operating system before this returns."""
-        with self.metrics_path.open("a+b") as file:
-            file.seek(0)
-            # A line torn by a power failure goes, or the next one would be glued to it.
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(to_json(values).encode() + b"\n")
+        """Adds one line, on the disk before this returns."""
+        metrics.add(self.metrics_path, values)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All reports in order; a torn last line is left out, and without the file there are none.
 
         Raises:
-            InputError: if another line is not a JSON object with a step.
+            InputError: if another line is not a JSON object of numbers with a step.
         """
-        if not self.metrics_path.exists():
-            return []
-        lines = self.metrics_path.read_bytes().split(b"\n")[:-1]
-        reports = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                report = json.loads(line)
-            except ValueError:
-                report = None
-            if not isinstance(report, dict) or not isinstance(report.get("step"), int):
-                raise InputError(
-                    f"{self.metrics_path} line {number}: {line[:40]!r} is not a report with its"
-                    " step; remove the line."
-                )
-            reports.append(report)
-        return reports
+        return metrics.read(self.metrics_path)
 
     def truncate_metrics(self, step: int) -> None:
         """Drops the reports after `step`: a resumed run repeats what its checkpoint lacks."""
-        if not self.metrics_path.exists():
-            return
-        kept = [report for report in self.read_metrics() if report["step"] <= step]
-        write_text(self.metrics_path, "".join(f"{to_json(report)}\n" for report in kept))
+        metrics.truncate(self.metrics_path, step)
 
     # models
 
     def save_checkpoint(self, system: Any, which: Which = "last") -> None:
         """Networks, optimizers and step count in one file, replaced in one go."""
-        with replacing(self.checkpoint_path(which)) as temporary:
+        with completion.recorded(self.checkpoint_path(which)) as temporary:
             system.save(temporary)
 
     def copy_last_to_best(self) -> None:
         """Makes the last checkpoint the best one too."""
-        with replacing(self.checkpoint_path("best")) as temporary:
+        with completion.recorded(self.checkpoint_path("best")) as temporary:
             shutil.copyfile(self.checkpoint_path("last"), temporary)
+
+    @property
+    def completion(self) -> completion.Completion | None:
+        """complete.json; None: the run is of before there was one. Raises `InputError`."""
+        return completion.read(self.path)
+
+    def complete(self, step: int) -> None:
+        """Records that all that belongs to the checkpoint of a step is there."""
+        completion.complete(self.path, step)
+
+    def has_translators(self, system: Any) -> bool:
+        """Whether the translators of all directions are there, and as the run wrote them."""
+        ways = system.directions
+        return all(completion.is_whole(self.translator_path(way.name)) for way in ways)
 
     def load_system(self, which: Which = "last") -> Any:
         """The whole system with its optimizers, as it was saved; its step count is `system.step`.
 
         Raises:
-            InputError: if there is no such checkpoint, or it is not one.
+            InputError: if there is no such checkpoint, it is not one, or config.yaml names other
+                numbers of its networks.
         """
         # Keras finds our classes only once their modules are imported.
         from tfi2i.models import ALL
@@ -260,6 +261,7 @@ class Run:
                 f"{self.path}: has no checkpoint {path.name}: the run stopped before its first"
                 f" one; `tfi2i train --resume {self.path}` begins it again."
             )
+        require_same(self.config_path, path, read_config(path))
         system = load_keras(path, compile=True)
         if not isinstance(system, tuple(ALL.values())):
             raise InputError(f"{path}: holds a {type(system).__name__} and not a system of tfi2i.")
@@ -269,7 +271,7 @@ class Run:
         """One file a direction, each replaced in one go."""
         for way in system.directions:
             conditions = system.conditions_of(way.name) if system.conditions else ()
-            with replacing(self.translator_path(way.name)) as temporary:
+            with completion.recorded(self.translator_path(way.name)) as temporary:
                 network, ranges = system.network(way.name), self.ranges(way)
                 save_network(network, temporary, conditions, way.target, ranges)
 
@@ -296,6 +298,17 @@ class Run:
             there = " and ".join(sorted(p.stem for p in path.parent.glob("[!.]*.keras")))
             found = f"only {there}" if there else "none yet: it stopped before its first checkpoint"
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
+        made: dict[str, Any] = {}
+        with contextlib.suppress(InputError):  # of a damaged checkpoint: it is not needed here
+            made = read_config(self.checkpoint_path())
+        require_same(self.config_path, self.checkpoint_path(), made)
+        record = self.completion
+        if record is not None and record.is_interrupted:
+            log.warning(
+                "%s: its translators may be of an earlier step than its checkpoint, as a training"
+                " writes them or was killed; `tfi2i train --resume %s` goes on from there.",
+                *(self.path, self.path),
+            )
         return path
 
     def value_range(self, domain: str | None) -> tuple[float, float] | None:
@@ -348,23 +361,9 @@ class Run:
 
     # one process at a time
 
-    @contextlib.contextmanager
-    def logged(self) -> Iterator[None]:
+    def logged(self) -> contextlib.AbstractContextManager[None]:
         """Writes what tfi2i logs inside, and what ends it, to log.txt after what is there."""
-        handler = logging.FileHandler(self.log_path, encoding="utf-8", errors="backslashreplace")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log = logging.getLogger("tfi2i")
-        log.addHandler(handler)
-        try:
-            yield
-        except BaseException as error:
-            trace = None if isinstance(error, InputError) else sys.exc_info()
-            text = str(error) or type(error).__name__
-            handler.emit(logging.LogRecord("tfi2i", logging.ERROR, "", 0, text, None, trace))
-            raise
-        finally:
-            log.removeHandler(handler)
-            handler.close()
+        return logged(self.log_path)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Checkpoints and translators of a run, and the stop at numbers that are not finite."""
+"""Checkpoints of a run, what belongs to them, and the stop at numbers that are not finite."""
 
 import math
 
@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.models.model import GenerativeModel
 from tfi2i.runs.run import Run
 
 
@@ -26,9 +27,6 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(self, run: Run, every: int):
         super().__init__()
         self.run, self.every = run, every
-
-    def on_train_begin(self, logs=None):
-        self.keep_best()  # a kill may have come between the two files
 
     def on_train_batch_end(self, batch, logs=None):
         # The logs are running means: a term that was once not finite stays so.
@@ -58,12 +56,28 @@ class Checkpoints(keras.callbacks.Callback):
                 "were not saved; lower compile.learning_rate or train without half precision."
             )
         self.run.save_checkpoint(self.model, "last")
-        self.run.save_translators(self.model)
-        self.keep_best()
+        follow(self.run, self.model)
 
-    def keep_best(self) -> None:
-        """Makes the last checkpoint the best one if its validation KID is the lowest so far."""
-        reports = self.run.read_metrics()
-        scored = [(r["val_kid"], r["step"]) for r in reports if r.get("val_kid") is not None]
-        if scored and min(scored)[1] == self.model.step:
-            self.run.copy_last_to_best()
+
+class Completion(keras.callbacks.Callback):
+    """Records each checkpoint to which everything is there. Stands last."""
+
+    def __init__(self, run: Run, every: int):
+        super().__init__()
+        self.run, self.every = run, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if is_due(self.model.step, self.every, self.model.total_steps):
+            self.run.complete(self.model.step)
+
+
+def follow(run: Run, system: GenerativeModel) -> None:
+    """Brings the translators and the best checkpoint to the last checkpoint, which `system` is.
+
+    The last checkpoint becomes the best one if its KID while training is the lowest so far.
+    """
+    run.save_translators(system)
+    reports = run.read_metrics()
+    scored = [(r["val_kid"], r["step"]) for r in reports if r.get("val_kid") is not None]
+    if scored and min(scored)[1] == system.step:
+        run.copy_last_to_best()

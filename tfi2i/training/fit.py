@@ -1,6 +1,7 @@
 """Training: data + system + run directory -> `keras.Model.fit`, reported, saved and resumable."""
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -13,12 +14,15 @@ from tfi2i.errors import InputError
 from tfi2i.models.model import GenerativeModel
 from tfi2i.pictures.sizes import AnySize
 from tfi2i.runs.run import Run
-from tfi2i.training.checkpoints import Checkpoints
+from tfi2i.training.checkpoints import Checkpoints, Completion, follow
 from tfi2i.training.reports import Reports
 from tfi2i.training.samples import Samples, TestImages
 from tfi2i.training.validation import Validation
 
 log = logging.getLogger("tfi2i")
+
+CATCH_UP = ("sample_steps", "sample_images", "tensorboard", "deterministic")
+"""Settings of `fit` that `catch_up` takes."""
 
 
 class Segment(NamedTuple):
@@ -100,6 +104,10 @@ def fit(
         evaluate_steps=evaluate_steps,
         evaluate_images=evaluate_images,
     )
+    catch_up(
+        *(system, lambda: data, run, batches),
+        *(sample_steps, sample_images, tensorboard, deterministic),
+    )
     if system.step >= system.total_steps:
         raise InputError(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
@@ -107,6 +115,7 @@ def fit(
         )
     data = data.in_channels(system.channels)
     _set_up_tensorflow(deterministic)
+    _log_devices()
     run.truncate_metrics(system.step)
     reports = Reports(run, batches.get("batch_size", 1), tensorboard, show)
     callbacks: list[keras.callbacks.Callback] = []
@@ -117,20 +126,79 @@ def fit(
     _warn_of_squashing(data, system.image_size, aspect)
     samples = Samples(run, reports, shown, sample_steps)
     callbacks += [reports, Checkpoints(run, checkpoint_steps), samples]
+    callbacks.append(Completion(run, checkpoint_steps))
     with reports.shown(system.step, system.total_steps):
         for part in segments(system.step, system.total_steps, report_steps):
             dataset = data.batches(system, seed=seed, start_step=part.start_step, **batches)
             dataset, reports.clock = timed(dataset)
-            try:
-                system.fit(
-                    dataset,
-                    steps_per_epoch=part.epoch_steps,
-                    epochs=part.epochs,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-            except tf.errors.OpError as error:  # which hides what went wrong in a loader
-                raise (data.failure or error) from None
+            _do(part, system, dataset, data, callbacks)
+
+
+def _do(
+    part: Segment, system: GenerativeModel, dataset: Any, data: Dataset, callbacks: Any
+) -> None:
+    try:
+        system.fit(
+            dataset,
+            steps_per_epoch=part.epoch_steps,
+            epochs=part.epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    except tf.errors.OpError as error:  # which hides what went wrong in a loader
+        raise (data.failure or error) from None
+
+
+def catch_up(
+    system: GenerativeModel,
+    open_data: Callable[[], Dataset],
+    run: Run,
+    batches: dict[str, Any] | None,
+    sample_steps: int,
+    sample_images: int,
+    tensorboard: bool,
+    deterministic: bool | None,
+) -> None:
+    """Brings to the last checkpoint what belongs to it, if a kill came between the two.
+
+    That is the translators, the best checkpoint, the sheet of test images and the reports.
+
+    Args:
+        system: System of the run's last checkpoint.
+        open_data: Function that opens the run's data; called only if a sheet is missing.
+        run: Run that the system is of.
+        batches: Arguments of `Dataset.batches`.
+        sample_steps: Setting of `fit`, as are all that follow.
+        sample_images: Setting of `fit`.
+        tensorboard: Setting of `fit`.
+        deterministic: Setting of `fit`.
+
+    Raises:
+        InputError: The record of what is complete is damaged, or there is no such data.
+    """
+    step, record = system.step, run.completion
+    if not step or not run.checkpoint_path().is_file():
+        return
+    recorded = record is not None and record.step == step
+    if recorded and run.has_translators(system):
+        return
+    log.info("step %d: making anew what belongs to the checkpoint", step)
+    run.truncate_metrics(step)
+    follow(run, system)
+    # On a resume with more steps, the run's own number is the one that counted.
+    last = step in (system.total_steps, (run.config.get("compile") or {}).get("total_steps"))
+    drawn = run.sample_path(step).is_file() and (recorded or record is None)
+    if not drawn and (last or step % sample_steps == 0):
+        _set_up_tensorflow(deterministic)
+        aspect = (batches or {}).get("aspect", "squash")
+        data = open_data().in_channels(system.channels)
+        reports = Reports(run, 1, tensorboard, show=False)
+        shown = _images(data, system.image_size, aspect, sample_images)
+        samples = Samples(run, reports, shown, sample_steps)
+        samples.set_model(system)
+        samples.draw()
+        reports.writer.close()
+    run.complete(step)
 
 
 def _set_up_tensorflow(deterministic: bool | None) -> None:
@@ -138,6 +206,9 @@ def _set_up_tensorflow(deterministic: bool | None) -> None:
         tf.config.experimental.enable_op_determinism()
     # TensorFlow's remapper fails on the gradients of leaky ReLUs, and says so on the terminal.
     tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+def _log_devices() -> None:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     log.info("training on %s", ", ".join(device.name for device in devices))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tfi2i.data.clock import Clock
+from tfi2i.files import full_disk
 from tfi2i.runs.run import Run
 from tfi2i.terminal import progress_bar
 
@@ -34,7 +35,8 @@ class Reports(keras.callbacks.Callback):
         self.tracing = True
         self.writer = tf.summary.create_noop_writer()
         if tensorboard:
-            self.writer = tf.summary.create_file_writer(str(run.tensorboard_dir))
+            with self.tensorboard():
+                self.writer = tf.summary.create_file_writer(str(run.tensorboard_dir))
         self.progress = progress_bar(
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -44,9 +46,17 @@ class Reports(keras.callbacks.Callback):
         )
 
     @contextmanager
+    def tensorboard(self) -> Iterator[None]:
+        """Raises as `OSError` what TensorFlow says inside where the disk is full."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise full_disk(error, self.run.tensorboard_dir) or error from None
+
+    @contextmanager
     def shown(self, step: int, total_steps: int) -> Iterator[None]:
         """Shows the bar inside, and closes TensorBoard's file at the end."""
-        with self.progress, closing(self.writer):
+        with self.tensorboard(), self.progress, closing(self.writer):
             self.task = self.progress.add_task(
                 "training", total=total_steps, completed=step, speed="", losses=""
             )
@@ -97,13 +107,14 @@ class Reports(keras.callbacks.Callback):
                 "or shrink the pictures beforehand",
                 *(step, waiting),
             )
-        with self.writer.as_default(step=step):
+        with self.tensorboard(), self.writer.as_default(step=step):
             for name, value in report.items():
                 if name != "step":
                     tf.summary.scalar(name, value)
-        self.writer.flush()
+            self.writer.flush()
 
     def picture(self, step: int, name: str, pixels: Pixels) -> None:
         """Shows a picture in TensorBoard."""
-        with self.writer.as_default(step=step):
+        with self.tensorboard(), self.writer.as_default(step=step):
             tf.summary.image(name, pixels[None])
+            self.writer.flush()

@@ -1,0 +1,327 @@
+"""A run is killed at each of its writes, and the disk is full at each: nothing is lost."""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from PIL import Image
+from squares import use_squares
+from stand_in import register
+
+from tfi2i import files, models
+from tfi2i.cli import main
+from tfi2i.conditions import Condition
+from tfi2i.optimizers import CoupledAdam
+from tfi2i.runs import completion
+from tfi2i.runs.run import Run
+from tfi2i.samplers.sampler import Sampler
+
+STEPS = 2
+
+
+@keras.saving.register_keras_serializable("tests")
+class Lamp(Sampler):
+    """Shines in a colour that changes with every step; all that it does takes no time.
+
+    Args:
+        image_size: side of the pictures.
+    """
+
+    loss_names = ("g_level",)
+    inference_networks = ("generator",)
+    smoke = {"image_size": 8}
+
+    def __init__(self, *, image_size: int = 8, **kwargs):
+        super().__init__(**kwargs)
+        latent = keras.Input((2,), name="latent")
+        pixels = layers.Dense(3 * self.image_size**2, activation="tanh", name="shine")(latent)
+        shape = (self.image_size, self.image_size, 3)
+        self.generator = keras.Model(latent, layers.Reshape(shape)(pixels), name="generator")
+        self.built = True
+
+    def compile(
+        self,
+        *,
+        learning_rate: float = 1e-2,
+        total_steps: int = STEPS,
+        ema_decay: float | None = None,
+    ):
+        self.prepare_training(lambda name: CoupledAdam(self.learning_rate), self.ema_decay)
+
+    @property
+    def conditions(self):
+        return (Condition("latent", "latent", (2,)),)
+
+    def optimizer_variables(self):
+        return {"g": self.generator.trainable_variables}
+
+    def train_step(self, batch):
+        bias = self.generator.get_layer("shine").bias
+        bias.assign_add(tf.random.stateless_normal(bias.shape, self.draw_seed(0)))
+        return self.finish_step({"g_level": tf.reduce_mean(batch["image"]) + bias[0]})
+
+    def network(self, direction=None):
+        return self.inference_network("generator")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known():
+    with pytest.MonkeyPatch.context() as patch:
+        register(patch)
+        patch.setitem(models.ALL, "Lamp", Lamp)
+        use_squares(patch)
+        yield
+
+
+def begin(folder):
+    """Trains a new run in a folder of runs; the exit code."""
+    path = folder / "lamp.yaml"
+    path.write_text(
+        "system: Lamp\ndata: {source: seasons, domains: [day], train_size: 3, test_size: 2}\n"
+        "batches: {batch_size: 1}\nfit: {report_steps: 1, sample_steps: 1, checkpoint_steps: 1,"
+        " evaluate_images: 2, sample_images: 1, show: false}\n"
+    )
+    return main(["train", str(path), "--runs", str(folder / "runs")])
+
+
+def run_in(folder):
+    return folder / "runs" / "00001-lamp-seasons"
+
+
+def watch(patch, seen):
+    """Has a function called at each write: before a file is renamed, and behind that."""
+    original = files.sync
+
+    def sync(path):
+        seen(path)
+        original(path)
+
+    patch.setattr(files, "sync", sync)
+
+
+@pytest.fixture(scope="module")
+def killed(known, tmp_path_factory):
+    """The run that nobody killed, and copies of what was on the disk at each of its writes."""
+    folder = tmp_path_factory.mktemp("whole")
+    with copied_at_writes(folder) as copies:
+        assert begin(folder) == 0
+    return contents(run_in(folder)), copies
+
+
+@contextlib.contextmanager
+def copied_at_writes(folder):
+    """Copies of a folder's run, made inside before each file has its name, and of the end."""
+    copies = []
+
+    def copy(path):
+        # Behind a rename a run is as it is before the next one, but for the temporary file.
+        if run_in(folder).is_dir() and not path.is_dir():
+            to = folder / f"at_write_{len(copies):02d}"
+            shutil.copytree(run_in(folder), run_in(to))
+            copies.append((to, path.name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, copy)
+        yield copies
+    copy(Path("the_end"))
+
+
+def contents(path):
+    """All that a run holds, as values that compare."""
+    run = Run(path)
+    timing = {"seconds", "images_per_second", "waiting_share"}
+    reports = [{k: v for k, v in one.items() if k not in timing} for one in run.read_metrics()]
+    systems = {which: run.load_system(which) for which in ("last", "best")}
+    sheets = {file.name: np.asarray(Image.open(file)) for file in path.glob("samples/*.png")}
+    events = {
+        (event.step, value.tag)
+        for file in run.tensorboard_dir.iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+    return {
+        "reports": reports,
+        "steps": {which: system.step for which, system in systems.items()},
+        "weights": {which: system.get_weights() for which, system in systems.items()},
+        "translator": run.network().get_weights(),
+        "sheets": sheets,
+        "events": sorted(events),
+        "complete": run.completion.step,
+        "record": sorted(run.completion.files),
+        "candidates": {len(digests) for digests in run.completion.files.values()},
+        "left": sorted(str(file.relative_to(path)) for file in path.rglob(".*.tmp*")),
+    }
+
+
+def assert_same(ours, theirs):
+    for key, value in theirs.items():
+        keras.tree.map_structure(np.testing.assert_array_equal, ours[key], value)
+
+
+def test_killed_at_any_write_and_resumed_a_run_ends_as_if_it_had_not_been(killed, tmp_path, capsys):
+    whole, copies = killed
+    assert whole["complete"] == STEPS and whole["candidates"] == {1}
+    assert len(whole["sheets"]) == STEPS + 1 and whole["left"] == []
+    names = {name for _, name in copies}
+    assert {".last.tmp.keras", ".best.tmp.keras", ".sample.tmp.keras", "metrics.jsonl"} <= names
+    assert {".complete.tmp.json", ".000002.tmp.png", "the_end"} <= names
+    finished = resumed(copies, tmp_path, whole, capsys)
+    assert finished[-1] and 1 < sum(finished) < len(finished)
+
+
+def test_killed_once_more_while_it_catches_up(killed, tmp_path, capsys):
+    whole, _ = killed
+    folder = behind_the_last_checkpoint(killed, tmp_path)
+    with copied_at_writes(tmp_path) as copies:
+        assert main(["train", "--resume", str(folder)]) == 2
+    assert all(resumed(copies, tmp_path / "again", whole, capsys))
+
+
+def test_what_a_kill_left_is_made_before_a_run_goes_on_with_more_steps(killed, tmp_path):
+    folder = behind_the_last_checkpoint(killed, tmp_path)
+    sheet = folder / "samples" / "000002.png"
+    assert not sheet.exists() and Run(folder).completion.step is None
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, lambda path: seen.append(sheet.exists()))
+        settings = ["--set", "compile.total_steps=3", "--set", "fit.sample_steps=3"]
+        assert main(["train", "--resume", str(folder), *settings]) == 0
+    assert seen.index(True) < len(seen) / 2
+    assert Run(folder).completion.step == Run(folder).load_system().step == 3
+
+
+def test_a_run_of_before_there_was_a_record_catches_up_too(killed, tmp_path, capsys):
+    whole, _ = killed
+    folder = behind_the_last_checkpoint(killed, tmp_path)
+    (folder / completion.NAME).unlink()
+    assert Run(folder).network()  # not verified
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert_same(contents(folder), whole)
+
+
+def behind_the_last_checkpoint(killed, folder):
+    """A copy of the run that has its last checkpoint and nothing else of that step."""
+    _, copies = killed
+    last = [i for i, (_, name) in enumerate(copies) if name == ".last.tmp.keras"][STEPS - 1]
+    shutil.copytree(run_in(copies[last + 1][0]), run_in(folder))
+    return run_in(folder)
+
+
+def resumed(copies, folder, whole, capsys):
+    """Goes on with each copy of a run, compares it with one that was not killed; those finished."""
+    finished = []
+    for made, name in copies:
+        path = run_in(folder / made.name)
+        shutil.copytree(run_in(made), path)
+        for file in path.glob("*/[!.]*.keras"):
+            completion.verify(file)  # between a file and its record, too
+        code = main(["train", "--resume", str(path)])
+        said = capsys.readouterr().err
+        assert code in (0, 2) and ("has made all its 2 steps" in said) == (code == 2), said
+        finished.append(code == 2)
+        try:
+            assert_same(contents(path), whole)
+        except AssertionError as error:
+            error.add_note(f"{made.name}: {name}")
+            raise
+    return finished
+
+
+# the disk is full, and SIGTERM
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("last.keras", "sample.keras", "best.keras", "000001.png"),
+        *("metrics.jsonl", "log.txt", "tensorboard"),
+    ],
+)
+def test_on_a_full_disk_the_sentence_names_the_file_and_the_way_on(name, tmp_path, capsys):
+    path = run_in(tmp_path)
+
+    def fill(file):
+        if file.name == f".{Path(name).stem}.tmp{Path(name).suffix}" or file.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, fill)
+        if name == "log.txt":
+            patch.setattr(logging.StreamHandler, "emit", full_log(logging.StreamHandler.emit))
+        if name == "tensorboard":
+            patch.setattr(tf.summary, "scalar", full_events)
+        assert begin(tmp_path) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        name in said
+        and f"No space left on device; make room, and go on by tfi2i train --resume {path}." in said
+    )
+    assert "Traceback" not in said
+    if name == "best.keras":
+        assert main(["train", "--resume", str(path)]) == 0
+
+
+def full_log(emit):
+    def full(handler, record):
+        if isinstance(handler, logging.FileHandler) and "step 1" in record.getMessage():
+            try:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                handler.handleError(record)
+        else:
+            emit(handler, record)
+
+    return full
+
+
+def full_events(name, value):
+    raise tf.errors.ResourceExhaustedError(None, None, "x.v2; No space left on device\n\tMore")
+
+
+def test_a_run_that_cannot_be_made_on_a_full_disk_names_the_file(tmp_path, capsys):
+    def fill(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, fill)
+        assert begin(tmp_path) == 2
+    assert "config.yaml: No space left on device); give another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_stopped_says_how_to_go_on(number, code, tmp_path, capsys):
+    def stop(path):
+        if path.name == ".000001.tmp.png":
+            os.kill(os.getpid(), number)
+            time.sleep(1)  # until Python's handler comes
+
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, stop)
+        assert begin(tmp_path) == code
+    path = run_in(tmp_path)
+    assert (
+        f"To go on from the last checkpoint: tfi2i train --resume {path}" in capsys.readouterr().err
+    )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert main(["train", "--resume", str(path)]) == 0
+    assert Run(path).completion.step == STEPS
+
+
+def test_sigterm_before_there_is_a_run_ends_with_143(tmp_path, capsys, monkeypatch):
+    def stop(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+    monkeypatch.setattr("tfi2i.config.building.build_data", stop)
+    assert begin(tmp_path) == 143
+    assert capsys.readouterr().err.endswith("tfi2i: error: stopped.\n")
