@@ -14,6 +14,11 @@ log = logging.getLogger("tfi2i")
 
 Translators = Callable[[tuple[int, int], bool], Any]
 
+_OTHER_FORM = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(RecursionError, StopIteration, OSError),
+)
+
 
 def evaluated(
     run: Run, data: Dataset, translator: Translators, sidecar: Sidecar, aspect: str
@@ -44,27 +49,29 @@ def evaluated(
         way = next(way for way in run.directions if way.name == sidecar.direction)
         if height_and_width(settings["image_size"]) != sidecar.default_size:
             return None
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        counts = evaluation["directions"][sidecar.direction]["n"]
+        pictures, backbone, seed = counts["translated"], settings["backbone"], settings["seed"]
+        kid, error_before = before["kid"], (before["paired"] or {}).get("l1")
+    except _OTHER_FORM as error:
         log.warning("%s says nothing of step %d (%s).", path, sidecar.step, type(error).__name__)
         return None
-    counts = evaluation["directions"][sidecar.direction]["n"]
     measure = Measure(
         data,
-        backbones.load(settings["backbone"]),
+        backbones.load(backbone),
         image_size=sidecar.default_size,
         aspect=aspect,
-        images=counts["translated"],
-        seed=settings["seed"],
+        images=pictures,
+        seed=seed,
     )
     translate = translator(sidecar.default_size, len(sidecar.signatures) > 1)
     after = measure.score_of(way, lambda pixels, rows: translate(pixels))
     paired = {}
-    if before["paired"] and after["paired"]:
-        paired = {"l1": after["paired"]["l1"], "l1_before": before["paired"]["l1"]}
+    if error_before is not None and after["paired"]:
+        paired = {"l1": after["paired"]["l1"], "l1_before": error_before}
     return {
-        "backbone": settings["backbone"],
-        "pictures": counts["translated"],
+        "backbone": backbone,
+        "pictures": pictures,
         "kid": after["kid"],
-        "kid_before": before["kid"],
+        "kid_before": kid,
         **paired,
     }

@@ -1,12 +1,7 @@
-"""Training: what a run holds afterwards, why it stops, and that it can be killed and resumed."""
+"""Training: what a run holds afterwards, and why it stops."""
 
 import inspect
 import logging
-import multiprocessing
-import random
-import signal
-import sys
-import time
 from dataclasses import replace
 
 import keras
@@ -16,7 +11,6 @@ import tensorflow as tf
 from idle import idle
 from PIL import Image
 
-from tfi2i.cli import main
 from tfi2i.conditions import Direction
 from tfi2i.config import building
 from tfi2i.config import config as configs
@@ -375,87 +369,3 @@ def test_a_picture_that_breaks_in_training_gives_its_own_sentence(tmp_path):
     with pytest.raises(InputError, match="the disk is gone"):
         train.fit(idle(system), data, run, config.batches, **config.fit)
     assert reads
-
-
-# kill -9
-
-# A real kill, 0.2 s after a report at most; kills at each write are in test_kills.py.
-KILLED = [
-    *("compile.total_steps=24", "compile.decay_start=12", "compile.ema_decay=0.9"),
-    *("fit.report_steps=2", "fit.checkpoint_steps=6", "fit.sample_steps=12"),
-    *("fit.evaluate_steps=6", "model.image_size=32", "batches.load_size=34"),
-]
-
-# Every training is a process of its own, split off from one that has done the imports.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tfi2i.cli", "tfi2i.training.fit", "tfi2i.models"])
-
-
-def command(*arguments):
-    process = PROCESSES.Process(target=typed, args=(["train", *arguments],))
-    process.start()
-    return process
-
-
-def typed(words):
-    sys.exit(main(words))
-
-
-def finish(process):
-    process.join(300)
-    assert process.exitcode == 0
-
-
-def sets(*settings):
-    return [word for setting in settings for word in ("--set", setting)]
-
-
-def reports_of(path):
-    return path.read_text().count("\n") if path.exists() else 0
-
-
-def kill_after(process, metrics, reports, delay):
-    """kill -9 once so many more reports are there, and a moment later."""
-    wanted = reports_of(metrics) + reports
-    end = time.monotonic() + 300
-    while reports_of(metrics) < wanted and process.is_alive() and time.monotonic() < end:
-        time.sleep(0.005)
-    time.sleep(delay)
-    assert process.is_alive(), f"ended before it could be killed, with {process.exitcode}"
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path):
-    smoke = ["cyclegan/scenes", "--smoke", *sets(*TINY, *KILLED)]
-    finish(command(*smoke, "--runs", str(tmp_path / "whole")))
-    whole = Run(tmp_path / "whole" / "00001-cyclegan-scenes")
-
-    chance = random.Random()
-    process = command(*smoke, "--runs", str(tmp_path / "killed"))
-    path = tmp_path / "killed" / "00001-cyclegan-scenes"
-    # With or without a checkpoint yet.
-    kill_after(process, path / "metrics.jsonl", chance.randint(2, 6), chance.uniform(0, 0.2))
-    step = Run(path).read_metrics()[-1]["step"]
-    process = command("--resume", str(path))
-    finish(process)
-
-    killed = Run(path)
-    for which in ("last", "best"):
-        ours, theirs = killed.load_system(which), whole.load_system(which)
-        assert ours.step == theirs.step
-        for x, y in zip(variables(ours), variables(theirs), strict=True):
-            assert np.array_equal(x, y), f"{which} differs after a kill at step {step}"
-    timing = {"seconds", "images_per_second", "waiting_share"}
-    plain = [
-        [{k: v for k, v in report.items() if k not in timing} for report in run.read_metrics()]
-        for run in (killed, whole)
-    ]
-    assert plain[0] == plain[1]
-
-
-def variables(system):
-    optimizers = [v for o in system.optimizers.values() for v in o.variables]
-    return [v.numpy() for v in [*system.variables, *optimizers]]

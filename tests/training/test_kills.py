@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import logging
+import multiprocessing
 import os
+import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from stand_in import register
 from tfi2i import files, models
 from tfi2i.cli import main
 from tfi2i.conditions import Condition
+from tfi2i.errors import InputError
 from tfi2i.optimizers import CoupledAdam
 from tfi2i.runs import completion
 from tfi2i.runs.run import Run
@@ -209,6 +213,19 @@ def test_a_run_of_before_there_was_a_record_catches_up_too(killed, tmp_path, cap
     assert_same(contents(folder), whole)
 
 
+def test_a_damaged_translator_is_made_again_by_a_resume(killed, tmp_path):
+    whole, copies = killed
+    shutil.copytree(run_in(copies[-1][0]), run_in(tmp_path))
+    run = Run(run_in(tmp_path))
+    run.translator_path("sample").write_bytes(b"no translator")
+    sheet = run.sample_path(STEPS).stat().st_mtime_ns
+    with pytest.raises(InputError, match="makes it again of the last checkpoint"):
+        run.network()
+    assert main(["train", "--resume", str(run.path)]) == 2
+    assert_same(contents(run.path), whole)
+    assert run.sample_path(STEPS).stat().st_mtime_ns == sheet  # of other data it would be another
+
+
 def behind_the_last_checkpoint(killed, folder):
     """A copy of the run that has its last checkpoint and nothing else of that step."""
     _, copies = killed
@@ -235,6 +252,73 @@ def resumed(copies, folder, whole, capsys):
             error.add_note(f"{made.name}: {name}")
             raise
     return finished
+
+
+# kill -9
+
+# Every training is a process of its own, split off from one that has done the imports.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tfi2i.cli", "tfi2i.training.fit", "tfi2i.models", "stand_in"])
+
+
+def command(*arguments):
+    process = PROCESSES.Process(target=typed, args=(["train", *map(str, arguments)],))
+    process.start()
+    return process
+
+
+def typed(words):
+    with pytest.MonkeyPatch.context() as patch:
+        register(patch)
+        use_squares(patch)
+        sys.exit(main(words))
+
+
+def reports_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def kill_after(process, metrics, reports, delay):
+    """kill -9 once so many reports are there, and a moment later."""
+    end = time.monotonic() + 300
+    while reports_of(metrics) < reports and process.is_alive() and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(delay)
+    assert process.is_alive(), f"ended before it could be killed, with {process.exitcode}"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_a_process_ends_with_the_same_bits(tmp_path):
+    config = tmp_path / "painter.yaml"
+    config.write_text(
+        "system: Painter\nmodel: {width: 4}\ndata: {source: seasons}\nbatches: {batch_size: 2}\n"
+        "compile: {total_steps: 60, ema_decay: 0.9}\nfit: {report_steps: 2, sample_steps: 12,"
+        " checkpoint_steps: 4, evaluate_images: 2, sample_images: 1, show: false}\n"
+    )
+    whole = command(config, "--runs", tmp_path / "whole")
+    process = command(config, "--runs", tmp_path / "killed")
+    paths = [tmp_path / name / "00001-painter-seasons" for name in ("whole", "killed")]
+    chance = random.Random()
+    # With or without a checkpoint yet.
+    kill_after(process, paths[1] / "metrics.jsonl", chance.randint(1, 8), chance.uniform(0, 0.2))
+    step = Run(paths[1]).read_metrics()[-1]["step"]
+    process = command("--resume", paths[1])
+    for one in (whole, process):
+        one.join(300)
+        assert one.exitcode == 0
+    ours, theirs = contents(paths[1]), contents(paths[0])
+    for which in ("last", "best"):
+        systems = [Run(path).load_system(which) for path in paths]
+        values = [[v.numpy() for v in system.optimizers["g"].variables] for system in systems]
+        keras.tree.map_structure(np.testing.assert_array_equal, *values)
+    try:
+        assert_same(ours, theirs)
+    except AssertionError as error:
+        error.add_note(f"after a kill at step {step}")
+        raise
 
 
 # the disk is full, and SIGTERM

@@ -148,7 +148,7 @@ def _begun(out: Path, options: dict[str, Any], command: str) -> dict[str, Any]:
         begun, typed = comparison["options"], comparison["command"]
         folders = [one["folder"] for one in comparison["systems"]]
         other = [key for key in plain if plain[key] != begun[key]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: is not a comparison; give another folder to --out.") from error
     if folders != [one["folder"] for one in fresh] and not other:
         raise InputError(f"{path}: was changed by hand; give another folder to --out.")

@@ -208,6 +208,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
         fresh = dataclasses.replace(config, compile=begun.compile)
         system = run.load_system() if saved else building.build_system(fresh)
         total = config.resolved().compile["total_steps"]
+        run.read_metrics()  # damage shows before anything is done
         if saved:
             settings = {key: begun.resolved().fit[key] for key in CATCH_UP}
             opened = functools.partial(building.build_data, begun if begun.data else config)

@@ -99,7 +99,8 @@ def settled(settings: Mapping[str, Any], domain: str | None, where: str) -> Rang
         kept = kept.get(other.get(str(domain), domain))
     if kept is None:
         return None
-    if not isinstance(kept, list | tuple) or not all(isinstance(n, int | float) for n in kept):
+    numbers = isinstance(kept, list) and all(isinstance(n, int | float) for n in kept)
+    if not numbers or len(set(kept)) != 2 or len(kept) != 2:
         raise InputError(
             f"{where}: data.value_range is {kept}, which no training has settled; give two numbers."
         )

@@ -80,6 +80,7 @@ def evaluate(
     name = backbone or ("inception-2015" if protocol == "nice-gan" else backbones.NAMES[0])
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
+    metrics = run.read_metrics()
     system = system or run.load_system("last")
     data = data.in_channels(system.channels)
     measure = Measure(
@@ -115,7 +116,7 @@ def evaluate(
     }
     pictures = {way.name: _pictures(system, way, galleries[way.name], measure) for way in ways}
     page = report_path(run, protocol, name)
-    report.write_report(page, evaluation, run.read_metrics(), pictures)
+    report.write_report(page, evaluation, metrics, pictures)
     figures = page.with_name(page.name.replace("report", "evaluation", 1)).with_suffix(".json")
     write_text(figures, to_json(evaluation, indent=2) + "\n")
     return evaluation

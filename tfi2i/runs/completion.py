@@ -109,13 +109,13 @@ def verify(path: Path) -> None:
     """
     folder, name = _place(path)
     for _ in range(2):  # a training may replace both in between
-        if path.parent.name not in FOLDERS or read(folder) is None:
+        if name.partition("/")[0] not in FOLDERS or read(folder) is None:
             return
         digest = sha256(path)
         record = read(folder) or Completion()
         # A checkpoint may be a copy of the other one, to go back to that.
-        beside = [one for one in record.files if path.parent.name == "checkpoints"]
-        group = {one for one in beside if one.startswith("checkpoints/")} | {name}
+        checkpoints = [one for one in record.files if one.startswith("checkpoints/")]
+        group = checkpoints if name in checkpoints else [name]
         known = {digest for one in group for digest in record.files.get(one, ())}
         if name not in record.files or digest in known:
             return
@@ -148,4 +148,5 @@ def _way_out(path: Path) -> str:
 
 def _place(path: Path) -> tuple[Path, str]:
     """The run of a file, and the file's path in it."""
+    path = path.absolute()
     return path.parent.parent, f"{path.parent.name}/{path.name}"

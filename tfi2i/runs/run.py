@@ -26,11 +26,9 @@ complete.json has another one, or none, what belongs to the checkpoint is made a
 import contextlib
 import logging
 import os
-import platform
 import re
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +36,7 @@ from tfi2i import yaml_text
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction
 from tfi2i.data.ranges import settled
 from tfi2i.errors import InputError
-from tfi2i.files import TEMPORARY, read_object, sync, to_json, write_text
+from tfi2i.files import read_object, sync, to_json, write_text
 from tfi2i.runs import completion, metrics
 from tfi2i.runs.architecture import require_same
 from tfi2i.runs.keras_files import (
@@ -49,7 +47,9 @@ from tfi2i.runs.keras_files import (
     read_config,
     save_network,
 )
+from tfi2i.runs.lock import held
 from tfi2i.runs.log_file import logged
+from tfi2i.terminal import brief, printable
 
 DIRECTORIES = ("samples", "checkpoints", "translators", "evaluation", "exports")
 Which = Literal["last", "best"]
@@ -155,11 +155,16 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The settings of config.yaml by section, not checked against today's signatures."""
-        values = yaml_text.read(self.config_path).values
+        document = yaml_text.read(self.config_path)
+        values = document.values
         if not isinstance(values, dict):
             raise InputError(
                 f"{self.config_path}: holds no settings; the run cannot be used without them."
             )
+        for name in ("model", "compile", "data", "batches", "fit"):
+            if not isinstance(values.get(name), dict | None):
+                came = brief(str(values[name]))
+                raise InputError(f"{document.where(name)}: section `{name}` is {came!r}.")
         return values
 
     @property
@@ -291,6 +296,10 @@ class Run:
         return read_conditions(self._network_file(direction))
 
     def _network_file(self, direction: str | None) -> Path:
+        made: dict[str, Any] = {}
+        with contextlib.suppress(InputError):  # of a damaged checkpoint: it is not needed here
+            made = read_config(self.checkpoint_path())
+        require_same(self.config_path, self.checkpoint_path(), made)
         if direction is None or self.directions:
             direction = self.check_direction(direction).name
         path = self.translator_path(direction)
@@ -298,10 +307,6 @@ class Run:
             there = " and ".join(sorted(p.stem for p in path.parent.glob("[!.]*.keras")))
             found = f"only {there}" if there else "none yet: it stopped before its first checkpoint"
             raise InputError(f"{self.path}: has no translator {direction} ({found}).")
-        made: dict[str, Any] = {}
-        with contextlib.suppress(InputError):  # of a damaged checkpoint: it is not needed here
-            made = read_config(self.checkpoint_path())
-        require_same(self.config_path, self.checkpoint_path(), made)
         record = self.completion
         if record is not None and record.is_interrupted:
             log.warning(
@@ -332,7 +337,11 @@ class Run:
 
         config = self.config
         system = ALL.get(str(config.get("system")))
-        return () if system is None else system.directions_of(config.get("model") or {})
+        try:
+            return () if system is None else system.directions_of(config.get("model") or {})
+        except (AttributeError, TypeError, ValueError) as error:
+            told = printable(str(error), 200).removesuffix(".")
+            raise InputError(f"{self.config_path}: section `model`: {told}.") from error
 
     def check_direction(self, direction: str | None = None) -> Direction:
         """The direction of a name; None: the first.
@@ -365,31 +374,13 @@ class Run:
         """Writes what tfi2i logs inside, and what ends it, to log.txt after what is there."""
         return logged(self.log_path)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Holds the run for writing and clears what a killed process left in it.
-
-        The operating system frees the lock however the process ends.
 
         Raises:
             InputError: if another process holds it.
         """
-        with (self.path / "lock").open("a+", encoding="utf-8") as file:
-            if not _try_lock(file):
-                file.seek(0)
-                holder = file.read(100).strip() or "another process"
-                raise InputError(
-                    f"{self.path}: is being written by {holder};"
-                    " stop that first, or wait until it ends."
-                )
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node() or 'this machine'}")
-            file.flush()
-            # Not evaluation/ and exports/: they may be written while the run trains.
-            for folder in ("", "samples", "checkpoints", "translators"):
-                for leftover in (self.path / folder).glob(TEMPORARY):
-                    leftover.unlink(missing_ok=True)
-            yield
+        return held(self.path)
 
 
 def planned_name(parent: str | Path, system_name: str, data_name: str) -> str:
@@ -423,19 +414,3 @@ def _claim_number(parent: Path) -> Path:
                 return claimed
             claimed.rmdir()
         number += 1
-
-
-def _try_lock(file: Any) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(1_000_000)  # a locked byte cannot be read there: lock one behind the text
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
