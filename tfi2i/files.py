@@ -64,7 +64,9 @@ def append(path: Path, line: bytes) -> None:
             file.write(line + b"\n")
         sync(path)
     except OSError as error:
-        raise full_disk(error, path) or error from error
+        if (full := full_disk(error, path)) is not None:
+            raise full from error
+        raise
 
 
 def sha256(path: Path) -> str:

@@ -108,6 +108,15 @@ def test_other_settings_of_networks_are_refused_too(run, pattern, replacement, w
             read()
 
 
+def test_numbers_of_training_are_changed_by_set_alone(run, capsys):
+    edit(run, r"learning_rate: 0.01", "learning_rate: 0.02")
+    assert said(run, "resume", capsys) == (
+        f"{run.config_path}: compile.learning_rate is 0.02, but the checkpoint was trained with"
+        " 0.01; write that there again, and change it by --set compile.learning_rate=..., which is"
+        " kept with its step."
+    )
+
+
 def test_settings_that_say_the_same_in_other_words_are_taken(run):
     edit(run, r"image_size: 32", "image_size: [32, 32]")
     edit(run, r"  width: 4\n", "  width: 4.0\n")

@@ -1,5 +1,6 @@
 """A run directory: nothing overwritten, nothing half-written, one writer."""
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import pytest
 
 from tfi2i.conditions import BOTH_WAYS
 from tfi2i.errors import InputError
-from tfi2i.files import replacing
+from tfi2i.files import append, replacing
 from tfi2i.runs.keras_files import load_translator, read_ranges
 from tfi2i.runs.run import Run
 
@@ -217,6 +218,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["last.keras"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ENOSPC, "No space left on device", "the_source"),  # as when a file is copied
+        RuntimeError("Unable to flush (errno = 28, error message = 'No space left on device')"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
+)
+def test_whoever_finds_the_disk_full_the_error_names_the_file(tmp_path, error):
+    path = tmp_path / "last.keras"
+    with pytest.raises(OSError, match="No space left|quota") as caught, replacing(path):
+        raise error
+    assert caught.value.filename == str(path) and not list(tmp_path.iterdir())
+    with pytest.raises(PermissionError, match="other"), replacing(path):
+        raise PermissionError(errno.EACCES, "denied", "other")
+    with pytest.raises(IsADirectoryError):
+        append(tmp_path, b"line")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_process_killed_while_writing_leaves_the_checkpoint_whole(tmp_path):
     run = new_run(tmp_path)
@@ -224,7 +245,7 @@ def test_a_process_killed_while_writing_leaves_the_checkpoint_whole(tmp_path):
         temporary.write_text("whole")
     writer = python(
         "import pathlib, sys, time\n"
-        "from tfi2i.runs.run import Run\nfrom tfi2i.files import replacing\n"
+        "from tfi2i.runs.run import Run\nfrom tfi2i.files import append, replacing\n"
         "run = Run(sys.argv[1])\n"
         "with run.lock(), replacing(run.checkpoint_path()) as temporary:\n"
         "    temporary.write_text('half')\n"

@@ -209,6 +209,7 @@ def _resume(path: Path, overrides: list[str]) -> int:
         system = run.load_system() if saved else building.build_system(fresh)
         total = config.resolved().compile["total_steps"]
         run.read_metrics()  # damage shows before anything is done
+        _refuse_edits(run, begun, system)
         if saved:
             settings = {key: begun.resolved().fit[key] for key in CATCH_UP}
             opened = functools.partial(building.build_data, begun if begun.data else config)
@@ -232,6 +233,21 @@ def _resume(path: Path, overrides: list[str]) -> int:
             for one in new:
                 log.info("step %(step)d: %(setting)s is now %(after)s, %(before)s before", one)
         return _fit(config, system, data, run)
+
+
+def _refuse_edits(run: "Run", begun: "Config", system: Any) -> None:
+    """Refuses numbers of training that were changed in config.yaml, where nothing takes them up."""
+    from tfi2i.runs.architecture import plain
+
+    noted = {one["setting"] for one in run.changes} | {"compile.total_steps"}
+    for name, value in begun.resolved().compile.items():
+        made = getattr(system, name, value)
+        if f"compile.{name}" not in noted and not callable(made) and plain(value) != plain(made):
+            raise InputError(
+                f"{run.config_path}: compile.{name} is {printable(str(value), 60)}, but the"
+                f" checkpoint was trained with {printable(str(made), 60)}; write that there again,"
+                f" and change it by --set compile.{name}=..., which is kept with its step."
+            )
 
 
 def _changes(begun: "Config", config: "Config", step: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Whether the settings of a run name the networks that its checkpoint holds."""
+"""Whether the settings of a run are those that its checkpoint was made with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +35,8 @@ def require_same(config_path: Path, checkpoint: Path, made: Mapping[str, Any]) -
     if not chosen or not isinstance(chosen, Mapping) or not isinstance(arguments, Mapping):
         return
     for name, value in (_defaults(kind) | dict(chosen)).items():
-        if name in arguments and value is not None and _plain(value) != _plain(arguments[name]):
-            there, here = (printable(str(_plain(one)), 60) for one in (arguments[name], value))
+        if name in arguments and value is not None and plain(value) != plain(arguments[name]):
+            there, here = (printable(str(plain(one)), 60) for one in (arguments[name], value))
             raise InputError(
                 f"{document.where('model', name)}: model.{name} is {here}, but {checkpoint} was"
                 f" made with {there}; {way_out}."
@@ -60,15 +60,15 @@ def _defaults(kind: Any) -> dict[str, Any]:
     return {name: one.default for name, one in keywords if one.default is not one.empty}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON has it, whether Keras wrote it or YAML."""
     if isinstance(value, Mapping):
         if value.get("class_name") == "__tuple__":
-            return _plain(value.get("items"))
+            return plain(value.get("items"))
         if value.get("class_name") == "DTypePolicy" and isinstance(value.get("config"), Mapping):
             return value["config"].get("name")
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        items = [_plain(one) for one in value]
+        items = [plain(one) for one in value]
         return items[0] if len(items) == 2 and items[0] == items[1] else items  # sides of a square
     return value
