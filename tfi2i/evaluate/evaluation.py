@@ -80,8 +80,7 @@ def evaluate(
     name = backbone or ("inception-2015" if protocol == "nice-gan" else backbones.NAMES[0])
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
-    metrics = run.read_metrics()
-    system = system or run.load_system("last")
+    metrics, system = run.read_metrics(), system or run.load_system("last")
     data = data.in_channels(system.channels)
     measure = Measure(
         data,
