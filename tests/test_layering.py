@@ -18,8 +18,9 @@ FILES = sorted(
 # The floors, the lowest first: a module imports only what stands before it. A folder is one entry;
 # inside it no two files import each other, by whatever way round.
 ORDER = [
-    *("errors", "terminal", "processes", "files", "yaml_text", "conditions", "optimizers"),
-    *("losses", "layers", "networks", "pictures", "data", "models", "samplers", "official"),
+    *("errors", "terminal", "limits", "processes", "files", "yaml_text", "conditions"),
+    *("optimizers", "losses", "layers", "networks", "pictures", "data", "models", "samplers"),
+    "official",
     *("runs", "evaluate", "training", "config", "benchmark", "commands", "cli"),
 ]
 # Files of `models` that are no system.

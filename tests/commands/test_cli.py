@@ -349,7 +349,7 @@ def test_resume_refuses_what_it_cannot_do(tmp_path, capsys, fitted):
     assert "averages.gen_ab" in average
     pool = failure(capsys, *resume, "--set", "compile.pool_size=3")
     assert "compile.pool_size would change" in pool and "pools.a" in pool
-    assert "learning_rate must be a number" in failure(
+    assert "`compile.learning_rate` takes a number from 0 to 1, but -1 came" in failure(
         capsys, *resume, "--set", "compile.learning_rate=-1"
     )
     assert "--set compile.total_steps=4." in failure(

@@ -122,8 +122,9 @@ def test_what_is_stated_is_kept_and_the_rest_is_the_default(tmp_path):
     [("1e-4", 1e-4), ("1E5", 1e5), ("2", 2.0), (".5", 0.5), ("1.", 1.0), ("-1.5e+2", -150.0)],
 )
 def test_a_number_may_be_written_in_any_usual_way(tmp_path, text, number):
-    path = written(tmp_path, GOOD.replace("1e-4", text))
-    value = configs.load(path).compile["learning_rate"]
+    data = f"data:\n  source: folders\n  value_range: [{text}, 1e6]\n"
+    path = written(tmp_path, GOOD.partition("data:")[0] + data)
+    value, _ = configs.load(path).data["value_range"]
     assert value == number and isinstance(value, float)
 
 

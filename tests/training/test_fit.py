@@ -145,7 +145,7 @@ def test_steps_that_do_not_fit_are_refused(trained):
             checkpoint_steps=10,
             evaluate_steps=15,
         )
-    with pytest.raises(InputError, match="evaluate_images is 1; KID needs 2"):
+    with pytest.raises(InputError, match="evaluate_images of fit is 1; .*KID needs 2"):
         train.fit(system, None, run, evaluate_images=1)
 
 

@@ -63,7 +63,7 @@ def _print_system(cls: Any) -> None:
 
 
 def _print_section(name: str, about: str, table: dict[str, Any]) -> None:
-    from tfi2i.config.signatures import shown, wanted
+    from tfi2i.limits import shown, wanted
 
     print(f"\n{name}: ({about})")
     width = min(shutil.get_terminal_size().columns, 100) - 6

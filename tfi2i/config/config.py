@@ -12,6 +12,7 @@
 No key is listed here: a keyword-only argument is a setting, what is positional is wired by code.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,18 +21,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tfi2i import yaml_text
-from tfi2i.config.signatures import (
-    REQUIRED,
-    Setting,
-    Unfit,
-    closest,
-    fitted,
-    settings,
-    shown,
-    takes_text,
-    wanted,
-)
+from tfi2i.config.signatures import REQUIRED, Setting, closest, settings
 from tfi2i.errors import InputError
+from tfi2i.limits import Steps, Unfit, fitted, shown, takes_text, wanted
 from tfi2i.terminal import brief
 
 SECTIONS = ("model", "compile", "data", "batches", "fit")
@@ -99,8 +91,10 @@ class Config:
         """
         data = schema(self.system, self.data.get("source"))["data"]
         full = self.resolved().compile
-        total = next((one.value for one in _of_total(overrides).values()), SMOKE_STEPS)
-        total = total if isinstance(total, int) else SMOKE_STEPS  # what is no number is refused
+        total = SMOKE_STEPS
+        with contextlib.suppress(Unfit):  # what is no number of steps is refused below
+            for stated in _of_total(overrides).values():
+                total = fitted(Steps, stated.value)
         # A schedule keeps its shape: a decay that began half-way begins half-way.
         steps = {
             key: max(1, value * total // max(1, full["total_steps"]))

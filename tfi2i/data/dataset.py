@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from tfi2i.conditions import ANY, Condition
 from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
-from tfi2i.data.domains import Domain, InChannels, Joined, Pixels, require_at_least
+from tfi2i.data.domains import Domain, InChannels, Joined, Pixels
 from tfi2i.data.ranges import Remarks, remarks
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.limits import BatchSize, ImageSize, Megabytes, Seed, Step, checked
 from tfi2i.pictures.pixels import eight_bit
 from tfi2i.pictures.sizes import AnySize, Size, height_and_width, size_text
 from tfi2i.terminal import printable
@@ -151,18 +152,19 @@ class Dataset:
         }
         return replace(self, **parts)
 
+    @checked("the batches")
     def batches(
         self,
         spec: Any = UNPAIRED,
         *,
-        image_size: AnySize | None = None,
-        batch_size: int = 1,
-        seed: int = 0,
-        start_step: int = 0,
-        load_size: int | tuple[int, int] | None = None,
+        image_size: ImageSize | None = None,
+        batch_size: BatchSize = 1,
+        seed: Seed = 0,
+        start_step: Step = 0,
+        load_size: ImageSize | None = None,
         aspect: str = "squash",
         flip: bool = True,
-        cache_mb: int = 2048,
+        cache_mb: Megabytes = 2048,
     ) -> "tf.data.Dataset":
         """Endless batches of float32 arrays by key, as `Batch` lists them.
 
@@ -195,9 +197,6 @@ class Dataset:
             image_size = spec.image_size
         size = height_and_width(image_size)
         check_aspect(aspect)
-        sizes = {"image_size": (min(size), 1), "batch_size": (batch_size, 1)}
-        numbers = {"seed": (seed, 0), "start_step": (start_step, 0), "cache_mb": (cache_mb, 0)}
-        require_at_least("the batches", **sizes, **numbers)
         loaded = _loaded(size, load_size)
         if loaded[0] < size[0] or loaded[1] < size[1]:
             raise InputError(
@@ -391,11 +390,12 @@ class Dataset:
 
 
 def source(function: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    """Makes a source note its arguments in what it returns, for a run's configuration."""
+    """Makes a source check its numbers, and note its arguments in what it returns, for a run."""
+    check = checked(function.__name__)(function)
 
     @functools.wraps(function)
     def opened(*args, **kwargs):
-        data = function(*args, **kwargs)
+        data = check(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         plain = {key: str(one) if isinstance(one, Path) else one for key, one in given.items()}
         return replace(data, settings={"source": function.__name__} | plain | data.settings)

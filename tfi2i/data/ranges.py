@@ -8,16 +8,18 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from tfi2i.data.domains import Domain, PictureDomain
 from tfi2i.errors import InputError
+from tfi2i.limits import Between
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.formats import counted
 
-ValueRange = Literal["auto"] | tuple[float, float] | dict[str, Any] | None
+FINITE = Between(-(10**12), 10**12)
+ValueRange = Annotated[Literal["auto"] | tuple[float, float] | dict[str, Any], FINITE] | None
 """Two numbers, "auto", {percentiles: [low, high]}, or one of them a domain: {a: ..., b: ...}."""
 
 SAMPLED = 4_000_000  # numbers of a domain that percentiles are taken of

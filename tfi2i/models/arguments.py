@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
+from tfi2i.limits import AtOnce, Channels, outside, wanted
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.sizes import Size, simplest
 
@@ -25,25 +26,20 @@ def keywords_of(function: Any) -> dict[str, inspect.Parameter]:
 
 
 def keeping(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes `__init__` or `compile` keep its keywords under their names, and check choices."""
+    """Makes `__init__` or `compile` keep its keywords under their names, checked."""
     keywords = keywords_of(method)
     defaults = {name: parameter.default for name, parameter in keywords.items()}
-    choices = {
-        name: get_args(parameter.annotation)
-        for name, parameter in keywords.items()
-        if get_origin(parameter.annotation) is Literal
-    }
+    annotations = {name: parameter.annotation for name, parameter in keywords.items()}
 
     @functools.wraps(method)
     def kept(self, **kwargs):  # Keras looks at these names
         if type(self).compile is kept:  # no namespace of it is saved as a part of the model
             options = {name: kwargs.pop(name, usual) for name, usual in KERAS_OPTIONS.items()}
+            _check("steps_per_execution", AtOnce, options["steps_per_execution"])
             self.keras_options = SimpleNamespace(**options)
         passed = defaults | {name: kwargs[name] for name in defaults if name in kwargs}
-        for name, known in choices.items():
-            if passed[name] not in known:
-                wanted = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
-                raise ValueError(f"{name} must be {wanted}, received {passed[name]!r}.")
+        for name, annotation in annotations.items():
+            _check(name, annotation, passed[name])
         if method.__name__ == "__init__":  # Keras takes no attributes before its own `__init__`
             # Those of a subclass win: it is the subclass that is saved and built again.
             self.__dict__["_passed"] = passed | self.__dict__.get("_passed", {})
@@ -52,6 +48,17 @@ def keeping(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(self, **kwargs)
 
     return kept
+
+
+def _check(name: str, annotation: Any, value: Any) -> None:
+    """Raises ValueError for an unknown choice and for a number out of its range."""
+    known = get_args(annotation)
+    if get_origin(annotation) is Literal and value not in known:
+        choices = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
+        raise ValueError(f"{name} must be {choices}, received {value!r}.")
+    # `checked_channels` knows the domains too.
+    if annotation is not Channels and outside(annotation, value):
+        raise ValueError(f"{name} must be {wanted(annotation)}, received {name}={value!r:.60}.")
 
 
 def with_defaults(method: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:

@@ -20,13 +20,29 @@ says otherwise, and the source's training without crops in the decaying half is 
 Shape letters: N images, H W space, C channels, P positions, D features.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from tfi2i import losses
 from tfi2i.conditions import A_TO_B
+from tfi2i.limits import (
+    MOST_PATCHES,
+    Between,
+    Blocks,
+    Channels,
+    Decay,
+    Depth,
+    Features,
+    ImageSize,
+    Rate,
+    Step,
+    Steps,
+    Temperature,
+    Weight,
+    Width,
+)
 from tfi2i.models.arguments import with_defaults
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
@@ -82,15 +98,15 @@ class CUT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int | tuple[int, int] = 256,
-        width: int = 64,
-        blocks: int = 9,
-        discriminator_width: int = 64,
-        discriminator_depth: int = 3,
+        image_size: ImageSize = 256,
+        width: Width = 64,
+        blocks: Blocks = 9,
+        discriminator_width: Width = 64,
+        discriminator_depth: Depth = 3,
         antialias: bool = True,
         taps: tuple[str, ...] = ("conv0_pad", "down0", "down1", "block0", "block4"),
-        features: int = 256,
-        channels: int | dict[str, int] = 3,
+        features: Features = 256,
+        channels: Channels = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -117,18 +133,18 @@ class CUT(ImageTranslator):
     def compile(
         self,
         *,
-        learning_rate: float = 2e-4,
-        total_steps: int = 533_600,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
+        learning_rate: Rate = 2e-4,
+        total_steps: Steps = 533_600,
+        decay_start: Step | None = None,
+        epoch_steps: Steps | None = None,
         gan_loss: losses.GanLoss = "least_squares",
-        gan_weight: float = 1.0,
-        nce_weight: float = 1.0,
+        gan_weight: Weight = 1.0,
+        nce_weight: Weight = 1.0,
         flip_equivariance: bool = False,
-        patches: int = 256,
-        temperature: float = 0.07,
+        patches: Annotated[int, Between(2, MOST_PATCHES)] = 256,
+        temperature: Temperature = 0.07,
         negatives_from_batch: bool = False,
-        ema_decay: float | None = None,
+        ema_decay: Decay | None = None,
     ):
         """Sets the numbers of training; the defaults are the source's.
 
@@ -153,11 +169,6 @@ class CUT(ImageTranslator):
             raise ValueError(
                 "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
                 "not; choose another."
-            )
-        if patches < 2 or temperature <= 0:
-            raise ValueError(
-                "patches must be at least 2 and temperature above 0, received "
-                f"patches={patches}, temperature={temperature}."
             )
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
@@ -239,8 +250,6 @@ class CUT(ImageTranslator):
         return list(zip(*(tf.split(one, 2 if self.identity else 1) for one in maps), strict=True))
 
     def _check_architecture(self) -> None:
-        sizes = ("width", "blocks", "discriminator_width", "discriminator_depth", "features")
-        self.require_at_least(1, *sizes)
         depth = self.discriminator_depth
         # The discriminator's last two layers take a pixel each.
         self.require_image_size(3 * 2**depth, f"discriminator_depth={depth}")

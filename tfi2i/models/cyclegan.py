@@ -15,7 +15,7 @@ Wasserstein loss.
 Shape letters: N images, H W space.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
@@ -23,6 +23,19 @@ import tensorflow as tf
 from tfi2i import losses
 from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
 from tfi2i.layers.normalization import InstanceNormalization
+from tfi2i.limits import (
+    Between,
+    Blocks,
+    Channels,
+    Decay,
+    Depth,
+    ImageSize,
+    Rate,
+    Step,
+    Steps,
+    Weight,
+    Width,
+)
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
@@ -169,16 +182,16 @@ class CycleGAN(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int | tuple[int, int] = 256,
-        width: int = 64,
-        blocks: int = 9,
+        image_size: ImageSize = 256,
+        width: Width = 64,
+        blocks: Blocks = 9,
         generator: Literal["resnet", "unet"] = "resnet",
-        unet_levels: int = 8,
+        unet_levels: Annotated[int, Between(2, 13)] = 8,
         discriminator: Literal["patch", "pixel"] = "patch",
-        discriminator_width: int = 64,
-        discriminator_depth: int = 3,
+        discriminator_width: Width = 64,
+        discriminator_depth: Depth = 3,
         antialias: bool = False,
-        channels: int | dict[str, int] = 3,
+        channels: Channels = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -209,17 +222,17 @@ class CycleGAN(ImageTranslator):
     def compile(
         self,
         *,
-        learning_rate: float = 2e-4,
-        total_steps: int = 266_800,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
+        learning_rate: Rate = 2e-4,
+        total_steps: Steps = 266_800,
+        decay_start: Step | None = None,
+        epoch_steps: Steps | None = None,
         gan_loss: losses.GanLoss = "least_squares",
-        cycle_weight: float = 10.0,
-        identity_weight: float = 0.5,
-        pool_size: int = 50,
-        gradient_penalty: float = 0.0,
-        clip_weights: float | None = None,
-        ema_decay: float | None = None,
+        cycle_weight: Weight = 10.0,
+        identity_weight: Weight = 0.5,
+        pool_size: Annotated[int, Between(0, 1_000)] = 50,
+        gradient_penalty: Weight = 0.0,
+        clip_weights: Annotated[float, Between(1e-6, 100)] | None = None,
+        ema_decay: Decay | None = None,
     ):
         """Sets the numbers of training; the defaults are the source's.
 
@@ -240,7 +253,6 @@ class CycleGAN(ImageTranslator):
             clip_weights: Largest weight of a discriminator, 0.01 in WGAN's paper; null: any.
             ema_decay: Decay of an average of the translators' weights, such as 0.999; null: none.
         """
-        self.require_at_least(0, "pool_size")
         _check_training(gan_loss, gradient_penalty, clip_weights)
         self._make_pools()
         start = total_steps // 2 if decay_start is None else decay_start
@@ -335,8 +347,6 @@ def _check_architecture(system: CycleGAN) -> None:
             "antialias=True needs generator=resnet and discriminator=patch, received "
             f"generator={system.generator}, discriminator={system.discriminator}."
         )
-    system.require_at_least(1, "width", "blocks", "discriminator_width", "discriminator_depth")
-    system.require_at_least(2, "unet_levels")
     divisor = 4 if system.generator == "resnet" else 2**levels
     if any(side % divisor for side in sides):
         raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
@@ -346,11 +356,6 @@ def _check_architecture(system: CycleGAN) -> None:
 
 
 def _check_training(gan_loss: str, gradient_penalty: float, clip_weights: float | None) -> None:
-    if gradient_penalty < 0 or (clip_weights is not None and clip_weights <= 0):
-        raise ValueError(
-            "gradient_penalty must not be negative and clip_weights must be above 0, received "
-            f"gradient_penalty={gradient_penalty}, clip_weights={clip_weights}."
-        )
     if gan_loss == "wasserstein" and not gradient_penalty and clip_weights is None:
         raise ValueError(
             'gan_loss="wasserstein" needs gradient_penalty (10 in its paper) or clip_weights '

@@ -92,14 +92,6 @@ class GenerativeModel(KerasMethods):
         self.seed = number(name="seed", dtype="int32")
         self.seed.assign(np.random.randint(2**31 - 1))  # follows keras.utils.set_random_seed
 
-    def require_at_least(self, least: int, *names: str) -> None:
-        """Raises ValueError for a kept argument that is smaller."""
-        for name in names:
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"{name} must be at least {least}, received {name}={getattr(self, name)}."
-                )
-
     def require_image_size(self, least: int, reason: str) -> None:
         """Raises ValueError unless the sides of images are multiples of 4 and not smaller."""
         if any(side % 4 or side < least for side in self.sides):
@@ -202,8 +194,6 @@ class GenerativeModel(KerasMethods):
             make_optimizer: Maker of a new optimizer for the name of a group of variables.
             ema_decay: Decay, 0..1, of the average of the networks' weights; None: no average.
         """
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1, received ema_decay={ema_decay}.")
         groups = self.optimizer_variables()
         options = vars(self.keras_options) | {"optimizer": None}
         if self.keras_options.optimizer is not None:

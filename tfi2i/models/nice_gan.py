@@ -16,7 +16,7 @@ source decays twice after a resume), and sub-pixel convolutions have TensorFlow'
 Shape letters: N images, H W space (h w = H/4 W/4), C = width, the source's `ch`.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
@@ -32,6 +32,19 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
+from tfi2i.limits import (
+    Between,
+    Blocks,
+    Channels,
+    Decay,
+    ImageSize,
+    Rate,
+    Share,
+    Step,
+    Steps,
+    Weight,
+    Width,
+)
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import SLOPE, attention_mix, each, full_input, image_output, style_mlp
@@ -42,6 +55,11 @@ HEADS = ("local", "global", "cam")
 
 Free = tuple[int | None, int | None]
 """Height and width; None: any."""
+
+Depth = Annotated[
+    int,
+    Between(6, 13, why="two layers encode, two heads of three and two layers classify"),
+]
 
 # networks
 
@@ -168,22 +186,16 @@ class NICEGAN(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int | tuple[int, int] = 256,
-        width: int = 64,
-        blocks: int = 6,
+        image_size: ImageSize = 256,
+        width: Width = 64,
+        blocks: Blocks = 6,
         light: bool = True,
-        discriminator_depth: int = 7,
-        channels: int | dict[str, int] = 3,
+        discriminator_depth: Depth = 7,
+        channels: Channels = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
         depth = discriminator_depth
-        self.require_at_least(1, "width", "blocks")
-        if depth < 6:
-            raise ValueError(
-                f"discriminator_depth must be at least 6, received discriminator_depth={depth}: "
-                "two layers encode, two heads of three and two layers classify."
-            )
         # The global head ends with two 4 x 4 convolutions on 3 x 3.
         self.require_image_size(3 * 2 ** (depth - 2), f"discriminator_depth={depth}")
         size: Free = (None, None) if light else self.sides
@@ -200,16 +212,16 @@ class NICEGAN(ImageTranslator):
     def compile(
         self,
         *,
-        learning_rate: float = 1e-4,
-        total_steps: int = 100_000,
-        decay_start: int | None = None,
-        l2: float = 1e-4,
+        learning_rate: Rate = 1e-4,
+        total_steps: Steps = 100_000,
+        decay_start: Step | None = None,
+        l2: Share = 1e-4,
         gan_loss: losses.GanLoss = "least_squares",
-        adv_weight: float = 1.0,
-        cycle_weight: float = 10.0,
-        recon_weight: float = 10.0,
-        discriminator_learning_rate: float | None = None,
-        ema_decay: float | None = None,
+        adv_weight: Weight = 1.0,
+        cycle_weight: Weight = 10.0,
+        recon_weight: Weight = 10.0,
+        discriminator_learning_rate: Rate | None = None,
+        ema_decay: Decay | None = None,
     ):
         """Sets the numbers of training; the defaults are the paper's.
 

@@ -18,7 +18,7 @@ Shape letters: N images, H W space, S side of a training crop, C channels, P pos
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
@@ -35,6 +35,20 @@ from tfi2i.layers.stylegan2 import (
     ResidualSum,
     ScaledLeakyReLU,
     normal,
+)
+from tfi2i.limits import (
+    MOST_PATCHES,
+    Between,
+    Channels,
+    Decay,
+    Features,
+    Rate,
+    Side,
+    Step,
+    Steps,
+    Temperature,
+    Weight,
+    Width,
 )
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.ends import full_input, image_output, in_channels
@@ -150,16 +164,15 @@ class SinCUT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int = 64,
-        width: int = 10,
-        discriminator_width: int = 8,
+        image_size: Side = 64,
+        width: Width = 10,
+        discriminator_width: Width = 8,
         taps: tuple[str, ...] = ("image", "down", "block1"),
-        features: int = 256,
-        channels: int | dict[str, int] = 3,
+        features: Features = 256,
+        channels: Channels = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.require_at_least(1, "features")
         _check_architecture(self)
         with self.precision():
             side = self.sides[0]
@@ -176,19 +189,19 @@ class SinCUT(ImageTranslator):
     def compile(
         self,
         *,
-        learning_rate: float = 2e-3,
-        total_steps: int = 100_000,
-        decay_start: int | None = None,
-        epoch_steps: int | None = None,
+        learning_rate: Rate = 2e-3,
+        total_steps: Steps = 100_000,
+        decay_start: Step | None = None,
+        epoch_steps: Steps | None = None,
         gan_loss: losses.GanLoss = "non_saturating",
-        gan_weight: float = 1.0,
-        nce_weight: float = 4.0,
-        identity_weight: float = 1.0,
-        r1_weight: float = 1.0,
-        patches: int = 1,
-        temperature: float = 0.07,
+        gan_weight: Weight = 1.0,
+        nce_weight: Weight = 4.0,
+        identity_weight: Weight = 1.0,
+        r1_weight: Weight = 1.0,
+        patches: Annotated[int, Between(1, MOST_PATCHES)] = 1,
+        temperature: Temperature = 0.07,
         negatives_from_batch: bool = True,
-        ema_decay: float | None = None,
+        ema_decay: Decay | None = None,
     ):
         """Sets the numbers of training; the defaults are the source's, for batches of 16.
 
@@ -209,11 +222,6 @@ class SinCUT(ImageTranslator):
             negatives_from_batch: True: negatives come from all crops of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        if patches < 1 or temperature <= 0:
-            raise ValueError(
-                "patches must be at least 1 and temperature above 0, received "
-                f"patches={patches}, temperature={temperature}."
-            )
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.0, beta_2=0.99), ema_decay)

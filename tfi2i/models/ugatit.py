@@ -22,7 +22,7 @@ discriminators and generators see the same images in a step; the rate falls at e
 Shape letters: N images, H W space (h w = H/4 W/4), C = width (the sources' `ch`), K channels.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
@@ -31,6 +31,19 @@ from tfi2i import losses
 from tfi2i.layers.convolution import LeakyReLU, ReflectionPad2D, kernel_initializer
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
+from tfi2i.limits import (
+    Between,
+    Blocks,
+    Channels,
+    Decay,
+    ImageSize,
+    Rate,
+    Share,
+    Step,
+    Steps,
+    Weight,
+    Width,
+)
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import (
@@ -50,6 +63,8 @@ HEADS = ("local", "global", "cam_local", "cam_global")
 
 Free = tuple[int | None, int | None]
 """Height and width; None: any."""
+
+Depth = Annotated[int, Between(3, 13, why="one layer of stride 2, one of stride 1 and the logits")]
 
 # networks
 
@@ -189,13 +204,13 @@ class UGATIT(ImageTranslator):
     def __init__(
         self,
         *,
-        image_size: int | tuple[int, int] = 256,
-        width: int = 64,
-        blocks: int = 4,
+        image_size: ImageSize = 256,
+        width: Width = 64,
+        blocks: Blocks = 4,
         light: bool = True,
-        global_depth: int = 7,
-        local_depth: int = 5,
-        channels: int | dict[str, int] = 3,
+        global_depth: Depth = 7,
+        local_depth: Depth = 5,
+        channels: Channels = 3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -215,16 +230,16 @@ class UGATIT(ImageTranslator):
     def compile(
         self,
         *,
-        learning_rate: float = 1e-4,
-        total_steps: int = 1_000_000,
-        decay_start: int | None = None,
-        l2: float = 1e-4,
+        learning_rate: Rate = 1e-4,
+        total_steps: Steps = 1_000_000,
+        decay_start: Step | None = None,
+        l2: Share = 1e-4,
         gan_loss: losses.GanLoss = "least_squares",
-        adv_weight: float = 1.0,
-        cycle_weight: float = 10.0,
-        identity_weight: float = 10.0,
-        cam_weight: float = 1000.0,
-        ema_decay: float | None = None,
+        adv_weight: Weight = 1.0,
+        cycle_weight: Weight = 10.0,
+        identity_weight: Weight = 10.0,
+        cam_weight: Weight = 1000.0,
+        ema_decay: Decay | None = None,
     ):
         """Sets the numbers of training; the defaults are the paper's and the source's.
 
@@ -336,12 +351,6 @@ class UGATIT(ImageTranslator):
 
 def _check_architecture(system: UGATIT) -> None:
     depths = f"global_depth={system.global_depth}, local_depth={system.local_depth}"
-    system.require_at_least(1, "width", "blocks")
-    if min(system.global_depth, system.local_depth) < 3:
-        raise ValueError(
-            f"global_depth and local_depth must be at least 3, received {depths}: one layer of "
-            "stride 2, one of stride 1 and the logits."
-        )
     # After the halvings two 4 x 4 convolutions stand, which need maps of 3 x 3.
     halvings = max(system.global_depth, system.local_depth) - 2
     system.require_image_size(3 * 2**halvings, depths)

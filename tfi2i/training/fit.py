@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ from tfi2i.data.clock import timed
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.resize import squash_notes
 from tfi2i.errors import InputError
+from tfi2i.limits import Between, Seed, Step, Steps, checked
 from tfi2i.models.model import GenerativeModel
 from tfi2i.pictures.sizes import AnySize
 from tfi2i.runs.run import Run
@@ -47,19 +48,20 @@ def segments(start_step: int, total_steps: int, report_steps: int) -> list[Segme
     return parts
 
 
+@checked("fit")
 def fit(
     system: GenerativeModel,
     data: Dataset,
     run: Run,
     batches: dict[str, Any] | None = None,
     *,
-    seed: int = 0,
-    report_steps: int = 100,
-    sample_steps: int = 1000,
-    checkpoint_steps: int = 1000,
-    evaluate_steps: int | None = None,
-    sample_images: int = 6,
-    evaluate_images: int = 128,
+    seed: Seed = 0,
+    report_steps: Steps = 100,
+    sample_steps: Steps = 1000,
+    checkpoint_steps: Steps = 1000,
+    evaluate_steps: Step | None = None,
+    sample_images: Annotated[int, Between(1, 1_000)] = 6,
+    evaluate_images: Annotated[int, Between(2, 10_000, why="KID needs 2 or more")] = 128,
     tensorboard: bool = True,
     deterministic: bool | None = None,
     show: bool = True,

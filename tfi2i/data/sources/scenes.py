@@ -1,14 +1,15 @@
 """The embedded data set: scenes drawn on demand, whose translation is known."""
 
 from tfi2i.data.dataset import Dataset, source
-from tfi2i.data.domains import Domain, DrawnDomain, Pixels, require_at_least
+from tfi2i.data.domains import Domain, DrawnDomain, Pixels
 from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, draw
+from tfi2i.limits import Count, Seed
 
 VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkpoint by
 
 
 @source
-def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Dataset:
+def scenes(*, train_size: Count = 1000, test_size: Count = 200, seed: Seed = 0) -> Dataset:
     """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
 
     The training scenes of a and b are different ones; test scenes are the same in both, so a
@@ -20,10 +21,8 @@ def scenes(*, train_size: int = 1000, test_size: int = 200, seed: int = 0) -> Da
         seed: Another seed, other scenes.
 
     Raises:
-        InputError: A size below 1 or a negative seed.
+        InputError: A number out of its range.
     """
-    sizes = {"train_size": (train_size, 1), "test_size": (test_size, 1)}
-    require_at_least("scenes", **sizes, seed=(seed, 0))
     return Dataset(
         "scenes",
         train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},

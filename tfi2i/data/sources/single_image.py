@@ -6,19 +6,20 @@ preprocessing `zoom_and_patch`, as SinCUT trains on.
 
 import hashlib
 import logging
-import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tfi2i.data.dataset import Dataset, source
-from tfi2i.data.domains import Domain, PictureDomain, Pixels, require_at_least
+from tfi2i.data.domains import Domain, PictureDomain, Pixels
 from tfi2i.data.ranges import ValueRange, settle, survey, unfilled, wishes
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
+from tfi2i.limits import Between, Seed
 from tfi2i.pictures.depth import Range
 from tfi2i.terminal import printable
 
@@ -33,8 +34,8 @@ def single_image(
     *,
     a: Path | str | None = None,
     b: Path | str | None = None,
-    scale_max: float = 3.0,
-    seed: int = 0,
+    scale_max: Annotated[float, Between(1, 1_000)] = 3.0,
+    seed: Seed = 0,
     value_range: ValueRange = None,
 ) -> Dataset:
     """Patches of one picture a and of one picture b; without files, of two embedded scenes.
@@ -56,9 +57,6 @@ def single_image(
         InputError: A picture that cannot be read, one without the other, the same one twice, or a
             number that cannot work.
     """
-    if not 1 <= scale_max < math.inf:
-        raise InputError(f"scale_max of single_image is {scale_max}; choose a number from 1 on.")
-    require_at_least("single_image", seed=(seed, 0))
     wanted = wishes(value_range)
     if a is None and b is None:
         scenes = (draw(seed, f"train_{key}", 0, EMBEDDED_SIDE)[i] for i, key in enumerate("ab"))

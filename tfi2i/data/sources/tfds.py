@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError, first_line
+from tfi2i.limits import Between
 from tfi2i.terminal import printable
 
 PROBE_SECONDS = 4.0
@@ -32,7 +33,7 @@ LARGEST_BYTES = 16 * 2**30
 
 log = logging.getLogger("tfi2i")
 
-Label = str | int
+Label = str | Annotated[int, Between(0, 1_000_000)]
 
 
 @source
