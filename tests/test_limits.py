@@ -122,7 +122,7 @@ def test_a_system_refuses_in_python_what_its_annotations_do_not_allow(system):
         (SOURCES["single_image"], {"scale_max": float("inf")}, "scale_max of single_image is inf;"
          " choose a number from 1 to 1,000."),
         (SOURCES["folders"], {"root": "x", "value_range": (0, 1e30)}, "value_range of folders is"
-         " \\[0, 1e\\+30\\]; choose .* each from -1,000,000,000,000 to 1,000,000,000,000, or null."),
+         " \\[0, 1e\\+30\\]; choose .* from -1,000,000,000,000 to 1,000,000,000,000, or null."),
     ],
 )  # fmt: skip
 def test_sources_refuse_in_python_too(function, arguments, expected):

@@ -221,6 +221,8 @@ def outside(annotation: Any, value: Any) -> bool:
         return False
     plain = {*_plain_types(annotation)}
     found = list(_numbers(value))
+    if isinstance(value, bool) and str in plain:
+        return False  # a label
     if isinstance(value, str | bytes | bool | types.NoneType):
         return type(value) not in plain
     if float not in plain and not all(float(number).is_integer() for number in found):
