@@ -32,12 +32,14 @@ class Between:
         most: Largest number.
         ends: True where these two are in the range themselves.
         why: Reason for the smallest number, for a sentence.
+        own: True where what takes the value refuses it in Python itself, by a better sentence.
     """
 
     least: float
     most: float
     ends: bool = True
     why: str = ""
+    own: bool = False
 
     def __contains__(self, number: float) -> bool:
         if self.ends:
@@ -66,7 +68,7 @@ MOST_PATCHES = 4_096  # of a map, each compared with each
 # of networks
 ImageSize = Annotated[int | tuple[int, int], Between(1, 8_192)]
 Side = Annotated[int, Between(1, 8_192)]
-Channels = Annotated[int | dict[str, int], Between(1, 4)]
+Channels = Annotated[int | dict[str, int], Between(1, 4, own=True)]
 Width = Annotated[int, Between(1, 1_024)]
 Blocks = Annotated[int, Between(1, 256)]
 Depth = Annotated[int, Between(1, 11)]
@@ -217,7 +219,7 @@ def outside(annotation: Any, value: Any) -> bool:
     objects, such as schedules of rates, and of groups, such as sizes, are left to who takes them.
     """
     ranges = list(_ranges(annotation))
-    if not ranges:
+    if not ranges or any(one.own for one in ranges):
         return False
     plain = {*_plain_types(annotation)}
     found = list(_numbers(value))

@@ -5,7 +5,6 @@ Files of 16 bits or of floating-point numbers often fill a small part of their r
 """
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
@@ -18,8 +17,8 @@ from tfi2i.limits import Between
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.formats import counted
 
-FINITE = Between(-(10**12), 10**12)
-ValueRange = Annotated[Literal["auto"] | tuple[float, float] | dict[str, Any], FINITE] | None
+POSSIBLE = Between(-(10**12), 10**12, own=True)
+ValueRange = Annotated[Literal["auto"] | tuple[float, float] | dict[str, Any], POSSIBLE] | None
 """Two numbers, "auto", {percentiles: [low, high]}, or one of them a domain: {a: ..., b: ...}."""
 
 SAMPLED = 4_000_000  # numbers of a domain that percentiles are taken of
@@ -63,7 +62,7 @@ def _is_pair(value: Any) -> bool:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
     plain = all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
-    return plain and all(map(math.isfinite, value)) and value[0] < value[1]
+    return plain and all(one in POSSIBLE for one in value) and value[0] < value[1]
 
 
 def settle(train: PictureDomain, others: list[PictureDomain], wish: Any) -> Range | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
-from tfi2i.limits import AtOnce, Channels, outside, wanted
+from tfi2i.limits import AtOnce, outside, wanted
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.sizes import Size, simplest
 
@@ -56,8 +56,7 @@ def _check(name: str, annotation: Any, value: Any) -> None:
     if get_origin(annotation) is Literal and value not in known:
         choices = " or ".join(known) if len(known) == 2 else f"one of {', '.join(known)}"
         raise ValueError(f"{name} must be {choices}, received {value!r}.")
-    # `checked_channels` knows the domains too.
-    if annotation is not Channels and outside(annotation, value):
+    if outside(annotation, value):
         raise ValueError(f"{name} must be {wanted(annotation)}, received {name}={value!r:.60}.")
 
 
