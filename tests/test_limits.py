@@ -10,7 +10,7 @@ import pytest
 
 from tfi2i.config import config as configs
 from tfi2i.config.signatures import settings
-from tfi2i.data import SOURCES
+from tfi2i.data import SOURCES, dataset
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.limits import (
@@ -135,6 +135,17 @@ def test_batches_of_a_thousand_million_are_refused(name):
     data = SOURCES["scenes"](train_size=2, test_size=1)
     with pytest.raises(InputError, match=rf"^{name} of the batches is 1000000000; choose a whole"):
         data.batches(**{"image_size": 32, name: 10**9})
+
+
+def test_batches_and_caches_are_bounded_by_the_memory_of_the_machine(monkeypatch, caplog):
+    data = SOURCES["scenes"](train_size=2, test_size=1)
+    monkeypatch.setattr(dataset, "memory_bytes", lambda: 2**30)
+    with pytest.raises(InputError, match=r"batch_size of .* is 4096; .* 64 they take 2 GiB, and"):
+        data.batches(image_size=64, batch_size=4096)
+    data.batches(image_size=32, batch_size=2, cache_mb=512)
+    assert caplog.text == ""
+    data.batches(image_size=32, batch_size=2, cache_mb=513)
+    assert "cache_mb of the batches is 513; at most half" in caplog.text
 
 
 # values and annotations

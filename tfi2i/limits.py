@@ -9,6 +9,7 @@ import functools
 import inspect
 import json
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +79,8 @@ Features = Annotated[int, Between(1, 8_192)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Count = Annotated[int, Between(1, 1_000_000)]
 BatchSize = Annotated[int, Between(1, 4_096)]
+Megapixels = Annotated[int, Between(1, 178)]
+MEGAPIXELS = 100  # unless the user asks for more: each takes about 13 MB of memory
 Megabytes = Annotated[int, Between(0, 1_048_576)]
 
 
@@ -258,6 +261,14 @@ def checked(what: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
         return checking
 
     return decorate
+
+
+def memory_bytes() -> int | None:
+    """Memory of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def without_range(annotation: Any) -> bool:

@@ -153,6 +153,30 @@ def test_what_cannot_be_parsed_ends_with_2(capsys):
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("--seed", "-1", "a whole number from 0 to 4,294,967,295, but -1 came"),
+        ("--seed", str(2**70), f"a whole number from 0 to 4,294,967,295, but {2**70} came"),
+        ("--megapixels", "0", "a whole number from 1 to 178, but 0 came"),
+    ],
+)
+def test_numbers_of_options_have_ranges(capsys, option, value, wanted):
+    with pytest.raises(SystemExit) as caught:
+        main(["translate", "run", "x.png", "--out", "out", option, value])
+    assert caught.value.code == 2
+    assert f"error: argument {option}: takes {wanted}\n" in capsys.readouterr().err
+
+
+def test_list_shows_the_ranges_of_numbers(capsys):
+    assert main(["list", "CycleGAN"]) == 0
+    printed = capsys.readouterr().out
+    assert "  learning_rate: 0.0002  (a number from 0 to 1)\n" in printed
+    assert "  pool_size: 50  (a whole number from 0 to 1,000)\n" in printed
+    assert "  seed: 0  (a whole number from 0 to 4,294,967,295)\n" in printed
+    assert "  ema_decay: null  (a number above 0 and below 1 or null)\n" in printed
+
+
+@pytest.mark.parametrize(
     ("raised", "code", "line"),
     [
         (InputError("name\x1b[31m: is bad."), 2, "tfi2i: error: name\\x1b[31m: is bad."),

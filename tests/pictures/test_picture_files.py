@@ -616,3 +616,16 @@ def test_a_tiff_of_channels_that_are_no_colours_is_named_as_what_it_is():
     data = sixteen_bit(values, "MM")
     with pytest.raises(InputError, match="x is not a picture that can be read"):
         read_picture(data[:30], "x")
+
+
+def test_a_picture_of_more_pixels_than_are_wanted_is_named_with_the_option(tmp_path):
+    path = tmp_path / "big.png"
+    Image.new("L", (2_000, 1_001)).save(path)
+    words = r"big\.png has 2,002,000 pixels \(2,000 x 1,001\), and the limit is 2 million; scale it"
+    words += r" down first, or lift the limit by --megapixels of translate or data\.megapixels"
+    for read in (read_picture, read_values):
+        with pytest.raises(InputError, match=words):
+            read(path, megapixels=2)
+    assert read_picture(path, megapixels=3).pixels.shape == (1_001, 2_000, 3)
+    with pytest.raises(InputError, match="the limit is 100 million"):  # and nothing is decoded
+        read_picture(png(12_000, 9_000, 1, 0, np.random.default_rng(0).bytes(20_000)))

@@ -496,3 +496,11 @@ def test_sixteen_bits_of_colour_and_of_transparency_are_written(tmp_path, channe
     np.testing.assert_array_equal(made.alpha, alpha)
     with pytest.raises(InputError, match="must be uint8"):
         write_picture(tmp_path / "a.webp", numbers, alpha)
+
+
+def test_a_picture_beyond_the_limit_of_pixels_fails_and_the_others_are_done(tmp_path):
+    picture(tmp_path / "in" / "small.png")
+    Image.new("L", (1_001, 1_000)).save(tmp_path / "in" / "large.png")
+    summary = run([tmp_path / "in"], tmp_path / "out", megapixels=1)
+    assert names(tmp_path / "out") == ["small.png"]
+    assert "the limit is 1 million" in summary.failed[0][1]

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb
+from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb, number
 from tfi2i.commands.networks import of_server, opened
 from tfi2i.errors import InputError
+from tfi2i.limits import MEGAPIXELS, Megapixels
 
 if TYPE_CHECKING:
     from tfi2i.commands.networks import Opened
@@ -79,6 +80,14 @@ def _add_results(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="translate all frames of animations and pages of TIFF files, each to a picture"
         " NAME-0001 and so on [the first]",
+    )
+    verb.add_argument(
+        "--megapixels",
+        metavar="N",
+        type=number(Megapixels),
+        default=MEGAPIXELS,
+        help="millions of pixels of the largest picture that is decoded, up to 178; each takes"
+        " about 13 MB of memory [100]",
     )
     verb.add_argument(
         "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"
@@ -153,6 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
         value_range=known.value_range,
         target_range=known.target_range,
         frames=arguments.frames,
+        megapixels=arguments.megapixels,
     )
     return 1 if summary.failed else 0
 
@@ -193,6 +203,7 @@ def _by_server(arguments: argparse.Namespace) -> int:
             value_range=known.value_range,
             target_range=SIXTEEN_BITS,
             frames=arguments.frames,
+            megapixels=arguments.megapixels,
         )
     return 1 if summary.failed else 0
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.limits import MEGAPIXELS
 from tfi2i.pictures.bands import are_deep_bands, band_values, read_bands
 from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.depth import OutOfRange, Range, Values
@@ -126,6 +127,7 @@ class PictureDomain(Domain):
     Attributes:
         pictures: Paths or contents.
         passed_over: Kinds of the files beside them that are no pictures, one a file.
+        megapixels: Largest picture that is decoded, in millions of pixels.
     """
 
     def __init__(
@@ -134,10 +136,12 @@ class PictureDomain(Domain):
         pictures: Sequence[Path | bytes],
         where: str,
         passed_over: Sequence[str] = (),
+        megapixels: int = MEGAPIXELS,
     ) -> None:
         super().__init__(names, where)
         self.pictures = list(pictures)
         self.passed_over = list(passed_over)
+        self.megapixels = megapixels
 
     def _given(self, index: int) -> tuple[Path | bytes, str | None]:
         """A picture's source, and the name that a message calls it by."""
@@ -147,7 +151,8 @@ class PictureDomain(Domain):
 
     def picture(self, index: int) -> Picture:
         """As `Domain.picture`."""
-        return read_picture(*self._given(index), value_range=self.value_range)
+        given, most = self._given(index), self.megapixels
+        return read_picture(*given, value_range=self.value_range, megapixels=most)
 
     def read(self, index: int, side: int | None = None) -> Pixels:
         """As `Domain.read`."""
@@ -156,7 +161,7 @@ class PictureDomain(Domain):
     def values(self, index: int) -> Values:
         """The numbers in a picture's file; raises as `read`, but for numbers without a meaning."""
         try:
-            return read_values(*self._given(index))
+            return read_values(*self._given(index), megapixels=self.megapixels)
         except InputError:
             if (bands := band_values(self.pictures[index])) is None:
                 raise
@@ -210,7 +215,7 @@ class PictureDomain(Domain):
         """The pictures of these indices, in their order."""
         pictures = [self.pictures[index] for index in indices]
         names = [self.names[index] for index in indices]
-        part = PictureDomain(names, pictures, self.where, self.passed_over)
+        part = PictureDomain(names, pictures, self.where, self.passed_over, self.megapixels)
         part.value_range = self.value_range
         known = self.unreadable
         part.unreadable = {i: known[index] for i, index in enumerate(indices) if index in known}

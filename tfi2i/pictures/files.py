@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
+from tfi2i.limits import MEGAPIXELS
 from tfi2i.pictures.bands import WideColours, wide_colours
 from tfi2i.pictures.colours import srgb
 from tfi2i.pictures.depth import (
@@ -39,6 +40,7 @@ from tfi2i.pictures.formats import (
     check_tiff,
     missing,
     opened,
+    require_megapixels,
     too_large,
     unread,
 )
@@ -121,6 +123,7 @@ def read_picture(
     *,
     value_range: Range | None = None,
     frame: int = 0,
+    megapixels: int = MEGAPIXELS,
 ) -> Picture:
     """The picture in a file or in a file's bytes, the first frame if it is animated.
 
@@ -133,6 +136,7 @@ def read_picture(
         value_range: Numbers in the file that become black and white. The pixels are uint16 then,
             0..65535, so that no depth is lost.
         frame: Number of the frame of an animation.
+        megapixels: Largest picture that is decoded, in millions of pixels.
 
     Raises:
         InputError: There is no such file, it is no picture of a supported format, damaged, larger
@@ -141,6 +145,7 @@ def read_picture(
     """
 
     def made(image: Opened, file: BinaryIO, label: str) -> Picture:
+        require_megapixels(image, label, megapixels)
         if frame and isinstance(image, Image.Image):
             image.seek(frame)
         mode, file_format = image.mode, image.format or "unknown"
@@ -158,13 +163,20 @@ def read_picture(
     return _read(source, name, made)
 
 
-def read_values(source: Path | str | bytes, name: str | None = None) -> Values:
+def read_values(
+    source: Path | str | bytes, name: str | None = None, *, megapixels: int = MEGAPIXELS
+) -> Values:
     """The numbers in a file, of its first frame; of 8 bits those of its sRGB pixels.
 
     Raises:
         InputError: As `read_picture`, but for values without a meaning as a colour.
     """
-    return _read(source, name, _values)
+
+    def made(image: Opened, file: BinaryIO, label: str) -> Values:
+        require_megapixels(image, label, megapixels)
+        return _values(image, file, label)
+
+    return _read(source, name, made)
 
 
 class Header(NamedTuple):

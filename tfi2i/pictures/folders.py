@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tfi2i.errors import InputError
+from tfi2i.limits import MEGAPIXELS
 from tfi2i.pictures.bands import band_values, read_bands
 from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.depth import SIXTEEN_BITS, Range, gathered
@@ -92,6 +93,7 @@ def translate_files(
     value_range: Range | None = None,
     target_range: Range | None = None,
     frames: bool = False,
+    megapixels: int = MEGAPIXELS,
 ) -> Summary:
     """Translates pictures and folders of pictures into the folder `out`.
 
@@ -119,6 +121,7 @@ def translate_files(
             these. What none holds is written black to white, in 8 bits.
         frames: Translation of all frames of animations, each a picture NAME-0001 and so on; else of
             the first.
+        megapixels: Largest picture that is decoded, in millions of pixels.
 
     Raises:
         InputError: Before anything is written: an input is not there, `out` is no folder, two
@@ -143,7 +146,7 @@ def translate_files(
         bands = read_bands(job.source, channels, seen)
         if bands is not None:
             return bands, None
-        picture = read_picture(job.source, value_range=seen, frame=job.frame)
+        picture = read_picture(job.source, value_range=seen, frame=job.frame, megapixels=megapixels)
         if value_range and not picture.deep and (value_range[0] < 0 or value_range[1] > 255):
             plan.shallow.append(job.source)
         return in_channels(picture.pixels, channels, picture.alpha), picture.alpha

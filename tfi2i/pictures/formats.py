@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, features
 
+from tfi2i.errors import InputError
 from tfi2i.pictures import tiff
 from tfi2i.terminal import printable
 
@@ -144,6 +145,17 @@ def too_large(image: Any, byte_count: int) -> str | None:
             f"{most:,} of them."
         )
     return None
+
+
+def require_megapixels(image: Any, label: str, most: int) -> None:
+    """Raises `InputError` for a picture of more millions of pixels than are wanted."""
+    count = image.width * image.height
+    if count > most * 10**6:
+        raise InputError(
+            f"{label} has {count:,} pixels ({image.width:,} x {image.height:,}), "
+            f"and the limit is {most} million; scale it down first, or lift the limit by "
+            f"--megapixels of translate or data.megapixels, up to {MAX_PIXELS // 10**6}."
+        )
 
 
 def check_tiff(image: Image.Image, byte_count: int) -> None:

@@ -209,3 +209,13 @@ def test_animations_are_said_with_their_number(tmp_path):
         frames[0].save(tmp_path / "trainB" / name, save_all=True, append_images=frames[1:])
     notes = folders(tmp_path).remarks().notes
     assert len(notes) == 1 and "trainB: 2 of its pictures have several frames" in notes[0]
+
+
+def test_pictures_of_more_pixels_than_are_wanted_are_left_out_by_name(tmp_path, caplog):
+    layout(tmp_path, {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1})
+    Image.new("L", (1_001, 1_000)).save(tmp_path / "trainA" / "big.png")
+    data = folders(tmp_path, megapixels=1)
+    next(iter(data.batches(image_size=8, load_size=8, batch_size=3)))
+    assert data.train["a"].read_or_none(2) is None
+    assert "big.png has 1,001,000 pixels (1,001 x 1,000), and the limit is 1 million" in caplog.text
+    assert folders(tmp_path, megapixels=2).train["a"].read(2).shape == (1_000, 1_001, 3)

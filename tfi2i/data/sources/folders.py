@@ -8,6 +8,7 @@ from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError
+from tfi2i.limits import MEGAPIXELS, Megapixels
 from tfi2i.pictures.formats import counted, kind_of
 from tfi2i.pictures.listing import listed
 from tfi2i.terminal import printable
@@ -27,6 +28,7 @@ def folders(
     val_b: Path | str | None = None,
     paired_test: bool = False,
     value_range: ValueRange = None,
+    megapixels: Megapixels = MEGAPIXELS,
 ) -> Dataset:
     """Pictures in folders, read with all their sub-folders and sorted by name.
 
@@ -47,6 +49,7 @@ def folders(
         value_range: Numbers in the files that become black and white: two of them, auto (smallest
             and largest of the training pictures) or {percentiles: [1, 99]}; for both domains, or
             {a: ..., b: ...}. For files of more than 8 bits, whose full depth is trained on.
+        megapixels: Largest picture that is decoded, in millions of pixels.
 
     Raises:
         InputError: A folder is missing or holds no pictures, or test names do not match.
@@ -58,11 +61,15 @@ def folders(
         raise InputError(
             f"Domains a and b are the same folder {printable(str(train_a))}; name two folders."
         )
-    sets_a = _train_and_test("a", train_a, _folder(root, test_a, "test", "A", "test_a"))
-    sets_b = _train_and_test("b", train_b, _folder(root, test_b, "test", "B", "test_b"))
+    tests_a = _folder(root, test_a, "test", "A", "test_a")
+    tests_b = _folder(root, test_b, "test", "B", "test_b")
+    sets_a = _train_and_test("a", train_a, tests_a, megapixels)
+    sets_b = _train_and_test("b", train_b, tests_b, megapixels)
     test = {"a": sets_a[1], "b": _matched(sets_a[1], sets_b[1]) if paired_test else sets_b[1]}
     validation = _validation(
-        _folder(root, val_a, "val", "A", "val_a"), _folder(root, val_b, "val", "B", "val_b")
+        _folder(root, val_a, "val", "A", "val_a"),
+        _folder(root, val_b, "val", "B", "val_b"),
+        megapixels,
     )
     train = {"a": sets_a[0], "b": sets_b[0]}
     found = {}
@@ -80,13 +87,13 @@ def folders(
     )
 
 
-def _validation(a: Path | None, b: Path | None) -> dict[str, PictureDomain]:
+def _validation(a: Path | None, b: Path | None, megapixels: int) -> dict[str, PictureDomain]:
     """The domains of two validation folders; none if one is missing."""
     if a is None or b is None:
         if alone := a or b:
             log.warning("%s is not used, since the other domain has none.", printable(str(alone)))
         return {}
-    domains = {"a": _domain(a), "b": _domain(b)}
+    domains = {"a": _domain(a, megapixels), "b": _domain(b, megapixels)}
     for domain in domains.values():
         if not domain.names:
             raise InputError(f"{domain.where} holds no pictures{_beside(domain)}; add some.")
@@ -137,16 +144,16 @@ def _missing(folder: Path, setting: str, child: str) -> InputError:
 
 
 def _train_and_test(
-    key: str, train: Path, test: Path | None
+    key: str, train: Path, test: Path | None, megapixels: int
 ) -> tuple[PictureDomain, PictureDomain]:
-    training = _domain(train)
+    training = _domain(train, megapixels)
     if not training.names:
         raise InputError(
             f"{training.where} holds no pictures (png, jpg, webp, bmp, tiff ...)"
             f"{_beside(training)}; name one that does."
         )
     if test is not None:
-        testing = _domain(test)
+        testing = _domain(test, megapixels)
         if not testing.names:
             raise InputError(
                 f"The test folder {printable(str(test))} holds no pictures{_beside(testing)}; add "
@@ -161,11 +168,11 @@ def _train_and_test(
     return training.with_test_share(printable(str(train)), "folder")
 
 
-def _domain(folder: Path) -> PictureDomain:
+def _domain(folder: Path, megapixels: int) -> PictureDomain:
     paths, others = listed(folder)
     names = [path.relative_to(folder).as_posix() for path in paths]
     kinds = [kind_of(path) for path in others]
-    return PictureDomain(names, paths, printable(f"The folder {folder}"), kinds)
+    return PictureDomain(names, paths, printable(f"The folder {folder}"), kinds, megapixels)
 
 
 def _beside(domain: PictureDomain) -> str:

@@ -19,7 +19,7 @@ from tfi2i.data.domains import Domain, PictureDomain, Pixels
 from tfi2i.data.ranges import ValueRange, settle, survey, unfilled, wishes
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
-from tfi2i.limits import Between, Seed
+from tfi2i.limits import MEGAPIXELS, Between, Megapixels, Seed
 from tfi2i.pictures.depth import Range
 from tfi2i.terminal import printable
 
@@ -37,6 +37,7 @@ def single_image(
     scale_max: Annotated[float, Between(1, 1_000)] = 3.0,
     seed: Seed = 0,
     value_range: ValueRange = None,
+    megapixels: Megapixels = MEGAPIXELS,
 ) -> Dataset:
     """Patches of one picture a and of one picture b; without files, of two embedded scenes.
 
@@ -52,6 +53,7 @@ def single_image(
         seed: Seed of the factors and the places of the patches, and of the embedded scenes.
         value_range: Numbers in the files that become black and white: two of them, auto or
             {percentiles: [1, 99]}; for both pictures, or {a: ..., b: ...}.
+        megapixels: Largest picture that is decoded, in millions of pixels.
 
     Raises:
         InputError: A picture that cannot be read, one without the other, the same one twice, or a
@@ -71,7 +73,7 @@ def single_image(
     pictures: list[tuple[str, Pixels]] = []
     found: dict[str, Range] = {}
     for key, path in zip("ab", paths, strict=True):
-        one = PictureDomain([path.name], [path], printable(str(path)))
+        one = PictureDomain([path.name], [path], printable(str(path)), (), megapixels)
         if chosen := settle(one, [], wanted[key]):
             found[key] = chosen
         elif fault := unfilled(one, survey(one)):

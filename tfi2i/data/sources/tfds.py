@@ -24,7 +24,7 @@ from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError, first_line
-from tfi2i.limits import Between
+from tfi2i.limits import MEGAPIXELS, Between, Megapixels
 from tfi2i.terminal import printable
 
 PROBE_SECONDS = 4.0
@@ -52,6 +52,7 @@ def tfds(
     data_dir: str | Path | None = None,
     download: bool = True,
     value_range: ValueRange = None,
+    megapixels: Megapixels = MEGAPIXELS,
 ) -> Dataset:
     """A data set of tensorflow-datasets, cut into two domains by split, by label or by name.
 
@@ -77,6 +78,7 @@ def tfds(
         download: Permission to download a data set that is not there.
         value_range: Numbers in the pictures that become black and white: two of them, auto or
             {percentiles: [1, 99]}; for both domains, or {a: ..., b: ...}.
+        megapixels: Largest picture that is decoded, in millions of pixels.
 
     Raises:
         InputError: An unknown data set, split, label or feature, two equal domains, or data that is
@@ -109,7 +111,8 @@ def tfds(
     taken_a, taken_b = ({train_a, train_b},) * 2 if same else ({train_a}, {train_b})
     test_a = side_a.split(test_split_a, "test_split", ("testA", "test"), taken_a)
     test_b = side_b.split(test_split_b, "test_split", ("testB", "test"), taken_b)
-    sets_a, sets_b = side_a.domains(train_a, test_a), side_b.domains(train_b, test_b)
+    sets_a = side_a.domains(train_a, test_a, megapixels)
+    sets_b = side_b.domains(train_b, test_b, megapixels)
     found = {
         key: settle(train, [test], wanted[key])
         for key, (train, test) in {"a": sets_a, "b": sets_b}.items()
@@ -247,11 +250,13 @@ class _Side:
             f"from {', '.join(self.splits)}."
         )
 
-    def domains(self, train: str, test: str) -> tuple[PictureDomain, PictureDomain]:
+    def domains(
+        self, train: str, test: str, megapixels: int
+    ) -> tuple[PictureDomain, PictureDomain]:
         """The training and the test domain."""
-        training = self._read(train)
+        training = self._read(train, megapixels)
         if test:
-            return training, self._read(test)
+            return training, self._read(test, megapixels)
         if len(training) < 2:
             raise InputError(
                 f"{training.where} is a single picture and {self.name} has no test split; choose "
@@ -259,7 +264,7 @@ class _Side:
             )
         return training.with_test_share(training.where, "split")
 
-    def _read(self, split: str) -> PictureDomain:
+    def _read(self, split: str, megapixels: int) -> PictureDomain:
         """The encoded pictures of a split with the label, in the order of the records."""
         import tensorflow_datasets as library
 
@@ -293,7 +298,7 @@ class _Side:
         where = f"{self.name} {split}" + (f" with label {self.label.name}" if self.label else "")
         if not found:
             raise InputError(f"{where} has no pictures; choose another split or label.")
-        return PictureDomain(list(found), list(found.values()), where)
+        return PictureDomain(list(found), list(found.values()), where, (), megapixels)
 
 
 def unreachable(url: str) -> str | None:
