@@ -17,7 +17,7 @@ def add(verbs) -> None:
         "list",
         "show systems, their settings and the shipped configurations",
         "Without SYSTEM: one line a system, one a configuration. With it: every setting of every\n"
-        "section of a configuration, with default, type, range and\nmeaning.",
+        "section of a configuration, with default, type, range and meaning.",
         "  tfi2i list\n  tfi2i list CycleGAN",
     )
     verb.add_argument("system", metavar="SYSTEM", nargs="?", help=SYSTEM_HELP)
