@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError
+from tfi2i.limits import LAST_SEED, Seed, outside
 
 Array = NDArray[np.float32]
 Kind = Literal["style", "latent", "label", "picture"]
@@ -216,11 +217,11 @@ def values_of(
 
     Raises:
         InputError: A name that no condition has, another shape, numbers that are not finite, or
-            labels where there are none; or the seed is below 0.
+            labels where there are none; or the seed is out of its range.
     """
     given = dict(given or {})
-    if seed < 0:
-        raise InputError(f"The seed is {seed}; give a whole number from 0 on.")
+    if outside(Seed, seed):
+        raise InputError(f"The seed is {seed}; give a whole number from 0 on, up to {LAST_SEED:,}.")
     if labels is not None:
         label = next((one for one in conditions if one.kind == "label"), None)
         if label is None:

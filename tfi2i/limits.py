@@ -5,6 +5,7 @@
 An error in YAML, on the command line and in Python, and `tfi2i list`, all say what stands there.
 """
 
+import argparse
 import functools
 import inspect
 import json
@@ -76,7 +77,8 @@ Depth = Annotated[int, Between(1, 11)]
 Features = Annotated[int, Between(1, 8_192)]
 
 # of data
-Seed = Annotated[int, Between(0, 2**32 - 1)]
+LAST_SEED = 2**32 - 1
+Seed = Annotated[int, Between(0, LAST_SEED)]
 Count = Annotated[int, Between(1, 1_000_000)]
 BatchSize = Annotated[int, Between(1, 4_096)]
 Megapixels = Annotated[int, Between(1, 178)]
@@ -261,6 +263,20 @@ def checked(what: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
         return checking
 
     return decorate
+
+
+def option(annotation: Any) -> Callable[[str], int]:
+    """The `type` of an option that takes a whole number in a range."""
+
+    def read(text: str) -> int:
+        value = int(text)
+        try:
+            return fitted(annotation, value)
+        except Unfit as error:
+            raise argparse.ArgumentTypeError(f"{error}, but {shown(value)} came") from error
+
+    read.__name__ = "int"  # argparse names it where the text is none
+    return read
 
 
 def memory_bytes() -> int | None:

@@ -153,16 +153,17 @@ def test_what_cannot_be_parsed_ends_with_2(capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "wanted"),
+    ("verb", "option", "value", "wanted"),
     [
-        ("--seed", "-1", "a whole number from 0 to 4,294,967,295, but -1 came"),
-        ("--seed", str(2**70), f"a whole number from 0 to 4,294,967,295, but {2**70} came"),
-        ("--megapixels", "0", "a whole number from 1 to 178, but 0 came"),
+        ("demo", "--seed", -1, "a whole number from 0 to 4,294,967,295, but -1 came"),
+        ("evaluate", "--seed", 2**70, f"a whole number from 0 to 4,294,967,295, but {2**70} came"),
+        ("study", "--images", 0, "a whole number from 1 to 1,000,000, but 0 came"),
+        ("translate", "--megapixels", 179, "a whole number from 1 to 178, but 179 came"),
     ],
 )
-def test_numbers_of_options_have_ranges(capsys, option, value, wanted):
+def test_numbers_of_options_have_ranges(capsys, verb, option, value, wanted):
     with pytest.raises(SystemExit) as caught:
-        main(["translate", "run", "x.png", "--out", "out", option, value])
+        main([verb, "run", "x.png", "--out", "out", option, str(value)])
     assert caught.value.code == 2
     assert f"error: argument {option}: takes {wanted}\n" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
-from tfi2i.limits import Seed, Unfit, fitted, shown
+from tfi2i.limits import Seed, option
 
 CONFIG_HELP = "a YAML file, or the name of a shipped one such as nice_gan/scenes (see `tfi2i list`)"
 SYSTEM_HELP = "such as NICEGAN or CUT"
@@ -54,24 +54,10 @@ def add_set(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def number(annotation: Any) -> Callable[[str], int]:
-    """The `type` of an option that takes a whole number in a range of `tfi2i.limits`."""
-
-    def read(text: str) -> int:
-        value = int(text)
-        try:
-            return fitted(annotation, value)
-        except Unfit as error:
-            raise argparse.ArgumentTypeError(f"{error}, but {shown(value)} came") from error
-
-    read.__name__ = "int"  # argparse names it where the text is none
-    return read
-
-
 def add_seed(verb: argparse.ArgumentParser) -> None:
     """Adds `--seed`, for verbs that draw at random."""
     verb.add_argument(
-        "--seed", type=number(Seed), default=0, help="of everything drawn at random [0]"
+        "--seed", type=option(Seed), default=0, help="of everything drawn at random [0]"
     )
 
 
@@ -126,10 +112,7 @@ def add_conditions(verb: argparse.ArgumentParser) -> None:
         " picture of a network that takes one",
     )
     verb.add_argument(
-        "--seed",
-        metavar="N",
-        type=number(Seed),
-        help="of inputs that are not given, such as a style [0]",
+        "--seed", metavar="N", type=int, help="of inputs that are not given, such as a style [0]"
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfi2i.pictures.tiles import Pixels
 
 AT_ONCE = 8  # pictures in memory
+MOST = 1_000_000
 
 
 def add(verbs) -> None:
@@ -61,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     count, out = arguments.count, arguments.out
     suffix = writable_suffix(arguments.format)
-    if count < 1:
-        raise InputError(f"--count {count}: give a number of pictures from 1 on.")
+    if not 1 <= count <= MOST:
+        raise InputError(f"--count {count}: give a number of pictures from 1 on, up to {MOST:,}.")
     paths = [out / f"{i + 1:04d}{suffix}" for i in range(count)]
     if out.exists() and not out.is_dir():
         raise InputError(f"The output folder {out} is a file; name a folder.")

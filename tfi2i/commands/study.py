@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tfi2i.commands.arguments import add_direction, add_out, add_seed, add_set, add_verb
 from tfi2i.commands.evaluate import pictures_of
 from tfi2i.errors import InputError
+from tfi2i.limits import Count, option
 
 if TYPE_CHECKING:
     from tfi2i.conditions import Direction
@@ -33,7 +34,7 @@ def add(verbs) -> None:
     add_out(verb, "a new folder", required=True)
     add_direction(verb)
     images = "how many questions at most [40]"
-    verb.add_argument("--images", metavar="N", type=int, default=40, help=images)
+    verb.add_argument("--images", metavar="N", type=option(Count), default=40, help=images)
     question = "Which translation is the best?"
     asked = f"what participants are asked [{question}]"
     verb.add_argument("--question", default=question, help=asked)

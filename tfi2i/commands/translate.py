@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb, number
+from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb
 from tfi2i.commands.networks import of_server, opened
 from tfi2i.errors import InputError
-from tfi2i.limits import MEGAPIXELS, Megapixels
+from tfi2i.limits import MEGAPIXELS, Megapixels, option
 
 if TYPE_CHECKING:
     from tfi2i.commands.networks import Opened
@@ -84,7 +84,7 @@ def _add_results(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--megapixels",
         metavar="N",
-        type=number(Megapixels),
+        type=option(Megapixels),
         default=MEGAPIXELS,
         help="millions of pixels of the largest picture that is decoded, up to 178; each takes"
         " about 13 MB of memory [100]",
@@ -133,9 +133,9 @@ def add_server(verb: argparse.ArgumentParser, paths: tuple[argparse.Action, ...]
 
 def refuse_server_options(arguments: argparse.Namespace, *more: str) -> None:
     """Refuses without `--server` what goes with it."""
-    for option in (*more, "deadline", "sidecar"):
-        if getattr(arguments, option) is not None:
-            raise InputError(f"--{option} goes with --server URL; leave it out without a server.")
+    for name in (*more, "deadline", "sidecar"):
+        if getattr(arguments, name) is not None:
+            raise InputError(f"--{name} goes with --server URL; leave it out without a server.")
 
 
 def deadline(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -175,10 +175,10 @@ def _by_server(arguments: argparse.Namespace) -> int:
     from tfi2i.pictures.depth import SIXTEEN_BITS
     from tfi2i.pictures.folders import translate_files
 
-    for option in ("direction", "tile"):
-        if getattr(arguments, option) is not None:
+    for name in ("direction", "tile"):
+        if getattr(arguments, name) is not None:
             raise InputError(
-                f"--{option} is decided by the model that the server holds; leave it out with "
+                f"--{name} is decided by the model that the server holds; leave it out with "
                 "--server."
             )
     # The first path stands where the model does without a server.
