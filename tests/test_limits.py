@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
+from tfi2i import limits
 from tfi2i.config import config as configs
 from tfi2i.config.signatures import settings
-from tfi2i.data import SOURCES, dataset
+from tfi2i.data import SOURCES, batches
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.limits import (
@@ -139,13 +140,21 @@ def test_batches_of_a_thousand_million_are_refused(name):
 
 def test_batches_and_caches_are_bounded_by_the_memory_of_the_machine(monkeypatch, caplog):
     data = SOURCES["scenes"](train_size=2, test_size=1)
-    monkeypatch.setattr(dataset, "memory_bytes", lambda: 2**30)
+    for module in (limits, batches):
+        monkeypatch.setattr(module, "memory_bytes", lambda: 2**30)
     with pytest.raises(InputError, match=r"batch_size of .* is 4096; .* 64 they take 2 GiB, and"):
         data.batches(image_size=64, batch_size=4096)
     data.batches(image_size=32, batch_size=2, cache_mb=512)
     assert caplog.text == ""
     data.batches(image_size=32, batch_size=2, cache_mb=513)
     assert "cache_mb of the batches is 513; at most half" in caplog.text
+
+
+def test_a_pool_is_bounded_by_the_memory_of_the_machine(monkeypatch):
+    system = ALL["CycleGAN"](**ALL["CycleGAN"].smoke)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 2**20)
+    with pytest.raises(ValueError, match="^pool_size=1000 with image_size=32 takes .* choose less"):
+        system.compile(pool_size=1000)
 
 
 # values and annotations
@@ -201,6 +210,7 @@ def test_what_does_not_fit_is_refused_by_type_or_by_range(annotation, value, wor
         (Rate, np.float32(1e-4), False),
         (Rate, np.float64(2), True),
         (Rate, float("nan"), True),
+        (Steps, 10**400, True),
         (Rate, None, True),
         (Rate | None, None, False),
         (Rate, object(), False),  # a schedule: the optimizer's business

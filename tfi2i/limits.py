@@ -232,9 +232,9 @@ def outside(annotation: Any, value: Any) -> bool:
         return False  # a label
     if isinstance(value, str | bytes | bool | types.NoneType):
         return type(value) not in plain
-    if float not in plain and not all(float(number).is_integer() for number in found):
+    if not all(number in one for one in ranges for number in found):
         return True
-    return not all(number in one for one in ranges for number in found)
+    return float not in plain and not all(float(number).is_integer() for number in found)
 
 
 def checked(what: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
@@ -285,6 +285,14 @@ def memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def beyond_memory(taken: int) -> str | None:
+    """End of a sentence on what takes more bytes than this machine has; None: it does not."""
+    there = memory_bytes()
+    if there is None or taken <= there:
+        return None
+    return f"{taken / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}; choose less."
 
 
 def without_range(annotation: Any) -> bool:

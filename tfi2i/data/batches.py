@@ -1,6 +1,8 @@
 """Computation of the batch of any step, from seed and step alone."""
 
 import atexit
+import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 from tfi2i.data.domains import Domain, Pixels
 from tfi2i.data.resize import scaled_for_crop
 from tfi2i.errors import InputError
+from tfi2i.limits import beyond_memory, memory_bytes
 from tfi2i.pictures.pixels import to_image
-from tfi2i.pictures.sizes import Size
+from tfi2i.pictures.sizes import Size, size_text
 
 ASPECTS = ("squash", "crop")
 
@@ -27,6 +30,9 @@ Place = tuple[range | Indices, int]
 _ORDER, _AUGMENTATION, _TARGETS, _REFERENCES = range(4)  # random streams: never renumber
 
 PREFETCHED_BYTES = 64 * 2**20
+WAITING = 4  # batches that are in memory at a time, or more
+
+log = logging.getLogger("tfi2i")
 
 
 @dataclass(frozen=True)
@@ -280,3 +286,27 @@ def check_aspect(aspect: str) -> None:
     """Raises `InputError` for an aspect that is unknown."""
     if aspect not in ASPECTS:
         raise InputError(f"aspect is {aspect!r}; choose {' or '.join(map(repr, ASPECTS))}.")
+
+
+def within_memory(layout: Batch, batch_size: int, size: Size, cache_mb: int) -> int:
+    """Bytes of the cache: as many as are wanted, but at most half of the machine's memory.
+
+    Raises:
+        InputError: The batches themselves, of which several wait, take more than all memory.
+    """
+    images = len(layout.images) * layout.updates * batch_size
+    taken = WAITING * images * math.prod(size) * 3 * np.dtype(np.float32).itemsize
+    if fault := beyond_memory(taken):
+        raise InputError(
+            f"batch_size of the batches is {batch_size}; of images of {size_text(size)} they take "
+            f"{fault}"
+        )
+    there, wanted = memory_bytes(), cache_mb * 2**20
+    if there is None:
+        return wanted
+    if wanted > there // 2:
+        log.warning(
+            "cache_mb of the batches is %d; at most half of this machine's memory is used, %d.",
+            *(cache_mb, there // 2**21),
+        )
+    return min(wanted, there // 2)

@@ -6,8 +6,6 @@ alone, so a run that is resumed at step t goes on exactly as if it had not stopp
 
 import functools
 import inspect
-import logging
-import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,12 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.conditions import ANY, Condition
-from tfi2i.data.batches import CALLS, PREFETCHED_BYTES, Array, Batch, Loader, Pool, check_aspect
+from tfi2i.data.batches import (
+    CALLS,
+    PREFETCHED_BYTES,
+    Array,
+    Batch,
+    Loader,
+    Pool,
+    check_aspect,
+    within_memory,
+)
 from tfi2i.data.domains import Domain, InChannels, Joined, Pixels
 from tfi2i.data.ranges import Remarks, remarks
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
-from tfi2i.limits import BatchSize, ImageSize, Megabytes, Seed, Step, checked, memory_bytes
+from tfi2i.limits import BatchSize, ImageSize, Megabytes, Seed, Step, checked
 from tfi2i.pictures.pixels import eight_bit
 from tfi2i.pictures.sizes import AnySize, Size, height_and_width, size_text
 from tfi2i.terminal import printable
@@ -33,9 +40,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 UNPAIRED = Batch("unpaired")
-WAITING = 4  # batches that are in memory at a time, or more
-
-log = logging.getLogger("tfi2i")
 
 
 @dataclass
@@ -208,7 +212,7 @@ class Dataset:
                 f"load_size of the batches is {size_text(load_size or loaded)}; choose "
                 f"{size_text(size)}, the image_size or more."
             )
-        cache_bytes = _within_memory(layout, batch_size, size, cache_mb)
+        cache_bytes = within_memory(layout, batch_size, size, cache_mb)
         self.failure = None
         self._check_labels(getattr(spec, "conditions", ()))
         channels = None if isinstance(spec, type) else getattr(spec, "channels", None)
@@ -417,30 +421,6 @@ def _loaded(size: Size, load_size: AnySize | None) -> Size:
         return height_and_width(load_size)
     height, width = (round(side * load_size / min(size)) for side in size)
     return height, width
-
-
-def _within_memory(layout: Batch, batch_size: int, size: Size, cache_mb: int) -> int:
-    """Bytes of the cache: as many as are wanted, but at most half of the machine's memory.
-
-    Raises:
-        InputError: The batches themselves, of which several wait, take more than all memory.
-    """
-    there, wanted = memory_bytes(), cache_mb * 2**20
-    if there is None:
-        return wanted
-    images = len(layout.images) * layout.updates * batch_size
-    taken = WAITING * images * math.prod(size) * 3 * np.dtype(np.float32).itemsize
-    if taken > there:
-        raise InputError(
-            f"batch_size of the batches is {batch_size}; of images of {size_text(size)} they take "
-            f"{taken / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}; choose less."
-        )
-    if wanted > there // 2:
-        log.warning(
-            "cache_mb of the batches is %d; at most half of this machine's memory is used, %d.",
-            *(cache_mb, there // 2**21),
-        )
-    return min(wanted, there // 2)
 
 
 def _listed(names: Collection[str]) -> str:

@@ -15,9 +15,11 @@ Wasserstein loss.
 Shape letters: N images, H W space.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
@@ -35,6 +37,7 @@ from tfi2i.limits import (
     Steps,
     Weight,
     Width,
+    beyond_memory,
 )
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
@@ -263,6 +266,11 @@ class CycleGAN(ImageTranslator):
         """Empty pools, unless there are some of this size already."""
         if [pool.size for pool in self.pools.values()] == [self.pool_size] * 2:
             return
+        held = self.pool_size * sum(map(math.prod, self.image_shapes.values()))
+        if fault := beyond_memory(held * np.dtype(self.dtype_policy.variable_dtype).itemsize):
+            raise ValueError(
+                f"pool_size={self.pool_size} with image_size={self.image_size} takes {fault}"
+            )
         self.pools.clear()
         for domain in "ab" if self.pool_size else ():
             full, name = self.dtype_policy.variable_dtype, f"pool_{domain}"
