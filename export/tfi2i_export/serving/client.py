@@ -9,12 +9,10 @@ such as OpenVINO Model Server. A style, a label or another input besides the pic
 every one. What a server answers is no more trusted than any picture file.
 """
 
-import io
 import itertools
 import math
 import random
 import re
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,19 +20,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image as PillowImage
+from numpy.typing import ArrayLike
 from tensorflow.core.framework import types_pb2
 
 from tfi2i.errors import InputError
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
-from tfi2i.pictures.channels import CHANNELS, in_channels
-from tfi2i.pictures.depth import deep_png
-from tfi2i.pictures.files import read_picture
+from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.pixels import are_pixels, eight_bit
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.inputs import Array, Shape, count_of, fitted, require_all, row
-from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, parsed
+from tfi2i_export.serving.pictures import LARGEST_PICTURE, levels_in, picture_in, png_of
+from tfi2i_export.serving.replies import left_until
+from tfi2i_export.serving.wire import Address, Failure, Inputs, Wire, parsed
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5
@@ -68,6 +65,8 @@ _SENTENCES = {
     "SAMPLER": "the model makes no pictures by itself ({reason}); translate with it",
     "SIGNATURE": "the model takes no pictures ({reason}); serve one that was written by `tfi2i "
     "export RUN --format saved_model`",
+    "SIZE": "the model's pictures are too large to travel as numbers ({reason}); serve one with a "
+    "signature of picture files, or of smaller pictures",
     "INVALID_ARGUMENT": "the server refused the picture ({reason}); scale it down",
     "TOO_LARGE": "the picture is too large for the server or a proxy before it ({reason}); scale "
     "it down, or raise that limit",
@@ -197,16 +196,23 @@ class ServerTranslator:
         return self._signature.of_files
 
     def _by_file(self, pixels: Pixels) -> Pixels:
-        inputs: Inputs = {IMAGE_BYTES: _png(pixels), **self._values}
-        name = self._signature.name
         height, width, _ = pixels.shape
+        if height * width > LARGEST_PICTURE:
+            raise InputError(
+                f"{self._url}: the picture has {height} x {width} pixels, more than the "
+                f"{LARGEST_PICTURE} that are sent; scale it down."
+            )
         # A PNG is hardly larger than what is in it, two bytes a channel at most.
         limit = 4 * height * width * max(self.channels) + 2**16
-        return self._attempted(
-            lambda left: _picture(
-                self._wire.file(name, inputs, IMAGE_BYTES, limit, left), pixels.shape
-            )
-        )
+
+        def ask(left: float) -> Pixels:
+            end = time.monotonic() + left
+            inputs: Inputs = {IMAGE_BYTES: png_of(pixels, end), **self._values}
+            name = self._signature.name
+            file = self._wire.file(name, inputs, IMAGE_BYTES, limit, left_until(end))
+            return picture_in(file, pixels.shape)
+
+        return self._attempted(ask)
 
     def _by_tensor(self, pixels: Pixels) -> Pixels:
         def ask(left: float) -> Pixels:
@@ -225,10 +231,12 @@ class ServerTranslator:
 
     def _by_padded_tensor(self, pixels: Pixels, left: float) -> Pixels:
         height, width, _ = pixels.shape
+        end = time.monotonic() + left
         image = padded(pixels, *self._padded_size(height, width))[None].astype(np.float32)
         inputs, name = {INPUT: image, **self._values}, self._signature.name
         shape = (*image.shape[:3], self.channels[1])
-        levels = _levels(self._wire.image(name, inputs, OUTPUT, shape, left))
+        answer = self._wire.image(name, inputs, OUTPUT, shape, left_until(end))
+        levels = levels_in(answer)
         return np.ascontiguousarray(levels[:height, :width])
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -242,6 +250,13 @@ class ServerTranslator:
                 f"{self._url}: the model takes pictures of up to {rows} x {columns} pixels, not of "
                 f"{height} x {width}; serve one that was exported without --sizes."
             )
+        most = self._wire.most_numbers // max(self._signature.channels)
+        if rows * columns > most:
+            raise InputError(
+                f"{self._url}: {rows} x {columns} pixels would travel as numbers, and {most} at "
+                "most do; scale the picture down, or serve a model with a signature of picture "
+                "files."
+            )
         return rows, columns
 
     def _asked(self, left: float) -> _Signature:
@@ -254,7 +269,8 @@ class ServerTranslator:
             if failure.code == "INVALID_ARGUMENT":  # so servers call an unknown label
                 failure = Failure("NOT_FOUND", failure.reason)
             raise failure from None
-        return _chosen(signatures, self.takes_picture, self._prefers_tensor)
+        most, by_tensor = self._wire.most_numbers, self._prefers_tensor
+        return _chosen(signatures, most, self.takes_picture, by_tensor)
 
     def _attempted(self, ask: Callable[[float], Answer]) -> Answer:
         """`ask(seconds left)`, asked again after failures that pass by themselves."""
@@ -303,9 +319,9 @@ class ServerSampler(ServerTranslator):
         def ask(left: float) -> Pixels:
             if self._signature.of_files:
                 file = self._wire.file(name, values, IMAGE_BYTES, LARGEST_FILE, left)
-                return _picture(file, None)
+                return picture_in(file, None)
             shape = (1, *(side or 0 for side in size), 3)
-            return _levels(self._wire.image(name, values, OUTPUT, shape, left))
+            return levels_in(self._wire.image(name, values, OUTPUT, shape, left))
 
         return self._attempted(ask)
 
@@ -333,13 +349,15 @@ def _check_ready(states: list[tuple[str, str]]) -> None:
 
 
 def _chosen(
-    signatures: Mapping[str, Any], takes_picture: bool = True, by_tensor: bool = False
+    signatures: Mapping[str, Any], most: int, takes_picture: bool, by_tensor: bool
 ) -> _Signature:
-    """One of picture files, otherwise one of floats, or the reverse; `serving_default` first.
+    """One of picture files, otherwise one of up to `most` floats, or the reverse.
+
+    `serving_default` comes before others.
 
     Those that take nothing besides the picture come before all others. A sampler's takes none.
     """
-    found = []
+    found, too_large = [], ""
     names = sorted(signatures, key=lambda name: (name != "serving_default", name))
     kinds = ((IMAGE_BYTES, IMAGE_BYTES, types_pb2.DT_STRING), (INPUT, OUTPUT, types_pb2.DT_FLOAT))
     for source, target, dtype in kinds:
@@ -356,11 +374,17 @@ def _chosen(
                 continue  # as large as it likes
             if extra is not None and picture.dtype == outputs[target].dtype == dtype:
                 channels = _channels(picture), _channels(outputs[target])
+                rows, columns = (side or 1 for side in size)
+                if rows * columns * max(channels) > most:
+                    too_large = f"{name} declares {rows} x {columns}"
+                    continue
                 found.append(_Signature(name, source == IMAGE_BYTES, size, extra, channels))
     if found:
         best = min(found, key=lambda one: (bool(one.extra), one.of_files and by_tensor))
         told = [one for one in found if not one.of_files and one.extra == best.extra]
         return replace(best, channels=told[0].channels) if told and best.of_files else best
+    if too_large:
+        raise Failure("SIZE", f"{too_large}, {most} numbers at most do")
     known = "; ".join(
         f"{name}: {', '.join(sorted(signatures[name].inputs))} -> "
         f"{', '.join(sorted(signatures[name].outputs))}"
@@ -394,41 +418,3 @@ def _extra(inputs: Mapping[str, Any], source: str) -> dict[str, Shape] | None:
             return None
         shapes[name] = (1, *sides)
     return shapes
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    if pixels.dtype == np.uint16:
-        return deep_png(pixels, None)
-    file = io.BytesIO()
-    given = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    # The quickest level: a server on the same network is waiting.
-    PillowImage.fromarray(np.ascontiguousarray(given)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-def _levels(translation: Image) -> Pixels:
-    """The only image of a batch (1, H, W, 3) in 0..255."""
-    if not np.isfinite(translation).all():
-        raise Failure("REPLY", "it holds NaN or infinite values")
-    return np.clip(np.rint(translation[0]), 0, 255).astype(np.uint8)
-
-
-def _picture(file: bytes, shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """The pixels of a PNG file of a known shape; its header is looked at before it is decoded.
-
-    None: a sampler's, of whatever shape. Of 16 bits they are the numbers in it, uint16.
-    """
-    if not (file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) > 24):
-        raise Failure("REPLY", f"{len(file)} bytes that are no PNG file")
-    width, height = struct.unpack(">II", file[16:24])
-    if shape is not None and (height, width) != shape[:2]:
-        raise Failure(
-            "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
-        )
-    try:
-        deep = file[24] == 16
-        picture = read_picture(file, "its PNG file", value_range=(0, 65535) if deep else None)
-        channels = {"L": 1, "I;16": 1, "I": 1, "LA": 2, "RGBA": 4}.get(picture.mode, 3)
-        return in_channels(picture.pixels, channels, picture.alpha)
-    except InputError as error:
-        raise Failure("REPLY", str(error)) from error

@@ -1,6 +1,8 @@
 """Asks a TensorFlow Serving server over gRPC."""
 
+import json
 import re
+import time
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -15,17 +17,43 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
 )
 
 from tfi2i_export.inputs import Shape
-from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, reading
+from tfi2i_export.serving.replies import left_until
+from tfi2i_export.serving.wire import (
+    LARGEST_MESSAGE,
+    Address,
+    Failure,
+    Image,
+    Inputs,
+    Wire,
+    reading,
+)
+
+DESCRIPTION_LIMIT = 2**22  # bytes that a server may tell about a model
+
+_SERVICE = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "tensorflow.serving.ModelService"},
+                {"service": "tensorflow.serving.PredictionService", "method": "GetModelMetadata"},
+            ],
+            "maxResponseMessageBytes": DESCRIPTION_LIMIT,
+        }
+    ],
+}
 
 
 class GrpcWire(Wire):
     """A connection to each server that the host's name stands for, asked in turn."""
 
+    most_numbers = LARGEST_MESSAGE // 8  # of 4 bytes, with room
+
     def __init__(self, address: Address):
         options = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+            ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+            ("grpc.max_send_message_length", LARGEST_MESSAGE),
+            ("grpc.service_config", json.dumps(_SERVICE)),
             # Otherwise calls fail for up to two minutes after a server is back.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
@@ -92,13 +120,14 @@ class GrpcWire(Wire):
             return tf.make_ndarray(answer)
 
     def _predicted(self, signature: str, inputs: Inputs, output: str, seconds: float) -> Any:
+        end = time.monotonic() + seconds
         spec = {**self._spec, "signature_name": signature}
         request = predict_pb2.PredictRequest(model_spec=spec)
         for name, value in inputs.items():
             kind = tf.string if isinstance(value, bytes) else None
             batch = [value] if kind else value
             request.inputs[name].CopyFrom(tf.make_tensor_proto(batch, kind))
-        reply = _called(self._predictions.Predict, request, seconds)
+        reply = _called(self._predictions.Predict, request, left_until(end))
         if output not in reply.outputs:
             raise Failure("REPLY", f"no output {output}")
         return reply.outputs[output]
@@ -119,6 +148,8 @@ def _failure(code: str, reason: str) -> Failure:
         code = "UNKNOWN_HOST"
     elif code == "UNAVAILABLE" and re.search("handshake failed|SSL_ERROR", reason):
         code = "TLS"
+    elif code == "RESOURCE_EXHAUSTED" and "CLIENT: Received message" in reason:
+        code = "REPLY"
     elif code == "RESOURCE_EXHAUSTED" and "larger than max" in reason:
         code = "TOO_LARGE"
     elif code == "UNIMPLEMENTED":

@@ -3,9 +3,9 @@
 import base64
 import contextlib
 import json
-import math
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +16,26 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tfi2i_export.inputs import Shape
-from tfi2i_export.serving.wire import Address, Failure, Image, Inputs, Wire, reading
+from tfi2i_export.serving.replies import (
+    NUMBER,
+    file_in,
+    image_in,
+    largest_reply,
+    left_until,
+    numbers_to_json,
+)
+from tfi2i_export.serving.wire import (
+    LARGEST_MESSAGE,
+    Address,
+    Failure,
+    Image,
+    Inputs,
+    Wire,
+    reading,
+)
 
-DESCRIPTION_LIMIT = 2**24  # bytes that a server may tell about a model
+DESCRIPTION_LIMIT = 2**22  # bytes that a server may tell about a model
+LONGEST_ERROR = 2**16  # bytes of the JSON in which it says what went wrong
 
 _BY_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -29,7 +46,7 @@ _BY_STATUS = {
     503: "UNAVAILABLE",
 }
 
-Outcomes = queue.SimpleQueue[bytes | Exception]
+Outcomes = queue.SimpleQueue[bytearray | Exception]
 """The first is the answer; closing puts in a failure at any time."""
 
 
@@ -39,6 +56,8 @@ class RestWire(Wire):
     Every exchange has a thread of its own, which is left to itself when its time is up: the
     timeouts of sockets begin anew with every byte, and do not cover the look-up of the host.
     """
+
+    most_numbers = LARGEST_MESSAGE // NUMBER
 
     def __init__(self, address: Address):
         self._root = address.url
@@ -56,7 +75,7 @@ class RestWire(Wire):
                 self._idle.pop().close()
 
     def states(self, seconds: float) -> list[tuple[str, str]]:
-        document = self._asked("", None, DESCRIPTION_LIMIT, seconds)
+        document = self._described("", seconds)
         with reading("the status of the model"):
             return [
                 (str(one["state"]), str(one.get("status", {}).get("error_message", "")))
@@ -64,7 +83,7 @@ class RestWire(Wire):
             ]
 
     def signatures(self, seconds: float) -> dict[str, Any]:
-        document = self._asked("/metadata", None, DESCRIPTION_LIMIT, seconds)
+        document = self._described("/metadata", seconds)
         with reading("the description of the model"):
             found = document["metadata"]["signature_def"]
             # The second name is OpenVINO's.
@@ -77,50 +96,54 @@ class RestWire(Wire):
     def file(
         self, signature: str, inputs: Inputs, output: str, limit: int, seconds: float
     ) -> bytes:
-        row: Any = {
-            name: {"b64": base64.b64encode(value).decode("ascii")}
-            if isinstance(value, bytes)
-            else value[0].tolist()
-            for name, value in inputs.items()
-        }
-        if len(row) == 1:  # which needs no name
-            [row] = row.values()
-        question = {"signature_name": signature, "instances": [row]}
-        document = self._asked(":predict", question, limit * 4 // 3 + 2**16, seconds)
+        end = time.monotonic() + seconds
+        texts = {name: _to_json(value, end) for name, value in inputs.items()}
+        if len(texts) == 1:  # which needs no name
+            [row] = texts.values()
+        else:
+            row = _object(texts)
+        question = f'{{"signature_name": {json.dumps(signature)}, "instances": [{row}]}}'
+        limit = min(limit * 4 // 3 + 2**16, LARGEST_MESSAGE)
+        reply = self._asked(":predict", question, limit, end)
         with reading("the translation"):
-            [answer] = document["predictions"]
-            return base64.b64decode(answer["b64"], validate=True)
+            return file_in(reply)
 
     def image(
         self, signature: str, inputs: Inputs, output: str, shape: Shape, seconds: float
     ) -> Image:
-        columns = {name: np.asarray(value).tolist() for name, value in inputs.items()}
-        question = {"signature_name": signature, "inputs": columns}
-        limit = 32 * math.prod(shape) + 2**16  # characters of a number, with room
-        document = self._asked(":predict", question, limit, seconds)
+        end = time.monotonic() + seconds
+        texts = {name: numbers_to_json(np.asarray(value), end) for name, value in inputs.items()}
+        columns = _object(texts)
+        question = f'{{"signature_name": {json.dumps(signature)}, "inputs": {columns}}}'
+        limit = min(largest_reply(shape), LARGEST_MESSAGE)
+        reply = self._asked(":predict", question, limit, end)
         with reading("the translation"):
-            # A single output comes without its name, from some servers with it.
-            outputs = document["outputs"]
-            outputs = outputs[output] if isinstance(outputs, dict) else outputs
-            translation = np.asarray(outputs, np.float32)
-            if translation.shape != shape:
-                raise Failure("REPLY", f"a shape of {translation.shape} instead of {shape}")
-            return translation
+            return image_in(reply, output, shape, end)
 
-    def _asked(
-        self, path: str, question: Mapping[str, Any] | None, limit: int, seconds: float
-    ) -> dict[str, Any]:
-        """The JSON object that the server answers with; POST if there is a question."""
-        body = None if question is None else json.dumps(question).encode()
+    def _described(self, path: str, seconds: float) -> dict[str, Any]:
+        """The JSON object in which the server describes the model."""
+        reply = self._asked(path, None, DESCRIPTION_LIMIT, time.monotonic() + seconds)
+        with reading("its JSON"):
+            document = json.loads(reply)
+            if not isinstance(document, dict):
+                raise TypeError
+        return document
+
+    def _asked(self, path: str, question: str | None, limit: int, end: float) -> bytearray:
+        """The text that the server answers with; POST if there is a question."""
+        body = None if question is None else question.encode()
+        if body is not None and len(body) > LARGEST_MESSAGE:
+            raise Failure("TOO_LARGE", f"{len(body)} bytes, {LARGEST_MESSAGE} at most are sent")
+        seconds = left_until(end)
         answers: Outcomes = queue.SimpleQueue()
         with self._lock:
             if self._closed:
                 raise Failure("CLOSED", "")
             self._waiting.add(answers)
-        arguments = (answers, self._root + path, body, limit, max(seconds, 1e-3))
+        arguments = (answers, self._root + path, body, limit, end)
         threading.Thread(target=self._exchange, args=arguments, daemon=True).start()
         try:
-            outcome = answers.get(timeout=max(seconds, 1e-3))
+            outcome = answers.get(timeout=seconds)
         except queue.Empty as error:
             raise Failure("DEADLINE_EXCEEDED", "") from error
         finally:
@@ -128,20 +151,16 @@ class RestWire(Wire):
                 self._waiting.discard(answers)
         if isinstance(outcome, Exception):
             raise outcome
-        with reading("its JSON"):
-            document = json.loads(outcome)
-            if not isinstance(document, dict):
-                raise TypeError
-        return document
+        return outcome
 
     def _exchange(
-        self, answers: Outcomes, url: str, body: bytes | None, limit: int, seconds: float
+        self, answers: Outcomes, url: str, body: bytes | None, limit: int, end: float
     ) -> None:
         """Sends a request and hands over what comes back."""
         with self._lock:
             session = self._idle.pop() if self._idle else requests.Session()
         try:
-            outcome: bytes | Exception = _exchanged(session, url, body, limit, seconds)
+            outcome: bytearray | Exception = _exchanged(session, url, body, limit, end)
         except Exception as error:  # whoever waits for the answer gets it
             outcome = error
         with self._lock:
@@ -152,13 +171,25 @@ class RestWire(Wire):
         answers.put(outcome)
 
 
+def _object(texts: Mapping[str, str]) -> str:
+    """A JSON object of values that are JSON."""
+    return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in texts.items())}}}"
+
+
+def _to_json(value: Any, end: float) -> str:
+    """A file, or the only row (1, ...) of numbers."""
+    if isinstance(value, bytes):
+        return json.dumps({"b64": base64.b64encode(value).decode("ascii")})
+    return numbers_to_json(value[0], end)
+
+
 def _exchanged(
-    session: requests.Session, url: str, body: bytes | None, limit: int, seconds: float
-) -> bytes:
+    session: requests.Session, url: str, body: bytes | None, limit: int, end: float
+) -> bytearray:
     """The body of the answer; a failure if there is none, it is too large or that of an error."""
     # No compression, so that the limit is one on memory; nor to another place than the user named.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    method = "GET" if body is None else "POST"
+    method, seconds = "GET" if body is None else "POST", max(end - time.monotonic(), 1e-3)
     try:
         with session.request(
             method, url, None, body, headers, timeout=seconds, stream=True, allow_redirects=False
@@ -166,15 +197,17 @@ def _exchanged(
             content = bytearray()
             for chunk in response.iter_content(2**16):
                 content += chunk
+                left_until(end)
                 if len(content) > limit:
                     raise Failure("REPLY", f"more than the {limit} bytes that it can have")
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _failure(error) from error
     if response.status_code == 200:
-        return bytes(content)
+        return content
     reason = f"HTTP {response.status_code} {response.reason}"
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-        reason = str(json.loads(content)["error"])
+        if len(content) <= LONGEST_ERROR:
+            reason = str(json.loads(content)["error"])
     raise Failure(_BY_STATUS.get(response.status_code, "OTHER"), reason)
 
 

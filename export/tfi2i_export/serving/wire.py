@@ -21,6 +21,7 @@ from tfi2i.terminal import printable
 from tfi2i_export.inputs import Shape
 
 LONGEST_REASON = 300
+LARGEST_MESSAGE = 2**28  # bytes of a request or a reply
 
 Image = NDArray[np.float32]
 Inputs = Mapping[str, bytes | NDArray[np.float32]]
@@ -36,7 +37,13 @@ _URL = re.compile(
 
 
 class Wire(Protocol):
-    """The connections to one model on a server. Every call takes the seconds that it has."""
+    """The connections to one model on a server. Every call takes the seconds that it has.
+
+    Attributes:
+        most_numbers: Numbers of the largest image that goes into a message, either way.
+    """
+
+    most_numbers: int
 
     def close(self) -> None:
         """Ends the calls of all threads."""
