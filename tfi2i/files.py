@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tfi2i.errors import InputError
 
@@ -75,6 +75,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """An open file of anyone's, to read.
+
+    Raises:
+        OSError: It cannot be opened, or is a pipe or a device, which may never end.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError("a pipe or a device, and no file")
+    return path.open("rb")
+
+
 def sync(path: Path) -> None:
     """Waits until a file's content, or a folder's names, are on the disk itself."""
     folder = path.is_dir()
@@ -103,7 +114,7 @@ def read_object(path: Path, most_bytes: int = 1_000_000) -> dict[str, Any]:
         InputError: It cannot be read, is too large, or holds something else.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(most_bytes + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error

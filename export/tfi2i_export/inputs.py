@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.conditions import Condition, values_of
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
+from tfi2i.files import open_regular
 from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import read_picture
@@ -404,7 +405,7 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
         InputError: it cannot be read, is too large or no .npy file of plain values.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error

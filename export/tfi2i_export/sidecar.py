@@ -17,7 +17,7 @@ from typing import Any
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
-from tfi2i.files import to_json, write_text
+from tfi2i.files import open_regular, to_json, write_text
 from tfi2i.pictures.channels import COLOURS
 
 SCHEMA = 2
@@ -259,7 +259,7 @@ def _sha256(path: Path) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(

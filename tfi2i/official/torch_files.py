@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.files import open_regular
 
 MOST_OPERATIONS = 1_000_000
 """Of one pickle; an official NICE-GAN checkpoint with its optimizers takes about 20,000."""
@@ -67,7 +68,7 @@ def read_torch(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if not path.stat().st_size:
                 raise InputError("is empty; a PyTorch checkpoint was wanted.")
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

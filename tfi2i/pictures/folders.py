@@ -143,7 +143,8 @@ def translate_files(
 
     def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
         seen = _sixteen_bits(job.source, channels) if numbers else value_range
-        bands = read_bands(job.source, channels, seen)
+        is_file = job.source.is_file()  # else `read_picture` refuses it
+        bands = read_bands(job.source, channels, seen) if is_file else None
         if bands is not None:
             return bands, None
         picture = read_picture(job.source, value_range=seen, frame=job.frame, megapixels=megapixels)

@@ -33,6 +33,10 @@ def read(folder: Path) -> Any:
         raise InputError(f"{path} is damaged: it is no SavedModel's graph; {again}") from error
     if not model.meta_graphs:
         raise InputError(f"{path} is damaged: it holds no graph; {again}")
+    for place in ("variables", "assets"):  # which TensorFlow would wait for
+        for file in (folder / place).glob("**/*"):
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                raise InputError(f"{file} is a pipe or a device, and no file; {again}")
     return model
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.files import open_regular
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import count_of, fitted, require_all
@@ -276,7 +277,7 @@ def content_of(model: str | Path | bytes) -> bytes:
     if isinstance(model, bytes):
         return model
     try:
-        with Path(model).open("rb") as file:
+        with open_regular(Path(model)) as file:
             size = os.fstat(file.fileno()).st_size  # a pipe has none, hence the second limit
             content = file.read(LARGEST + 1) if size <= LARGEST else b""
     except OSError as error:
