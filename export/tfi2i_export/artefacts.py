@@ -1,6 +1,7 @@
 """An exported file or folder as a function of pictures, and what it takes besides them."""
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 from tfi2i.pictures.tiles import Pixels
+from tfi2i.terminal import printable
 from tfi2i_export.encoders import companion_reader
 from tfi2i_export.inputs import (
     NOTHING_TO_SAMPLE,
@@ -20,6 +22,8 @@ from tfi2i_export.inputs import (
 )
 from tfi2i_export.saved_model.files import versions
 from tfi2i_export.sidecar import Sidecar, read
+
+log = logging.getLogger("tfi2i")
 
 
 def is_artefact(path: Path) -> bool:
@@ -73,6 +77,21 @@ def value_range_of(model: Path) -> tuple[float, float] | None:
 
     sidecar = sidecar_of(model if _is_file(model) else version_of(model))
     return sidecar.value_range if sidecar else None
+
+
+def warn_unverified(model: Path) -> None:
+    """Says in the log of a .tflite file or a SavedModel's folder that it has no sidecar."""
+    from tfi2i_export.saved_model.pictures import version_of
+
+    path = model if _is_file(model) else version_of(model)
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        name = path.name if _is_file(model) else f"{path.parent.name}/{path.name}"
+        log.warning(
+            "%s has no sidecar (%s) and is unverified: nothing tells a damaged file from the one "
+            "that was exported.",
+            *(printable(name), printable(beside.name)),
+        )
 
 
 def inputs_in(path: Path) -> Inputs:

@@ -87,6 +87,7 @@ def opened(arguments: argparse.Namespace) -> Opened:
         )
     if is_artefact:
         inputs, wide = artefacts.inputs_of(path), artefacts.value_range_of(path)
+        artefacts.warn_unverified(path)
         return Opened(path, None, *inputs, value_range=wide)
     network = load_translator(path)
     conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))

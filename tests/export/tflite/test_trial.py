@@ -37,8 +37,13 @@ def test_a_file_without_sidecar_that_crashes_litert_is_refused_by_every_verb(tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_a_whole_file_without_sidecar_is_run(tmp_path):
+def test_a_whole_file_without_sidecar_is_run_and_called_unverified(tmp_path, capsys):
     path, picture = tmp_path / "whole.tflite", tmp_path / "one.png"
     path.write_bytes(small_files.point_file())
     Image.new("RGB", (48, 32)).save(picture)
     assert main(["translate", str(path), str(picture), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [one for one in said if "unverified" in one] == [
+        "whole.tflite has no sidecar (whole.json) and is unverified: nothing tells a damaged file "
+        "from the one that was exported."
+    ]
