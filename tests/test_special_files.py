@@ -116,6 +116,7 @@ def test_a_picture_to_translate_is_refused(special, tmp_path, channels):
         return pixels
 
     translate.channels = (channels, channels)
+    translate.takes_numbers = True
     picture = special("picture.tif")
     assert "picture.tif" in refusal(translate_files, translate, [picture], tmp_path / "out")
 

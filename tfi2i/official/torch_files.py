@@ -63,8 +63,7 @@ def read_torch(path: str | Path) -> Any:
     the file must not change while they are in use.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or holds more than tensors and plain
-            values.
+        InputError: the file cannot be read, is damaged, or holds more than such values.
     """
     path = Path(path)
     try:

@@ -44,6 +44,7 @@ from tfi2i.pictures.formats import (
     too_large,
     unread,
 )
+from tfi2i.pictures.libtiff import complaints, damage_in
 from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
 from tfi2i.pictures.pixels import Pixels, are_pixels
 
@@ -296,12 +297,17 @@ def _worked(
             raise InputError(f"{label} {reason}")
         return work(wide, file, label)
     file.seek(0)
-    with opened(file) as image:
+    with complaints() as found, opened(file) as image:
         if reason := too_large(image, byte_count):
             raise InputError(f"{label} {reason}")
         if image.format == "TIFF":
             check_tiff(image, byte_count)
-        return work(image, file, label)
+        made = work(image, file, label)
+    if reason := damage_in(found):
+        raise InputError(
+            f"{label} is damaged or incomplete ({reason}); copy it again or remove it."
+        )
+    return made
 
 
 def _mended(file: BinaryIO) -> bytes | None:

@@ -142,8 +142,8 @@ def translate_files(
     numbers = value_range is None and getattr(translate, "takes_numbers", False)
 
     def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
-        seen = _sixteen_bits(job.source, channels) if numbers else value_range
         is_file = job.source.is_file()  # else `read_picture` refuses it
+        seen = _sixteen_bits(job.source, channels) if numbers and is_file else value_range
         bands = read_bands(job.source, channels, seen) if is_file else None
         if bands is not None:
             return bands, None
