@@ -147,3 +147,4 @@ def test_commands_end_with_a_sentence(special, tmp_path, monkeypatch, capsys, co
         assert main([one.format("special") for one in command]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("tfi2i: error: ") and "Traceback" not in "".join(lines)
+    assert "there is no such" not in lines[-1]

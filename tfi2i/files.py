@@ -81,9 +81,24 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: It cannot be opened, or is a pipe or a device, which may never end.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if is_special(path):
         raise OSError("a pipe or a device, and no file")
     return path.open("rb")
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is that of a pipe or a device: neither a file nor a folder."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def refuse_special(path: Path) -> None:
+    """Makes sure that a path is not that of a pipe or a device.
+
+    Raises:
+        InputError: It is.
+    """
+    if is_special(path):
+        raise InputError(f"{path} is a pipe or a device; give a file.")
 
 
 def sync(path: Path) -> None:

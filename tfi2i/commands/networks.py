@@ -69,10 +69,12 @@ def opened(arguments: argparse.Namespace) -> Opened:
     from tfi2i_export import artefacts
     from tfi2i_export.inputs import open_conditions, picture_readers, shapes_of
 
+    from tfi2i.files import refuse_special
     from tfi2i.runs.keras_files import load_translator, read_conditions, read_ranges
     from tfi2i.runs.run import Run
 
     path, direction = arguments.model, arguments.direction
+    refuse_special(path)
     is_artefact = artefacts.is_artefact(path)
     if not is_artefact and not path.is_file():
         return _of_run(Run(path), direction, arguments.reference is not None)

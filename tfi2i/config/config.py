@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 from tfi2i import yaml_text
 from tfi2i.config.signatures import REQUIRED, Setting, closest, settings
 from tfi2i.errors import InputError
+from tfi2i.files import refuse_special
 from tfi2i.limits import Steps, Unfit, fitted, shown, takes_text, wanted
 from tfi2i.terminal import brief
 
@@ -340,6 +341,7 @@ def find(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
+    refuse_special(path)
     known = shipped()
     name = path.as_posix().removesuffix(".yaml")
     if name in known:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError, first_line
+from tfi2i.files import refuse_special
 from tfi2i.pictures.sizes import AnySize, height_and_width, size_text
 from tfi2i.pictures.tiles import Progress
 from tfi2i.runs.run import Run
@@ -187,6 +188,7 @@ def tflite_files(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
+            refuse_special(path)
             raise InputError(f"{path}: there is no such file or folder.")
     return list({path.resolve(): path for path in found}.values())
 
