@@ -12,7 +12,7 @@ from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import _check_channels
 from tfi2i_export.graph.fold import fold
 from tfi2i_export.saved_model.writing import Ranges, SavedTranslator, answering_files
-from tfi2i_export.serving import client
+from tfi2i_export.serving.pictures import picture_in
 from tfi2i_export.signatures import of_file, of_saved_model
 from tfi2i_export.tflite.conversion import convert
 from tfi2i_export.tflite.interpreter import TFLiteTranslator
@@ -80,7 +80,7 @@ def test_a_server_answers_with_a_png_file_of_the_targets_channels(taken, made, s
     given = tf.constant([file.getvalue()])
     answer = answering_files(folded)(given)["image_bytes"].numpy()[0]
     expected = SavedTranslator(folded)(in_channels(pixels, taken)[None])[0]
-    found = client._picture(answer, expected.shape)
+    found = picture_in(answer, expected.shape)
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 1
     files, tensors = of_saved_model(folded, DOMAINS, tensor_only=False)
