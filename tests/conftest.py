@@ -26,6 +26,18 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope="module")
+def known():
+    """The stand-in systems, for commands too, and a backbone that costs nothing."""
+    from squares import use_squares
+    from stand_in import register
+
+    with pytest.MonkeyPatch.context() as patch:
+        register(patch)
+        use_squares(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
 def browser():
     """A headless Chromium."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

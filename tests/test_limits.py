@@ -25,7 +25,6 @@ from tfi2i.limits import (
     fitted,
     outside,
     wanted,
-    without_range,
 )
 from tfi2i.models import ALL
 from tfi2i.models.model import GenerativeModel, ImageTranslator
@@ -43,6 +42,15 @@ WALKED = {
     "batches": Dataset.batches,
     "fit": fit,
 }
+
+
+def without_range(annotation: Any) -> bool:
+    """Whether an annotation takes a number that has no range."""
+    if typing.get_origin(annotation) is Annotated:
+        return not any(isinstance(one, Between) for one in typing.get_args(annotation))
+    if annotation in (int, float):
+        return True
+    return any(map(without_range, typing.get_args(annotation)))
 
 
 def own_parameters(function: Any) -> list[inspect.Parameter]:

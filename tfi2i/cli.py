@@ -57,14 +57,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+@printing()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    with printing():
-        return _logged(argv)
-
-
-def _logged(argv: Sequence[str] | None) -> int:
-    """Runs one command, whose log is on stderr, and returns its exit code."""
     arguments = parser().parse_args(argv)
     arguments.typed = list(sys.argv[1:] if argv is None else argv)
     log, handler = logging.getLogger("tfi2i"), _Terminal()

@@ -86,6 +86,19 @@ def open_regular(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
+def start_of(path: Path, most_bytes: int) -> bytes:
+    """The first bytes of a file of anyone's.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return file.read(most_bytes)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
 def is_special(path: Path) -> bool:
     """Whether a path is that of a pipe or a device: neither a file nor a folder."""
     return path.exists() and not (path.is_file() or path.is_dir())
@@ -128,11 +141,7 @@ def read_object(path: Path, most_bytes: int = 1_000_000) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, is too large, or holds something else.
     """
-    try:
-        with open_regular(path) as file:
-            raw = file.read(most_bytes + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    raw = start_of(path, most_bytes + 1)
     if len(raw) > most_bytes:
         raise InputError(f"{path}: is larger than {most_bytes:,} bytes, which it never is.")
     values = parsed(raw, str(path))

@@ -81,8 +81,9 @@ LAST_SEED = 2**32 - 1
 Seed = Annotated[int, Between(0, LAST_SEED)]
 Count = Annotated[int, Between(1, 1_000_000)]
 BatchSize = Annotated[int, Between(1, 4_096)]
-Megapixels = Annotated[int, Between(1, 178)]
-MEGAPIXELS = 100  # unless the user asks for more: each takes about 13 MB of memory
+MEGAPIXELS = 100  # of a picture, unless the user asks for more
+MOST_MEGAPIXELS = 178
+Megapixels = Annotated[int, Between(1, MOST_MEGAPIXELS)]
 Megabytes = Annotated[int, Between(0, 1_048_576)]
 
 
@@ -293,15 +294,6 @@ def beyond_memory(taken: int) -> str | None:
     if there is None or taken <= there:
         return None
     return f"{taken / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f}; choose less."
-
-
-def without_range(annotation: Any) -> bool:
-    """Whether an annotation takes a number that has no range."""
-    if typing.get_origin(annotation) is Annotated:
-        return not any(_ranges(annotation))
-    if annotation in (int, float):
-        return True
-    return any(map(without_range, typing.get_args(annotation)))
 
 
 def _plain_types(annotation: Any) -> Iterator[type]:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from tfi2i.errors import InputError
-from tfi2i.files import open_regular
+from tfi2i.files import start_of
 from tfi2i.terminal import brief, printable
 
 MAX_BYTES = 100_000
@@ -89,11 +89,7 @@ def read(path: Path) -> Document:
     Raises:
         InputError: for a file that is missing, too large, not UTF-8 or not such YAML.
     """
-    try:
-        with open_regular(path) as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    raw = start_of(path, MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise InputError(
             f"{path}: is larger than {MAX_BYTES:,} bytes, which no settings file is;"

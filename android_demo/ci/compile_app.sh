@@ -30,7 +30,7 @@ compile() { # name, class path, sources...: into build/app/name, unless it is fr
   if [ "$(cat "$build/$name.digest" 2> /dev/null)" = "$digest" ]; then return; fi
   echo "Compiling $name"
   rm -rf "${build:?}/$name" "$build/$name.digest"
-  # So short a work is done before Java's second compiler pays: it took half of the time.
+  # So short a work is done before Java's second compiler pays.
   java -Xmx"${KOTLINC_HEAP:-1g}" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$compiler/kotlin-preloader.jar" \
     org.jetbrains.kotlin.preloading.Preloader -cp "$compiler/kotlin-compiler.jar" \
     org.jetbrains.kotlin.cli.jvm.K2JVMCompiler -kotlin-home "${compiler%/lib}" \

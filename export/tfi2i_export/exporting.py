@@ -21,6 +21,7 @@ from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
 from tfi2i.networks.strides import multiple_of
+from tfi2i.pictures.depth import Ranges
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.pictures.sizes import Size, height_and_width
 from tfi2i.runs.run import Run
@@ -43,7 +44,7 @@ from tfi2i_export.inputs import (
     takes_picture,
 )
 from tfi2i_export.onnx_files import OnnxFile
-from tfi2i_export.saved_model.writing import Ranges, SavedTranslator, save
+from tfi2i_export.saved_model.writing import SavedTranslator, save
 from tfi2i_export.scoring import evaluated
 from tfi2i_export.sidecar import Sidecar
 from tfi2i_export.signatures import of_file, of_onnx, of_saved_model, range_warnings
@@ -133,7 +134,7 @@ def export(
     files = encoders.companions(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
-    return _written(artefact, sidecar, target, choice, aspect, files, Ranges(*run.ranges(way)))
+    return _written(artefact, sidecar, target, choice, aspect, files, run.ranges(way))
 
 
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
@@ -337,7 +338,7 @@ def _sidecar(
     multiple: int,
 ) -> Sidecar:
     domains = {"source": way.source, "target": way.target}
-    ranges = Ranges(*run.ranges(way))
+    ranges = run.ranges(way)
     if isinstance(artefact.content, bytes):
         signatures = of_file(artefact.content, domains, extra)
     elif isinstance(artefact.content, OnnxFile):

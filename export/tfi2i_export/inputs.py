@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.conditions import Condition, values_of
 from tfi2i.data.resize import scaled_to
 from tfi2i.errors import InputError
-from tfi2i.files import open_regular
+from tfi2i.files import open_regular, sha256
 from tfi2i.pictures.channels import CHANNELS, in_channels
 from tfi2i.pictures.depth import Range
 from tfi2i.pictures.files import read_picture
@@ -332,7 +332,7 @@ def _read(path: Path, reader: Any, value_range: Range | None) -> tuple[NDArray[A
     if reader is None or path.suffix == ".npy":
         return read(path)
     value = reader(read_picture(path, value_range=value_range).pixels, None)
-    return value, hashlib.sha256(path.read_bytes()).hexdigest()
+    return value, sha256(path)
 
 
 def picture_readers(conditions: Sequence[Condition], aspect: str = "squash") -> dict[str, Any]:

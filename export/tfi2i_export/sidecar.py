@@ -17,7 +17,7 @@ from typing import Any
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
-from tfi2i.files import open_regular, to_json, write_text
+from tfi2i.files import open_regular, sha256, to_json, write_text
 from tfi2i.pictures.channels import COLOURS
 
 SCHEMA = 2
@@ -236,9 +236,9 @@ def fingerprint(artefact: Path) -> tuple[str, int]:
     of bytes; its size is the sum of theirs.
     """
     if artefact.is_file():
-        return _sha256(artefact), _size(artefact)
+        return sha256(artefact), _size(artefact)
     names = sorted(file.relative_to(artefact).as_posix() for file in _files(artefact))
-    lines = "".join(f"{_sha256(artefact / name)}  {name}\n" for name in names)
+    lines = "".join(f"{sha256(artefact / name)}  {name}\n" for name in names)
     return hashlib.sha256(lines.encode()).hexdigest(), _size(artefact)
 
 
@@ -250,11 +250,6 @@ def _files(artefact: Path) -> list[Path]:
     if artefact.is_dir():
         return [file for file in artefact.rglob("*") if file.is_file()]
     return [artefact]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(path: Path) -> Any:

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from tfi2i.pictures.channels import COLOURS
+from tfi2i.pictures.depth import PLAIN, Ranges
 from tfi2i_export.saved_model.picture_files import KINDS, LARGEST, held_by_png
-from tfi2i_export.saved_model.writing import FILES, PLAIN, TENSOR, Ranges
+from tfi2i_export.saved_model.writing import FILES, TENSOR
 from tfi2i_export.sidecar import Signature, Tensor
 from tfi2i_export.tflite.conversion import SIGNATURE
 from tfi2i_export.tflite.inspection import Tensors, TensorType, inspect

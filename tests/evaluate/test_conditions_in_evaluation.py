@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 from rich.progress import Progress
-from squares import Squares, use_squares
-from stand_in import DOMAINS, register
+from squares import Squares
+from stand_in import DOMAINS
 
 from tfi2i.cli import main
 from tfi2i.commands import study
@@ -25,12 +25,7 @@ from tfi2i.runs.run import Run
 PAIR = "1920s2dusk2winter"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def known():
-    with pytest.MonkeyPatch.context() as patch:
-        register(patch)
-        use_squares(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("known")
 
 
 def run_of(folder, name):

@@ -11,7 +11,7 @@ from tfi2i_export.agreement import agreement
 from tfi2i_export.choice import Choice
 from tfi2i_export.exporting import _check_channels
 from tfi2i_export.graph.fold import fold
-from tfi2i_export.saved_model.writing import Ranges, SavedTranslator, answering_files
+from tfi2i_export.saved_model.writing import SavedTranslator, answering_files
 from tfi2i_export.serving.pictures import picture_in
 from tfi2i_export.signatures import of_file, of_saved_model
 from tfi2i_export.tflite.conversion import convert
@@ -20,6 +20,7 @@ from tfi2i_export.tflite.interpreter import TFLiteTranslator
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
 from tfi2i.pictures.channels import in_channels
+from tfi2i.pictures.depth import Ranges
 from tfi2i.pictures.folders import translate_files
 from tfi2i.pictures.pixels import run_over
 from tfi2i.pictures.tiles import PictureTranslator

@@ -1,8 +1,9 @@
 import keras
 import pytest
-from tfi2i_export.saved_model.writing import Ranges
 from tfi2i_export.sidecar import Preset
 from tfi2i_export.signatures import of_saved_model, range_warnings
+
+from tfi2i.pictures.depth import Ranges
 
 PRESETS = (Preset("calm", [0.0, 1.0]),)
 EXTRA = {"latent": {"kind": "latent", "distribution": "uniform", "presets": PRESETS}}

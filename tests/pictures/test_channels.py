@@ -1,12 +1,10 @@
 """Pictures of one, two and four channels: turned into others, read, shown and written."""
 
-import struct
-import zlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tiff_files import DEFLATE, PLAIN, file_of
 
 from tfi2i.errors import InputError
 from tfi2i.networks import ends
@@ -21,33 +19,9 @@ def some(channels, height=9, width=7):
     return np.random.default_rng(channels).integers(0, 256, (height, width, channels), np.uint8)
 
 
-def two_bands(bands, *, packed=False, planar=False, order="<", rows=4):
+def two_bands(bands, *, packed=False, **ways):
     """A TIFF file of whole numbers (H, W, C) in strips, whose bands no tag calls alpha."""
-    height, width, count = bands.shape
-    kind = bands.dtype.newbyteorder(order)
-    planes = np.moveaxis(bands, -1, 0)[..., None] if planar else bands[None]
-    strips = [plane[i : i + rows] for plane in planes for i in range(0, height, rows)]
-    data = [strip.astype(kind).tobytes() for strip in strips]
-    data = [zlib.compress(one) for one in data] if packed else data
-    starts = np.cumsum([8, *map(len, data)]).tolist()
-    bits = 8 * bands.dtype.itemsize
-    tags = [
-        *((256, [width]), (257, [height]), (258, [bits] * count), (259, [8 if packed else 1])),
-        *((262, [1]), (273, starts[:-1]), (277, [count]), (278, [rows])),
-        *((279, [*map(len, data)]), (284, [2 if planar else 1]), (339, [1] * count)),
-    ]
-    at = starts[-1]
-    place, entries, beyond = at + 2 + 12 * len(tags) + 4, b"", b""
-    for tag, values in tags:
-        packed_values = struct.pack(f"{order}{len(values)}I", *values)
-        if len(values) > 1:
-            where = struct.pack(f"{order}I", place + len(beyond))
-            beyond += packed_values
-            packed_values = where
-        entries += struct.pack(f"{order}HHI", tag, 4, len(values)) + packed_values
-    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", at)
-    end = struct.pack(f"{order}I", 0)
-    return start + b"".join(data) + struct.pack(f"{order}H", len(tags)) + entries + end + beyond
+    return file_of(bands, packing=DEFLATE if packed else PLAIN, **ways)
 
 
 def test_colour_becomes_pillows_grey_and_grey_stays_what_it_is():

@@ -6,8 +6,6 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from squares import use_squares
-from stand_in import register
 
 from tfi2i.benchmark import measuring
 from tfi2i.cli import main
@@ -19,12 +17,7 @@ from tfi2i.runs.run import Run
 DEEP = "[" * 100_000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def known():
-    with pytest.MonkeyPatch.context() as patch:
-        register(patch)
-        use_squares(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("known")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from squares import Squares, use_squares
-from stand_in import DOMAINS, register
+from squares import Squares
+from stand_in import DOMAINS
 
 from tfi2i.cli import main
 from tfi2i.config import building
@@ -22,12 +22,7 @@ QUICK = ["fit.show=false", "fit.tensorboard=false", "fit.evaluate_images=3"]
 ROW = 4 * 32 + 4  # a picture of a sheet, and the gap below it
 
 
-@pytest.fixture(scope="module", autouse=True)
-def known():
-    with pytest.MonkeyPatch.context() as patch:
-        register(patch)
-        use_squares(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("known")
 
 
 def config_of(system, *overrides):

@@ -11,12 +11,12 @@ from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add
 from tfi2i.commands.networks import Opened, compiled, of_server, opened
 from tfi2i.commands.translate import add_server, deadline, refuse_server_options
 from tfi2i.errors import InputError
+from tfi2i.limits import Count, outside
 
 if TYPE_CHECKING:
     from tfi2i.pictures.tiles import Pixels
 
 AT_ONCE = 8  # pictures in memory
-MOST = 1_000_000
 
 
 def add(verbs) -> None:
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     count, out = arguments.count, arguments.out
     suffix = writable_suffix(arguments.format)
-    if not 1 <= count <= MOST:
-        raise InputError(f"--count {count}: give a number of pictures from 1 on, up to {MOST:,}.")
+    if outside(Count, count):
+        raise InputError(f"--count {count}: give a number of pictures from 1 on, up to 1,000,000.")
     paths = [out / f"{i + 1:04d}{suffix}" for i in range(count)]
     if out.exists() and not out.is_dir():
         raise InputError(f"The output folder {out} is a file; name a folder.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfi2i.commands.arguments import add_conditions, add_direction, add_out, add_verb
 from tfi2i.commands.networks import of_server, opened
 from tfi2i.errors import InputError
-from tfi2i.limits import MEGAPIXELS, Megapixels, option
+from tfi2i.limits import MEGAPIXELS, MOST_MEGAPIXELS, Megapixels, option
 
 if TYPE_CHECKING:
     from tfi2i.commands.networks import Opened
@@ -86,8 +86,8 @@ def _add_results(verb: argparse.ArgumentParser) -> None:
         metavar="N",
         type=option(Megapixels),
         default=MEGAPIXELS,
-        help="millions of pixels of the largest picture that is decoded, up to 178; each takes"
-        " about 13 MB of memory [100]",
+        help="millions of pixels of the largest picture that is decoded, up to"
+        f" {MOST_MEGAPIXELS} [{MEGAPIXELS}]",
     )
     verb.add_argument(
         "--format", metavar="SUFFIX", help="such as png, for all results [the pictures' own]"

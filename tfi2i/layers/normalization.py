@@ -123,8 +123,9 @@ def _in_training(function):
     """A result without the gradient that `function` returns beside it, which training uses.
 
     Written-out gradients keep fewer tensors and take a third of the operations of those that
-    TensorFlow derives; as a function of its own each is traced once for every shape. Inference
-    has none of this, as its graphs are exported.
+    TensorFlow derives; as a function of its own each is traced once for every shape. In a system's
+    own graph TensorFlow would keep each gradient, and with it that graph, until the process ends.
+    Inference has none of this, as its graphs are exported.
     """
     traced = tf.function(tf.custom_gradient(function), autograph=False)
 
@@ -254,7 +255,7 @@ class _MixedNormalization(keras.layers.Layer):
             return rho, 1 - rho
         return tf.unstack(tf.nn.softmax(rho, -1), axis=-1)
 
-    def _mixed(self, x, gamma, beta, training):
+    def _normalized(self, x, gamma, beta, training):
         """(p IN + q LN) gamma + beta for x (N, H, W, C), gamma and beta (C,) or (N, C)."""
         full = _in_full(x)
         others = (tf.cast(each, full.dtype) for each in (*self.shares(), gamma, beta))
@@ -280,7 +281,7 @@ class LIN(_MixedNormalization):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
 
     def call(self, x, training=False):
-        return self._mixed(x, self.gamma, self.beta, training)
+        return self._normalized(x, self.gamma, self.beta, training)
 
 
 class AdaLIN(_MixedNormalization):
@@ -296,7 +297,7 @@ class AdaLIN(_MixedNormalization):
         self._add_rho(x_shape[-1])
 
     def call(self, x, gamma, beta, training=False):
-        return self._mixed(x, gamma, beta, training)
+        return self._normalized(x, gamma, beta, training)
 
 
 for _layer in (PerImage, InstanceNormalization, LIN, AdaLIN):

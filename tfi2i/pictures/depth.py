@@ -16,6 +16,16 @@ from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import sixteen_bit
 
 Range = tuple[float, float]
+
+
+class Ranges(NamedTuple):
+    """Numbers in files of what goes in and what comes out: black and white; None: pixels."""
+
+    source: Range | None = None
+    target: Range | None = None
+
+
+PLAIN = Ranges()
 SIXTEEN_BITS = (0.0, 65535.0)
 """The range in which numbers of 16 bits are what they are."""
 

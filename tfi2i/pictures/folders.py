@@ -143,7 +143,7 @@ def translate_files(
 
     def opened(job: _Job) -> tuple[NDArray[Any], Pixels | None]:
         seen = _sixteen_bits(job.source, channels) if numbers else value_range
-        bands = _bands(job.source, channels, seen)
+        bands = read_bands(job.source, channels, seen)
         if bands is not None:
             return bands, None
         picture = read_picture(job.source, value_range=seen, frame=job.frame, megapixels=megapixels)
@@ -175,15 +175,8 @@ def translate_files(
     return Summary(written, failed)
 
 
-def _bands(source: Path, channels: int, seen: Range | None) -> NDArray[Any] | None:
-    """The bands of a file of so many; of a pipe or a device none: `read_picture` refuses it."""
-    return read_bands(source, channels, seen) if source.is_file() else None
-
-
 def _sixteen_bits(source: Path, channels: int) -> Range | None:
     """The range that keeps the whole numbers of a file of more than 8 bits; None: another file."""
-    if not source.is_file():
-        return None
     try:
         values = band_values(source, (channels,))
         if values is None and read_header(source).deep:

@@ -15,10 +15,11 @@ from typing import Any, BinaryIO
 from PIL import Image, features
 
 from tfi2i.errors import InputError
+from tfi2i.limits import MOST_MEGAPIXELS
 from tfi2i.pictures import tiff
 from tfi2i.terminal import printable
 
-MAX_PIXELS = 178_000_000
+MAX_PIXELS = MOST_MEGAPIXELS * 10**6
 """The largest picture that is decoded; Pillow itself refuses from 178,956,971 pixels on."""
 
 FREE_PIXELS = 16_000_000
@@ -154,7 +155,7 @@ def require_megapixels(image: Any, label: str, most: int) -> None:
         raise InputError(
             f"{label} has {count:,} pixels ({image.width:,} x {image.height:,}), "
             f"and the limit is {most} million; scale it down first, or lift the limit by "
-            f"--megapixels of translate or data.megapixels, up to {MAX_PIXELS // 10**6}."
+            f"--megapixels of translate or data.megapixels, up to {MOST_MEGAPIXELS}."
         )
 
 

@@ -14,7 +14,7 @@ from tfi2i.conditions import Condition
 from tfi2i.errors import InputError, first_line, is_out_of_memory
 from tfi2i.files import parsed, to_json
 from tfi2i.pictures.channels import CHANNELS
-from tfi2i.pictures.depth import Range
+from tfi2i.pictures.depth import PLAIN, Range, Ranges
 from tfi2i.runs import completion
 
 _Fact = TypeVar("_Fact")
@@ -31,7 +31,6 @@ CONDITIONS = "conditions.json"
 """File in the archive that describes what a network takes besides the picture; Keras ignores it."""
 RANGES = "value_ranges.json"
 """File in the archive with the numbers in picture files that are black and white, if there are."""
-Ranges = tuple[Range | None, Range | None]
 _FACTS = 1_000_000  # bytes of such a file
 
 
@@ -40,7 +39,7 @@ def save_network(
     path: Path,
     conditions: Sequence[Condition] = (),
     target: str | None = None,
-    ranges: Ranges = (None, None),
+    ranges: Ranges = PLAIN,
 ) -> None:
     """Writes a `.keras` file, in whose archive conditions and ranges of values are described.
 
@@ -56,7 +55,7 @@ def save_network(
     if conditions:
         facts[CONDITIONS] = [one.record(target) for one in conditions]
     if any(ranges):
-        facts[RANGES] = dict(zip(("source", "target"), ranges, strict=True))
+        facts[RANGES] = ranges._asdict()
     if facts:
         with zipfile.ZipFile(path, "a") as archive:
             for name, fact in facts.items():
@@ -69,7 +68,10 @@ def read_conditions(path: Path) -> tuple[Condition, ...]:
     Raises:
         InputError: The file is damaged, or describes them wrongly.
     """
-    made = lambda records: tuple(Condition.of_record(record) for record in records)  # noqa: E731
+
+    def made(records: Any) -> tuple[Condition, ...]:
+        return tuple(Condition.of_record(record) for record in records)
+
     return _fact(path, CONDITIONS, made, ())
 
 
@@ -81,10 +83,9 @@ def read_ranges(path: Path) -> Ranges:
     """
 
     def made(record: Any) -> Ranges:
-        return _range(record["source"]), _range(record["target"])
+        return Ranges(_range(record["source"]), _range(record["target"]))
 
-    nothing: Ranges = (None, None)
-    return _fact(path, RANGES, made, nothing)
+    return _fact(path, RANGES, made, PLAIN)
 
 
 def _range(pair: Any) -> Range | None:

@@ -37,10 +37,10 @@ from tfi2i.conditions import BOTH_WAYS, Condition, Direction
 from tfi2i.data.ranges import settled
 from tfi2i.errors import InputError
 from tfi2i.files import read_object, sync, to_json, write_text
+from tfi2i.pictures.depth import PLAIN, Ranges
 from tfi2i.runs import completion, metrics
 from tfi2i.runs.architecture import require_same
 from tfi2i.runs.keras_files import (
-    Ranges,
     load_keras,
     load_translator,
     read_conditions,
@@ -327,8 +327,8 @@ class Run:
     def ranges(self, way: Direction) -> Ranges:
         """Value ranges of what goes in and comes out; a sampler makes pictures to look at."""
         if way.source is None:
-            return None, None
-        return self.value_range(way.source), self.value_range(way.target)
+            return PLAIN
+        return Ranges(self.value_range(way.source), self.value_range(way.target))
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
+from tfi2i.files import is_special
 
 LARGEST = 1 << 26  # bytes of saved_model.pb: a graph alone, as weights lie in variables/
 
@@ -35,7 +36,7 @@ def read(folder: Path) -> Any:
         raise InputError(f"{path} is damaged: it holds no graph; {again}")
     for place in ("variables", "assets"):  # which TensorFlow would wait for
         for file in (folder / place).glob("**/*"):
-            if file.exists() and not (file.is_file() or file.is_dir()):
+            if is_special(file):
                 raise InputError(f"{file} is a pipe or a device, and no file; {again}")
     return model
 

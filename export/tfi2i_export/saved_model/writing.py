@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ from tfi2i.errors import InputError
 from tfi2i.files import sync
 from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.channels import in_channels as other_channels
-from tfi2i.pictures.depth import Range
+from tfi2i.pictures.depth import PLAIN, Range, Ranges
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import eight_bit, from_levels, to_levels
 from tfi2i.pictures.tiles import MINIMUM
@@ -70,16 +70,6 @@ def answering(folded: keras.Model) -> Any:
         return {OUTPUT: tf.clip_by_value(to_levels(translation), 0, 255)}
 
     return predict_tensor
-
-
-class Ranges(NamedTuple):
-    """Numbers in picture files that are black and white; None: the files' own colours."""
-
-    source: Range | None = None
-    target: Range | None = None
-
-
-PLAIN = Ranges()
 
 
 def answering_files(folded: keras.Model, ranges: Ranges = PLAIN) -> Any:

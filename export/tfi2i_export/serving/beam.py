@@ -33,13 +33,9 @@ examples:
 log = logging.getLogger("tfi2i")
 
 
+@printing()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the pipeline and returns an exit code: 0, or 2 if nothing could be translated."""
-    with printing():
-        return _logged(argv)
-
-
-def _logged(argv: Sequence[str] | None) -> int:
     arguments, rest = _parser().parse_known_args(argv)
     handler = logging.StreamHandler()
     # Under no name Beam only tells what else could be installed.

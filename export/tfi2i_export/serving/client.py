@@ -29,9 +29,9 @@ from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.pixels import are_pixels, eight_bit
 from tfi2i.pictures.tiles import Pixels, padded, padded_size
 from tfi2i_export.inputs import Array, Shape, count_of, fitted, require_all, row
-from tfi2i_export.serving.pictures import LARGEST_PICTURE, levels_in, picture_in, png_of
-from tfi2i_export.serving.replies import left_until
-from tfi2i_export.serving.wire import Address, Failure, Inputs, Wire, parsed
+from tfi2i_export.saved_model.picture_files import LARGEST as LARGEST_PICTURE
+from tfi2i_export.serving.pictures import levels_in, picture_in, png_of
+from tfi2i_export.serving.wire import Address, Failure, Inputs, Wire, left_until, parsed
 from tfi2i_export.tflite.interpreter import IMAGE_BYTES, INPUT, OUTPUT
 
 FIRST_PAUSE = 0.5

@@ -17,18 +17,17 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
 )
 
 from tfi2i_export.inputs import Shape
-from tfi2i_export.serving.replies import left_until
 from tfi2i_export.serving.wire import (
+    DESCRIPTION_LIMIT,
     LARGEST_MESSAGE,
     Address,
     Failure,
     Image,
     Inputs,
     Wire,
+    left_until,
     reading,
 )
-
-DESCRIPTION_LIMIT = 2**22  # bytes that a server may tell about a model
 
 _SERVICE = {
     "loadBalancingConfig": [{"round_robin": {}}],

@@ -10,15 +10,11 @@ from PIL import Image as PillowImage
 
 from tfi2i.errors import InputError
 from tfi2i.pictures.channels import in_channels
-from tfi2i.pictures.depth import deep_png
+from tfi2i.pictures.depth import SIXTEEN_BITS, deep_png
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import Pixels
-from tfi2i_export.serving.replies import left_until
-from tfi2i_export.serving.wire import Failure, Image
-
-LARGEST_PICTURE = 2**25
-"""Pixels of the largest picture that travels as a file: those of a SavedModel take no larger one.
-"""
+from tfi2i_export.saved_model.picture_files import LARGEST
+from tfi2i_export.serving.wire import Failure, Image, left_until
 
 MARGIN = 64.0
 """Levels beyond black and white that are rounding of the model; further out is no picture."""
@@ -71,15 +67,15 @@ def picture_in(file: bytes, shape: tuple[int, ...] | None) -> NDArray[Any]:
     if not (file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) > 24):
         raise Failure("REPLY", f"{len(file)} bytes that are no PNG file")
     width, height = struct.unpack(">II", file[16:24])
-    if shape is None and height * width > LARGEST_PICTURE:
+    if shape is None and height * width > LARGEST:
         raise Failure("REPLY", f"a picture of {height} x {width}")
     if shape is not None and (height, width) != shape[:2]:
         raise Failure(
             "REPLY", f"a picture of {height} x {width} instead of {shape[0]} x {shape[1]}"
         )
     try:
-        deep = file[24] == 16
-        picture = read_picture(file, "its PNG file", value_range=(0, 65535) if deep else None)
+        held = SIXTEEN_BITS if file[24] == 16 else None
+        picture = read_picture(file, "its PNG file", value_range=held)
         channels = {"L": 1, "I;16": 1, "I": 1, "LA": 2, "RGBA": 4}.get(picture.mode, 3)
         return in_channels(picture.pixels, channels, picture.alpha)
     except InputError as error:

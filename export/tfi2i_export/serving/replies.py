@@ -9,7 +9,6 @@ import base64
 import json
 import math
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i_export.inputs import Shape
-from tfi2i_export.serving.wire import Failure, Image
+from tfi2i_export.serving.wire import Failure, Image, left_until
 
 WHOLE = 2**22  # bytes of JSON that are parsed at once
 NUMBER = 32  # bytes of a number in JSON, with room
@@ -33,18 +32,6 @@ _IMAGE = re.compile(
 )
 _BETWEEN = re.compile(rb"[\s,]{0,64}")
 _END = re.compile(rb"[\s\]}]{0,256}")
-
-
-def left_until(end: float) -> float:
-    """Seconds until a point of `time.monotonic`.
-
-    Raises:
-        Failure: There are none.
-    """
-    seconds = end - time.monotonic()
-    if seconds <= 0:
-        raise Failure("DEADLINE_EXCEEDED", "")
-    return seconds
 
 
 def numbers_to_json(values: NDArray[np.float32], end: float) -> str:

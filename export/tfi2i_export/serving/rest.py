@@ -21,20 +21,20 @@ from tfi2i_export.serving.replies import (
     file_in,
     image_in,
     largest_reply,
-    left_until,
     numbers_to_json,
 )
 from tfi2i_export.serving.wire import (
+    DESCRIPTION_LIMIT,
     LARGEST_MESSAGE,
     Address,
     Failure,
     Image,
     Inputs,
     Wire,
+    left_until,
     reading,
 )
 
-DESCRIPTION_LIMIT = 2**22  # bytes that a server may tell about a model
 LONGEST_ERROR = 2**16  # bytes of the JSON in which it says what went wrong
 
 _BY_STATUS = {

@@ -7,6 +7,7 @@ goes wrong is a `Failure`, which the client puts into a sentence.
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,7 @@ from tfi2i_export.inputs import Shape
 
 LONGEST_REASON = 300
 LARGEST_MESSAGE = 2**28  # bytes of a request or a reply
+DESCRIPTION_LIMIT = 2**22  # bytes that a server may tell about a model
 
 Image = NDArray[np.float32]
 Inputs = Mapping[str, bytes | NDArray[np.float32]]
@@ -77,6 +79,18 @@ class Failure(Exception):
         super().__init__(code, reason)
         self.code = code
         self.reason = _shown(reason) or "no reason given"
+
+
+def left_until(end: float) -> float:
+    """Seconds until a point of `time.monotonic`.
+
+    Raises:
+        Failure: There are none.
+    """
+    seconds = end - time.monotonic()
+    if seconds <= 0:
+        raise Failure("DEADLINE_EXCEEDED", "")
+    return seconds
 
 
 @dataclass(frozen=True)

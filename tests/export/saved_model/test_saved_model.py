@@ -15,13 +15,13 @@ from tfi2i_export.saved_model.lint import lint
 from tfi2i_export.saved_model.server_session import Request, answers_in_child
 from tfi2i_export.saved_model.writing import (
     TENSOR,
-    Ranges,
     SavedTranslator,
     refuse_unservable,
     save,
 )
 
 from tfi2i.errors import InputError
+from tfi2i.pictures.depth import Ranges
 
 
 def pixels(height, width, seed=0):

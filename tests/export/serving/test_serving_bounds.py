@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from serving_fake import FLOATS, Fake, listening, noise, refusal, signature, url_of
 from tensorflow.core.framework import types_pb2
-from tfi2i_export.serving import client, replies, rest
+from tfi2i_export.serving import client, replies, rest, wire
 from tfi2i_export.serving import grpc as serving_grpc
 from tfi2i_export.serving.client import ServerSampler, ServerTranslator
 from tfi2i_export.serving.pictures import picture_in, png_of
@@ -79,13 +79,13 @@ def clock(monkeypatch, module, readings):
 
 
 def test_numbers_are_written_until_the_deadline(monkeypatch):
-    end = clock(monkeypatch, replies, 3)
+    end = clock(monkeypatch, wire, 3)
     with pytest.raises(Failure, match="DEADLINE_EXCEEDED"):
         numbers_to_json(np.zeros((1, 400, 400, 3), np.float32), end)
 
 
 def test_a_file_is_written_until_the_deadline(monkeypatch):
-    end = clock(monkeypatch, replies, 3)
+    end = clock(monkeypatch, wire, 3)
     with pytest.raises(Failure, match="DEADLINE_EXCEEDED"):
         png_of(noise(400, 400), end)
 
@@ -94,7 +94,7 @@ def test_a_reply_is_read_until_the_deadline(monkeypatch):
     monkeypatch.setattr(replies, "WHOLE", 0)
     image = np.zeros((1, 9, 2, 3), np.float32)
     reply = b'{"outputs": %s}' % numbers_to_json(image, NEVER).encode()
-    end = clock(monkeypatch, replies, 3)
+    end = clock(monkeypatch, wire, 3)
     with pytest.raises(Failure, match="DEADLINE_EXCEEDED"):
         image_in(reply, "translation", image.shape, end)
 
