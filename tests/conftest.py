@@ -14,9 +14,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LONG = ("test_fit.py", "test_contract.py", "test_packaging.py", "test_comparison.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Begins with files that take long, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: item.path.name not in LONG)
+    for item in items:
+        if often := item.get_closest_marker("often"):
+            values = {getattr(one, "__name__", one) for one in item.callspec.params.values()}
+            if not values & set(often.args):
+                item.add_marker("slow")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -26,6 +26,7 @@ from tfi2i.pictures.files import read_picture
 CHECKOUT = Path(__file__).parent.parent
 PACKAGES = {"tfi2i": "tfi2i", "export/tfi2i_export": "tfi2i_export", "configs": "tfi2i/configs"}
 RUN = "00001-nicegan-demo"
+DEMO = ("demo", "--smoke")
 
 # Runs commands with "then" between, and prints which files of ours were imported.
 USE = """
@@ -105,8 +106,8 @@ def test_the_wheel_works_from_a_folder(wheel, tmp_path):
     python, variables = environment(tmp_path / "venv"), {"PYTHONPATH": str(home)}
     listed = run(python, home / "bin" / "tfi2i", "list", cwd=work, **variables)
     assert "nice_gan/scenes" in listed.stdout
-    demo = ("demo", "--smoke", "--out", "demo")
-    used(python, home, work, "train", "cyclegan/scenes", "--smoke", "then", *demo, **variables)
+    train = ("train", "cyclegan/scenes", "--smoke")
+    used(python, home, work, *train, "then", *DEMO, "--out", "demo", **variables)
     assert len(list(work.rglob("checkpoints/last.keras"))) == 2
 
 
@@ -125,18 +126,18 @@ def program(wheel, tmp_path_factory):
 def demo(program, tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "demo"
     bin = program.parent
-    command = ("demo", "--smoke", "--out", out, "--seed", "3")
+    command = ("train", "cyclegan/scenes", "--smoke", "then", *DEMO, "--out", out, "--seed", "3")
     return out, used(bin / "python", bin.parent, out.parent, *command)
 
 
 @pytest.mark.slow
-def test_the_wheel_trains_from_an_environment(program, tmp_path):
-    assert "nice_gan/scenes" in run(program, "list", cwd=tmp_path).stdout
-    home = program.parent.parent
-    used(program.parent / "python", home, tmp_path, "train", "cyclegan/scenes", "--smoke")
-    assert len(list(tmp_path.rglob("checkpoints/last.keras"))) == 1
+def test_the_wheel_trains_from_an_environment(program, demo):
+    out, _ = demo
+    assert "nice_gan/scenes" in run(program, "list", cwd=out.parent).stdout
+    assert len(list(out.parent.glob("runs/*/checkpoints/last.keras"))) == 1
 
 
+@pytest.mark.slow
 def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
     out, done = demo
     assert "held-out pairs" in done.stderr
@@ -158,6 +159,7 @@ def test_the_demo_measures_and_draws_and_says_where_everything_is(demo):
     assert "</html>" in (out / RUN / "evaluation" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_picture_is_translated_the_same_on_the_command_line_and_in_python(
     program, demo, tmp_path
 ):

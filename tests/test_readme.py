@@ -64,6 +64,7 @@ def test_two_folders_are_checked_trained_and_used(tmp_path, monkeypatch):
         assert picture.size == (81, 70)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs_on_the_embedded_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = next(block for language, block in BLOCKS if language == "python")

@@ -86,6 +86,7 @@ def by_litert(content, pixels):
     return interpreter.get_tensor(made["index"])
 
 
+@pytest.mark.often("NICEGAN", "SinCUT")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_four_pictures_at_a_time_are_what_four_calls_make(name):
     given = to_pixels(images(name, 4))
@@ -95,6 +96,7 @@ def test_four_pictures_at_a_time_are_what_four_calls_make(name):
         np.testing.assert_allclose(by_litert(content, given), singles, atol=1e-3)
 
 
+@pytest.mark.often("NICEGAN", "SinCUT")
 @pytest.mark.parametrize("name", ALL)
 def test_an_onnx_file_answers_alike(name):
     given = to_pixels(images(name, 2))

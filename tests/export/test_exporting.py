@@ -227,6 +227,7 @@ def test_auto_reaches_its_target(run, data, tmp_path):
     assert record.recipe["target_db"] == 41
 
 
+@pytest.mark.slow
 def test_what_the_artefact_does_to_kid_is_recorded_where_the_run_was_evaluated(run, data, tmp_path):
     assert main(["evaluate", str(run.path)]) == 0
     path = exported(run, data, tmp_path, format="float32")

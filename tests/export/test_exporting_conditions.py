@@ -109,6 +109,7 @@ def pictures(data, side=SIDE):
     return data.pixels("test", "dusk", side)[0][:2]
 
 
+@pytest.mark.often("float32", "int8")
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_takes_a_style_and_a_label(run, data, tmp_path, format):
     path = exported(run, data, tmp_path, format, direction="any", target_db=30.0)
@@ -160,6 +161,7 @@ def test_an_onnx_file_of_a_sampler_takes_no_picture(painter, data, tmp_path):
     assert np.abs(by_onnx(path, latent=values["latent"]) - wanted).max() <= 1
 
 
+@pytest.mark.often("float32", "int8", "saved_model")
 @pytest.mark.parametrize("format", [*FORMATS, "saved_model"])
 def test_every_format_is_baked_by_the_labels_name(run, data, tmp_path, format):
     style = tmp_path / "calm.npy"
@@ -271,6 +273,7 @@ def painted(path, values):
     return sampler(path)(**values).astype(int)
 
 
+@pytest.mark.often("int8", "saved_model")
 @pytest.mark.parametrize("format", [*FORMATS, "saved_model"])
 @pytest.mark.parametrize("label", [None, "winter"])
 def test_a_sampler_is_exported_open_and_with_a_baked_label(painter, data, tmp_path, format, label):

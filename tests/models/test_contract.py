@@ -227,6 +227,7 @@ def test_networks_of_one_size_take_rectangles_too(name):
 
 
 @every_system
+@pytest.mark.often("mixed_bfloat16", "CycleGAN")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_trains_and_can_be_saved(cls, policy, tmp_path):
     system = cls(**cls.smoke, dtype=policy)
