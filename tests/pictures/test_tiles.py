@@ -212,14 +212,15 @@ def test_pixels_of_sixteen_bits_give_what_those_of_eight_do(tile):
     assert np.abs(wide.astype(int) - translator(pixels)).max() <= 1
 
 
-def test_results_of_sixteen_bits_keep_depth():
+@pytest.mark.parametrize("tile", [None, 32])
+def test_results_of_sixteen_bits_keep_depth(tile):
     image = keras.Input((None, None, 3))
-    translate = PictureTranslator(keras.Model(image, image * 0.5), deep=True)
+    translate = PictureTranslator(keras.Model(image, image * 0.5), deep=True, tile=tile)
     pixels = np.random.default_rng(0).integers(0, 65536, (40, 33, 3), np.uint16)
     made = translate(pixels)
     assert made.dtype == np.uint16
     np.testing.assert_allclose(made, 16384 + pixels / 2, atol=1)
-    extremes = PictureTranslator(keras.Model(image, image * 2), deep=True)(pixels)
+    extremes = PictureTranslator(keras.Model(image, image * 2), deep=True, tile=tile)(pixels)
     assert (extremes.min(), extremes.max()) == (0, 65535)
 
 

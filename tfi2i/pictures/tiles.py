@@ -167,8 +167,9 @@ class Tiling(ABC):
         total = done + len(rows) * len(columns)
         if done:
             tell(done, total)
-        result = np.empty((*pixels.shape[:2], self.channels[1]), np.uint8)
-        band = np.zeros((height, *result.shape[1:]), np.float32)  # rows[i] on, weighted so far
+        shape = (*pixels.shape[:2], self.channels[1])
+        band = np.zeros((height, *shape[1:]), np.float32)  # rows[i] on, weighted so far
+        result = np.empty(shape, self._finished(band[:1]).dtype)
         for i, top in enumerate(rows):
             for j, left in enumerate(columns):
                 answer = run(pixels[top : top + height, left : left + width])
