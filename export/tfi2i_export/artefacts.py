@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
+from tfi2i.pictures.depth import PLAIN, Ranges
 from tfi2i.pictures.tiles import Pixels
 from tfi2i.terminal import printable
 from tfi2i_export.encoders import companion_reader
@@ -70,13 +71,13 @@ def inputs_of(model: Path) -> Inputs:
     return _described(sidecar, shapes, model)
 
 
-def value_range_of(model: Path) -> tuple[float, float] | None:
-    """Numbers in picture files that are black and white to a model; None: pixels as they are."""
+def ranges_of(model: Path) -> Ranges:
+    """Numbers in picture files that are black and white to a model, as its sidecar tells them."""
     from tfi2i_export.saved_model.pictures import version_of
     from tfi2i_export.tflite.pictures import sidecar_of
 
     sidecar = sidecar_of(model if _is_file(model) else version_of(model))
-    return sidecar.value_range if sidecar else None
+    return Ranges(sidecar.value_range, sidecar.target_range) if sidecar else PLAIN
 
 
 def warn_unverified(model: Path) -> None:
@@ -126,7 +127,11 @@ def _described(sidecar: Sidecar | None, shapes: dict[str, Shape], where: Path) -
 
 
 def picture_translator(
-    model: Path, *, values: Mapping[str, ArrayLike] | None = None, tile: int | None = None
+    model: Path,
+    *,
+    values: Mapping[str, ArrayLike] | None = None,
+    tile: int | None = None,
+    deep: bool = False,
 ) -> Callable[[Pixels], Pixels]:
     """Pixels (H, W, 3) of any size -> the same, by a .tflite file or a SavedModel's folder.
 
@@ -134,6 +139,7 @@ def picture_translator(
         model: File or folder.
         values: Values (1, ...) of its inputs besides the picture by name.
         tile: Side of the tiles; see `tfi2i.pictures.tiles.Tiling`.
+        deep: True for pixels of 16 bits as results.
 
     Raises:
         InputError: There is no such model, it is damaged, or differs from what its sidecar says; or
@@ -142,10 +148,10 @@ def picture_translator(
     if _is_file(model):
         from tfi2i_export.tflite.pictures import TFLitePictureTranslator
 
-        return TFLitePictureTranslator(model, tile=tile, inputs=values)
+        return TFLitePictureTranslator(model, tile=tile, inputs=values, deep=deep)
     from tfi2i_export.saved_model.pictures import saved_picture_translator
 
-    return saved_picture_translator(model, values, tile=tile)
+    return saved_picture_translator(model, values, tile=tile, deep=deep)
 
 
 def sampler(model: Path) -> Callable[..., Pixels]:

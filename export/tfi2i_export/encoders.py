@@ -171,7 +171,8 @@ def companion_reader(
                 raise ValueError("its pictures have no size")
             taken = scaled_to(in_channels(pixels, channels), size, aspect)
             with quiet():
-                (value,) = run(image=taken[None].astype(np.float32))[VALUE]
+                full = np.float32(257 if taken.dtype == np.uint16 else 1)
+                (value,) = run(image=taken[None].astype(np.float32) / full)[VALUE]
             if value.shape != shape or not np.isfinite(value).all():
                 raise ValueError(f"it makes {value.shape} and not numbers {shape}")
         except DAMAGE as error:

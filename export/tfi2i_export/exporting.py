@@ -378,6 +378,7 @@ def _sidecar(
         multiple=multiple,
         io=choice.io,
         value_range=ranges.source,
+        target_range=ranges.target,
         signatures=signatures,
         agreement=found.as_dict(accepted=True),  # without, nothing is written
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

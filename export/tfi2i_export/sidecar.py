@@ -34,6 +34,7 @@ _ADDED: dict[str, Any] = {
     **{"encoder_sha256": None, "aspect": None},
 }
 _FORMER_KIND = "style"
+_RANGES = ("value_range", "target_range")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Sidecar:
     multiple: int
     io: str
     value_range: tuple[float, float] | None = None
+    target_range: tuple[float, float] | None = None
     signatures: tuple[Signature, ...]
     agreement: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
@@ -165,7 +167,7 @@ def read(path: Path) -> Sidecar:
         for signature in values["signatures"]
     )
     known = _known(Sidecar, values)
-    known["value_range"] = tuple(known.get("value_range") or ()) or None
+    known |= {key: tuple(known.get(key) or ()) or None for key in _RANGES}
     return Sidecar(**(known | {"signatures": signatures, "warnings": tuple(known["warnings"])}))
 
 
@@ -289,7 +291,11 @@ def _tensor(values: dict[str, Any]) -> Tensor:
 
 
 def _misfit(values: dict[str, Any]) -> str | None:
-    """Says which preset of a file that keeps to the schema does not fit its input; None: none."""
+    """Says what is wrong with a file that keeps to the schema: a range, a preset; None: nothing."""
+    for key in _RANGES:
+        low, high = values.get(key) or (0, 1)
+        if not low < high:
+            return f"{key} is {_shown([low, high])} and has to rise"
     for i, signature in enumerate(values["signatures"]):
         for j, tensor in enumerate(signature["inputs"]):
             shape = tensor["shape"][1:]

@@ -62,7 +62,7 @@ def range_warnings(ranges: Ranges, by_file: bool) -> list[str]:
     said = []
     if ranges.source:
         low, high = ranges.source
-        who = "tfi2i scales them, the app, the page and a server take pictures that are scaled so."
+        who = "tfi2i, the app and the page scale them, a server takes pictures that are scaled so."
         if by_file:
             who = f"tfi2i and {FILES} scale them, {TENSOR} takes pictures that are scaled so."
         said.append(

@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import importlib.util
+import io
 import json
 import tempfile
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import deep_png
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,6 +60,7 @@ RESIZED = [
     (1, 1, 4, 3),
     (8, 9, 1, 1),
 ]
+SHALLOW = [((0, 4095), False), ((20.5, 200), True), ((20.5, 200), False)]  # range, grey
 
 
 def picture(height, width):
@@ -139,6 +142,19 @@ def rounded():
     return {"values": values, "levels": np.clip(np.rint(values), 0, 255).astype(np.uint8)}
 
 
+def deep(name, file, value_range, about):
+    read = {"name": name, "file": deep_png.text(file), "range": value_range}
+    read |= {"grey": False, "sample": 1} | about
+    return read | stored(deep_png.read(file, value_range, **about))
+
+
+def shallow(value_range, grey):
+    file = io.BytesIO()
+    Image.fromarray(picture(9, 14)).save(file, "PNG")
+    read = deep_png.read(file.getvalue(), value_range, grey)
+    return {"range": value_range, "grey": grey, **stored(read)}
+
+
 def sidecar_text(path):
     """The text of a sidecar with something in every field, of a file for two sizes."""
     about = {"dtype": "float32", "meaning": "", "encoder": "style.tflite"}
@@ -206,6 +222,12 @@ def vectors(folder):
         "resized": [resized(*given) for given in RESIZED],
         "rounded": rounded(),
         "grey": grey(64, 96),
+        "deep": [deep(name, *about) for name, about in deep_png.files().items()],
+        "damaged": [
+            {"name": name, "file": deep_png.text(file), "reason": reason}
+            for name, (file, reason) in deep_png.damaged().items()
+        ],
+        "shallow": [shallow(*given) for given in SHALLOW],
         "sidecar": sidecar_text(folder / "sidecar.json"),
         "sidecar_schema1": FORMER.read_text(encoding="utf-8"),
     }

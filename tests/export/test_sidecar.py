@@ -96,7 +96,7 @@ def test_the_schema_describes_exactly_the_fields(kind):
     fields = [field.name for field in dataclasses.fields(kind)]
     properties = KINDS[kind]["properties"]
     # Files without these are read as well.
-    later = {"encoder_sha256", "aspect", "image_width", "value_range"}
+    later = {"encoder_sha256", "aspect", "image_width", "value_range", "target_range"}
     assert list(properties) == fields
     assert [name for name in fields if name not in later] == KINDS[kind]["required"]
     for name, hint in typing.get_type_hints(kind).items():
@@ -149,6 +149,8 @@ def test_what_is_not_finite_becomes_null(path):
         ({"domains": {"source": "a"}}, "domains lacks target"),
         ({"versions": {"tfi2i": 1, "tensorflow": "", "litert": ""}}, "tfi2i"),
         ({"sha256": "0" * 64 + "\n"}, "sha256 is"),
+        ({"value_range": [5, 5]}, "value_range is [5, 5] and has to rise"),
+        ({"target_range": [0]}, "target_range has 1 entries and has to have 2"),
         ({"signatures": []}, "signatures has 0 entries and has to have 1 or more"),
         ({"signatures": [{"name": "f", "inputs": [{}], "outputs": []}]}, "inputs[0] lacks name"),
         ({"warnings": ["fine", None]}, "warnings[1] is null and has to be string"),

@@ -55,7 +55,7 @@ def test_the_signature_of_files_says_whose_numbers_they_hold():
 def test_warnings_say_who_scales_the_numbers_in_files():
     assert range_warnings(Ranges(), True) == []
     (said,) = range_warnings(Ranges((0, 4095), (-1, 1)), False)
-    assert "0 to 4095 are black to white" in said and "a server take pictures" in said
+    assert "0 to 4095 are black to white" in said and "the page scale them, a server takes" in said
     (said,) = range_warnings(Ranges((0, 4095), (0, 255)), True)
     assert "tfi2i and serving_default scale them" in said
     read, below, made = range_warnings(Ranges((-1000, 4095), (0, 0.5)), True)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from tfi2i.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tfi2i_export.artefacts import Inputs
+
     from tfi2i.conditions import Condition
+    from tfi2i.pictures.depth import Ranges
     from tfi2i.runs.run import Run
 
 
@@ -88,9 +93,9 @@ def opened(arguments: argparse.Namespace) -> Opened:
             " .keras or a .tflite file."
         )
     if is_artefact:
-        inputs, wide = artefacts.inputs_of(path), artefacts.value_range_of(path)
+        inputs, ranges = artefacts.inputs_of(path), artefacts.ranges_of(path)
         artefacts.warn_unverified(path)
-        return Opened(path, None, *inputs, value_range=wide)
+        return _of_artefact(path, inputs, ranges)
     network = load_translator(path)
     conditions = open_conditions(read_conditions(path), shapes_of(network), str(path))
     source, target = read_ranges(path)
@@ -107,6 +112,8 @@ def of_server(arguments: argparse.Namespace) -> Opened:
     from tfi2i_export.artefacts import inputs_in
     from tfi2i_export.sidecar import read
 
+    from tfi2i.pictures.depth import Ranges
+
     if arguments.sidecar is None:
         for option in ("label", "seed", "reference"):
             if getattr(arguments, option) is not None:
@@ -116,8 +123,15 @@ def of_server(arguments: argparse.Namespace) -> Opened:
                     " model."
                 )
         return Opened(None, None, None)
-    wide = read(arguments.sidecar).value_range
-    return Opened(arguments.sidecar, None, *inputs_in(arguments.sidecar), value_range=wide)
+    about = read(arguments.sidecar)
+    ranges = Ranges(about.value_range, about.target_range)
+    return _of_artefact(arguments.sidecar, inputs_in(arguments.sidecar), ranges)
+
+
+def _of_artefact(where: "Path", inputs: "Inputs", ranges: "Ranges") -> Opened:
+    """An exported network, whose second pictures are of the target domain."""
+    more: dict[str, Any] = {"value_range": ranges.source, "target_range": ranges.target}
+    return Opened(where, None, *inputs, **more, range_of=lambda domain: ranges.target)
 
 
 def compiled(network: Any) -> Callable[..., Any]:

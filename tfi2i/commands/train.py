@@ -60,8 +60,8 @@ def add(verbs) -> None:
         "--init",
         metavar="RUN_OR_FILE",
         type=Path,
-        help="begin with the weights of a run, of a .keras file, or of an official PyTorch"
-        " checkpoint, as far as they fit: fine-tuning",
+        help="begin with the weights of a run (those that were trained, not their averages), of a"
+        " .keras file, or of an official PyTorch checkpoint, as far as they fit: fine-tuning",
     )
     add_set(verb)
     verb.add_argument(

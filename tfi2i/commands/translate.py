@@ -218,7 +218,8 @@ def _picture_translator(arguments: argparse.Namespace, known: "Opened") -> "Tran
     if known.network is not None and not takes_picture(known.network):
         raise InputError(f"{known.where} {NOTHING_TO_TRANSLATE}")
     values = known.values(arguments)
+    about: dict[str, Any] = {"values": values, "tile": arguments.tile}
+    about["deep"] = known.target_range is not None
     if known.network is None:
-        return artefacts.picture_translator(known.where, values=values, tile=arguments.tile)
-    deep = known.target_range is not None
-    return PictureTranslator(known.network, values=values, tile=arguments.tile, deep=deep)
+        return artefacts.picture_translator(known.where, **about)
+    return PictureTranslator(known.network, **about)

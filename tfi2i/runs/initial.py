@@ -63,8 +63,9 @@ def init_from(model: GenerativeModel, path: str | Path) -> Initial:
 
     Args:
         model: System, trained or not.
-        path: Run, of which the last checkpoint is taken; a .keras file of a system or a
-            translator; or a checkpoint of the system's official code, a file or a folder.
+        path: Run, of which the last checkpoint is taken, with the weights that were trained and not
+            their averages, as those of the discriminators belong to them; a .keras file of a system
+            or a translator; or a checkpoint of the system's official code, a file or a folder.
 
     Raises:
         InputError: nothing can be read there, or no layer of it fits; nothing has been changed

@@ -35,7 +35,11 @@ from tfi2i_export.tflite.pictures import checked_multiple, sidecar_of
 
 
 def saved_picture_translator(
-    folder: Path, values: Mapping[str, ArrayLike] | None = None, *, tile: int | None = None
+    folder: Path,
+    values: Mapping[str, ArrayLike] | None = None,
+    *,
+    tile: int | None = None,
+    deep: bool = False,
 ) -> Callable[[Pixels], Pixels]:
     """Pixels (H, W, 3) of any size -> the same, by a SavedModel.
 
@@ -47,6 +51,7 @@ def saved_picture_translator(
             beside the version is checked.
         values: Values (...) or (1, ...) of its inputs besides the picture by name.
         tile: Side of the tiles, where it takes any size; see `tfi2i.pictures.tiles.Tiling`.
+        deep: True for pixels of 16 bits as results; pictures may have them in any case.
 
     Raises:
         InputError: There is no SavedModel, it differs from what its sidecar says, cannot be loaded,
@@ -65,7 +70,7 @@ def saved_picture_translator(
     network = keras.Model(packed([image, *extra]), answer)
     given = fitted(values or {}, shapes_of(network), str(version))
     require_all(given, shapes_of(network), str(version))
-    translate = PictureTranslator(network, values=given, multiple=multiple, tile=tile)
+    translate = PictureTranslator(network, values=given, multiple=multiple, tile=tile, deep=deep)
 
     def translated(pixels: Pixels) -> Pixels:
         try:
@@ -77,6 +82,7 @@ def saved_picture_translator(
             ) from error
 
     translated.channels = translate.channels  # type: ignore[attr-defined]
+    translated.takes_deep = True  # type: ignore[attr-defined]
     return translated
 
 

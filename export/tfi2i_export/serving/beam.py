@@ -112,11 +112,12 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
     options = _options(rest)
     from apache_beam.io.filesystems import FileSystems
 
-    from tfi2i_export.artefacts import inputs_of, picture_translator
+    from tfi2i_export.artefacts import inputs_of, picture_translator, ranges_of
     from tfi2i_export.inputs import from_options
     from tfi2i_export.serving import beam_pipeline
 
     FileSystems.set_options(options)  # which may hold the keys to where the pictures are
+    wide = ranges_of(arguments.model).target
     values = from_options(
         *inputs_of(arguments.model),
         files=("--value", arguments.value),
@@ -124,6 +125,7 @@ def _translate(arguments: argparse.Namespace, rest: list[str]) -> int:
         labels=arguments.label,
         seed=arguments.seed,
         unread=f"{arguments.model} has no encoder beside it; leave --reference out.",
+        range_of=lambda domain: wide,
     )
     picture_translator(arguments.model, values=values)  # before a worker finds it damaged
     jobs = beam_pipeline.planned(arguments.input[0], arguments.out)

@@ -33,7 +33,7 @@ from tfi2i.pictures.files import ALPHA_SUFFIXES, read_picture, write_picture
 from tfi2i.pictures.folders import name_key, renamed
 from tfi2i.pictures.formats import PICTURE_SUFFIXES
 from tfi2i.pictures.pixels import eight_bit
-from tfi2i_export.artefacts import picture_translator, value_range_of
+from tfi2i_export.artefacts import picture_translator, ranges_of
 
 FAILURES = "failed.jsonl"
 """In the output folder: a line {"path": ..., "reason": ...} for each picture that failed."""
@@ -264,7 +264,7 @@ def translate_all(
         | beam.Reshuffle()  # which gives every worker a share
         | "Skip" >> beam.Filter(_is_due, overwrite)
         | "Read"
-        >> beam.FlatMap(_read, value_range_of(Path(model))).with_outputs(FAILED, main=TRANSLATED)
+        >> beam.FlatMap(_read, ranges_of(Path(model)).source).with_outputs(FAILED, main=TRANSLATED)
     )
     written = (
         read[TRANSLATED]

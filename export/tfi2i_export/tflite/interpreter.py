@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfi2i.errors import InputError, first_line
 from tfi2i.files import open_regular
 from tfi2i.pictures.channels import CHANNELS
+from tfi2i.pictures.pixels import sixteen_bit
 from tfi2i.terminal import quiet
 from tfi2i_export.inputs import count_of, fitted, require_all
 
@@ -47,6 +48,7 @@ class TFLiteTranslator:
             unless given.
         inputs: Values of the inputs besides the picture by name, for all pictures; calls may give
             others.
+        deep: True for pixels of 16 bits as results.
 
     Attributes:
         io: "float" or "uint8", what the file takes and gives; pixels 0..255 either way.
@@ -69,7 +71,9 @@ class TFLiteTranslator:
         threads: int | None = None,
         signature: str | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
+        deep: bool = False,
     ):
+        self._deep = deep
         self._name = "The model" if isinstance(model, bytes) else str(model)
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; give at least 1.")
@@ -112,7 +116,7 @@ class TFLiteTranslator:
                 return multiple
         raise InputError(f"{self._name} gives pictures of another size than it takes.")
 
-    def __call__(self, pixels: NDArray[np.uint8] | None, **extra: ArrayLike) -> NDArray[np.uint8]:
+    def __call__(self, pixels: NDArray[np.uint8] | None, **extra: ArrayLike) -> NDArray[Any]:
         """The translations of pixels (N, H, W, 3), as many at a time as the file takes.
 
         Args:
@@ -130,7 +134,8 @@ class TFLiteTranslator:
         count = count_of(pixels, rows)
         given = fitted(all_given, self.extra, self._name, count)
         require_all(given, self.extra, self._name)
-        translations = np.empty((count, *side, self.channels[1]), np.uint8)
+        made = np.uint16 if self._deep else np.uint8
+        translations = np.empty((count, *side, self.channels[1]), made)
         for i in range(0, count, self.batch):
             # The last pictures fill up what the file takes.
             some = np.minimum(np.arange(i, i + self.batch), count - 1)
@@ -166,7 +171,7 @@ class TFLiteTranslator:
 
     def _run(
         self, pixels: NDArray[np.uint8] | None, extra: Mapping[str, NDArray[np.float32]]
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Any]:
         given: dict[str, Any] = dict(extra)
         if pixels is not None:
             given[INPUT] = pixels if self.io == "uint8" else pixels.astype(np.float32)
@@ -175,9 +180,11 @@ class TFLiteTranslator:
             translation = self._runner(**given)[OUTPUT]
         self._started = True
         if self.io == "uint8":
-            return translation
+            return sixteen_bit(translation) if self._deep else translation
         if not np.isfinite(translation).all():
             raise ValueError("it gives values that are not finite")
+        if self._deep:
+            return np.clip(np.rint(translation * np.float32(257)), 0, 65535).astype(np.uint16)
         return np.clip(np.rint(translation), 0, 255).astype(np.uint8)
 
     def _keeps_size(self, side: int) -> bool:

@@ -36,6 +36,7 @@ class TFLitePictureTranslator(Tiling):
             always tiled. Without it, tiles of 512 for pictures above 2^20 pixels. Of a file for
             several sizes, the one to use.
         inputs: Values of the inputs besides the picture by name, for all pictures.
+        deep: True for pixels of 16 bits as results; those that go in have 8.
 
     Raises:
         InputError: The file cannot be read, differs from what its sidecar says, is no translator
@@ -48,12 +49,14 @@ class TFLitePictureTranslator(Tiling):
         *,
         tile: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
+        deep: bool = False,
     ):
         path = Path(path)
         sidecar = checked_sidecar(path)
         self._name = path.name
         self._warned = False
-        self._translators = _by_size(path, inputs or {})
+        self._type = np.dtype(np.uint16 if deep else np.uint8)
+        self._translators = _by_size(path, inputs or {}, deep)
         for translator in self._translators.values():
             if not translator.takes_picture:
                 raise InputError(f"{path} {NOTHING_TO_TRANSLATE}")
@@ -83,7 +86,7 @@ class TFLitePictureTranslator(Tiling):
         return translator(pixels[None])[0].astype(np.float32)
 
     def _finished(self, values: Values) -> Pixels:
-        return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(values), 0, np.iinfo(self._type).max).astype(self._type)
 
     def _whole_size(self, height: int, width: int) -> Size | None:
         size = super()._whole_size(height, width)
@@ -127,9 +130,12 @@ def checked_sidecar(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _by_size(path: Path, inputs: Mapping[str, ArrayLike]) -> dict[Size | None, TFLiteTranslator]:
+def _by_size(
+    path: Path, inputs: Mapping[str, ArrayLike], deep: bool
+) -> dict[Size | None, TFLiteTranslator]:
     """A translator for each size that the file has a signature for; None: the one of free size."""
-    made = functools.partial(TFLiteTranslator, path, threads=os.cpu_count(), inputs=inputs)
+    threads = os.cpu_count()
+    made = functools.partial(TFLiteTranslator, path, threads=threads, inputs=inputs, deep=deep)
     first = made()
     names = opened(path.read_bytes(), name=str(path)).get_signature_list()
     translators = [first, *(made(signature=name) for name in names if name != first.signature)]

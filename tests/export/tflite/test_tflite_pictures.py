@@ -12,12 +12,17 @@ from small_files import (
     point_network,
     written,
 )
+from tfi2i_export.graph.fold import fold
+from tfi2i_export.signatures import of_file
+from tfi2i_export.tflite.conversion import convert
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator, sidecar_of
 
 from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.pictures import tiles
+from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.pictures.tiles import PictureTranslator
 
 
 def picture(height, width, seed=0):
@@ -188,3 +193,24 @@ def test_the_network_of_these_tests_has_statistics():
     part = by_keras(network(), pixels[:32, :32], (32, 32))
     assert np.abs(whole[:24, :24].astype(int) - part[:24, :24]).max() > 3
     assert isinstance(network(), keras.Model)
+
+
+@pytest.mark.parametrize("io", ["float", "uint8"])
+def test_results_are_numbers_of_the_target_s_range_as_those_of_a_run(tmp_path, io):
+    network = point_network()
+    content = convert(fold(network, side=(32, 48)), io=io)
+    signatures = of_file(content, {"source": "a", "target": "b"})
+    path = written(
+        tmp_path, "ranged", content, io=io, signatures=signatures, target_range=(100.0, 4000.0)
+    )
+    for name, shape in (("one", (32, 48)), ("tiled", (40, 70))):
+        pixels = picture(*shape)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        given = [str(one) for one in (path, tmp_path / f"{name}.png", "--out", tmp_path / "out")]
+        assert main(["translate", *given]) == 0
+        made = PictureTranslator(network, deep=True)(pixels)
+        found = read_picture(tmp_path / "out" / f"{name}.png", value_range=(0, 65535))
+        assert found.deep
+        step = 1 if io == "float" else 3900 / 255
+        difference = found.pixels - (100 + made / 65535 * 3900)
+        assert np.abs(difference).max() <= 0.5 + step

@@ -36,6 +36,11 @@ internal fun blue(argb: Int): Int = argb and 0xFF
 internal fun grey(argb: Int): Int =
     RED_SHARE * red(argb) + GREEN_SHARE * green(argb) + BLUE_SHARE * blue(argb) + HALF shr BITS
 
+/** The luminance of numbers of 16 bits, rounded as that of 8. */
+internal fun luminance(red: Int, green: Int, blue: Int): Int =
+    // The sum is below 2^32: shifted as a number without a sign, it is right again.
+    RED_SHARE * red + GREEN_SHARE * green + BLUE_SHARE * blue + HALF ushr BITS
+
 internal fun opaque(grey: Int): Int = opaque(grey, grey, grey)
 
 internal fun opaque(red: Int, green: Int, blue: Int): Int =

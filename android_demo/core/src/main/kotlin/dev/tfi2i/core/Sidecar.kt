@@ -113,8 +113,10 @@ data class Sidecar(
     val licence: String?,
     val created: String,
     val warnings: List<String>,
-    /** Numbers in picture files of more than 8 bits that are black and white to it; empty: none. */
-    val valueRange: List<Float> = emptyList(),
+    /** Numbers in picture files that are black and white to it; null: the files' own colours. */
+    val valueRange: ValueRange? = null,
+    /** Numbers that black and white of its pictures stand for; null: colours. */
+    val targetRange: ValueRange? = null,
 ) {
     /** The sizes of pictures it takes, the smallest first, but for [isFree]. */
     val sizes: List<Size>
@@ -125,6 +127,15 @@ data class Sidecar(
 
     /** Tells that it makes pictures of no picture. */
     val isSampler: Boolean get() = source == null
+
+    /** The way in which it reads photos. */
+    val reading: Reading get() = Reading(valueRange, takenChannels == GREY)
+
+    /** The way in which it reads pictures besides, which are such as it makes. */
+    fun reading(input: String): Reading {
+        val channels = extraInputs.find { it.name == input }?.shape?.last()
+        return Reading(targetRange, channels == GREY)
+    }
 
     /** Those of each [Signature]. */
     val takenChannels: Int get() = signatures.first().takenChannels

@@ -51,8 +51,16 @@ internal fun read(file: SidecarField): Sidecar {
         licence = file["licence"].orNull { text() },
         created = file["created"].text(),
         warnings = file["warnings"].items().map { it.text() },
-        valueRange = file.optional("value_range")?.floats(listOf(2)).orEmpty(),
+        valueRange = file.optional("value_range")?.let(::range),
+        targetRange = file.optional("target_range")?.let(::range),
     )
+}
+
+private fun range(field: SidecarField): ValueRange {
+    val numbers = field.items()
+    if (numbers.size != 2) throw field.wrong("two numbers")
+    val (black, white) = numbers.map { it.number() }
+    return if (black < white) ValueRange(black, white) else throw field.wrong("two that rise")
 }
 
 private fun signature(

@@ -49,7 +49,8 @@ class SidecarTest {
         assertEquals(listOf("both"), planes.choices.map { it.name })
         assertEquals(listOf(1f, 0f, 0f, 1f, 0f, 0f, 1f, 1f), planes.choices.single().values)
         assertEquals(listOf(3, 3), listOf(sidecar.takenChannels, sidecar.madeChannels))
-        assertEquals(emptyList(), sidecar.valueRange)
+        assertNull(sidecar.valueRange)
+        assertNull(sidecar.targetRange)
     }
 
     private fun ofChannels(taken: Int, made: Int): String = JSONObject(text).apply {
@@ -77,12 +78,23 @@ class SidecarTest {
 
     @Test
     fun `the numbers that are black and white in files of more bits are read where they are`() {
-        val json = JSONObject(text).put("value_range", JSONArray(listOf(-200, 4095)))
-        assertEquals(listOf(-200f, 4095f), Sidecar.parse(json.toString()).valueRange)
-        json.remove("value_range")
-        assertEquals(emptyList(), Sidecar.parse(json.toString()).valueRange)
-        val wrong = refusalOf { put("value_range", JSONArray(listOf(1))) }.orEmpty()
-        assertTrue("value_range is [1] and has to be" in wrong, wrong)
+        val json = JSONObject(text).put("value_range", JSONArray(listOf(-200, 4095.3)))
+        json.put("target_range", JSONArray(listOf(0, 1)))
+        val sidecar = Sidecar.parse(json.toString())
+        assertEquals(ValueRange(-200.0, 4095.3), sidecar.valueRange)
+        assertEquals(Reading(sidecar.valueRange), sidecar.reading)
+        assertEquals(Reading(ValueRange(0.0, 1.0)), sidecar.reading("style"))
+        val grey = JSONObject(ofChannels(1, 3)).put("value_range", JSONArray(listOf(0, 9)))
+        val reading = Sidecar.parse(grey.toString()).reading
+        assertEquals(Reading(ValueRange(0.0, 9.0), isGrey = true), reading)
+        for (key in listOf("value_range", "target_range")) {
+            json.remove(key)
+            for (bad in listOf("[1]", "[5, 5]", "[5, 4]", "[1, true]", "[1, 2, 3]")) {
+                val wrong = refusalOf { put(key, JSONArray(bad)) }.orEmpty()
+                assertTrue("$key" in wrong && "has to be" in wrong, wrong)
+            }
+        }
+        assertEquals(Reading(), Sidecar.parse(json.toString()).reading)
     }
 
     @Test
@@ -232,7 +244,8 @@ class SidecarTest {
     @Test
     fun `every field that is missing is named`() {
         val unread = setOf("recipe", "evaluation", "versions", "image_width")
-        for (key in JSONObject(text).keySet() - unread - "value_range") { // which came later
+        val later = setOf("value_range", "target_range")
+        for (key in JSONObject(text).keySet() - unread - later) {
             assertEquals(
                 "This is not a usable sidecar: the file lacks $key; export the model again.",
                 refusalOf { remove(key) },
