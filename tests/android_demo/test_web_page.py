@@ -2,8 +2,10 @@
 
 import json
 import re
+import zlib
 from pathlib import Path
 
+import deep_png
 import numpy as np
 import pytest
 from PIL import Image
@@ -179,17 +181,124 @@ def test_around_a_grey_crop_the_photo_is_grey_as_well(visit):
 
 def test_what_colours_a_model_takes_and_in_what_range_is_told(visit):
     told = {}
-    for run in ("grey", "tint", "luma", "int8"):
+    for run in ("grey", "tint", "luma", "int8", "ranged"):
         visit.translated(noise(20, 30), run)
         told[run] = visit.page.inner_text("#status"), visit.page.text_content("#about")
     for run, colours in {
         "grey": "grey to grey",
         "tint": "grey to RGB",
         "luma": "RGB to grey",
+        "ranged": "grey to grey",
     }.items():
         assert f"Pictures{colours}" in told[run][1]
-    scaled = "expects files of more than 8 bits scaled so that 0 is black and 4095 is white; here"
-    assert [run for run in told if scaled in told[run][0]] == ["grey"]
+    scaled = "read as 8 bits, 0 to 255, and 0 to 4095 are black to white to the model. Of more bits"
+    assert [run for run in told if scaled in told[run][0]] == ["ranged"]
+
+
+# Numbers of more than 8 bits
+
+
+def of_python(site, run, data, folder):
+    """The file that `tfi2i translate` makes of a file with a model of the page."""
+    from tfi2i.cli import main
+
+    (folder / "given.png").write_bytes(data)
+    given = file_of(site, run), folder / "given.png", "--out", folder / "out", "--overwrite"
+    assert main(["translate", *map(str, given)]) == 0
+    return np.array(Image.open(folder / "out" / "given.png"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_file_of_16_bits_becomes_what_python_makes_of_it(
+    visit, site, channels, interlaced, tmp_path
+):
+    data = deep_png.deep_png(deep_png.numbers(50, 101, channels, 5000), interlaced=interlaced)
+    visit.set("points")  # as a browser reads it
+    visit.give(data)
+    visit.finished()
+    visit.set("ranged")
+    visit.page.get_by_role("button", name="Translate").click()
+    told = visit.finished()
+    assert "numbers in this file were read so that 0 is black and 4095 is white, as" in told
+    expected = of_python(site, "ranged", data, tmp_path)
+    made = visit.saved()
+    assert made.ndim == 2 and np.ptp(made) > 9
+    assert_same(made, expected)
+    visit.set("points")  # and back
+    visit.page.get_by_role("button", name="Translate").click()
+    assert "numbers in this file" not in visit.finished()
+
+
+def test_a_file_of_8_bits_becomes_what_python_makes_of_it(visit, site, tmp_path):
+    data = encoded(noise(50, 101))
+    visit.set("ranged")
+    visit.give(data)
+    visit.finished()
+    assert_same(visit.saved(), of_python(site, "ranged", data, tmp_path))
+
+
+def test_every_kind_of_file_of_16_bits_is_read_as_python_reads_it(browser, changed_site):
+    index = changed_site.folder / "models" / "index.json"
+    cases = {
+        name: about for name, about in deep_png.files().items() if about[2].get("sample", 1) == 1
+    }
+    for i, (_, value_range, about) in enumerate(cases.values()):
+        like = "grey" if about.get("grey") else "points"
+        rewrite(changed_site, f"deep{i}", like, run=f"deep{i}", value_range=value_range)
+    index.write_text(json.dumps({"models": [f"deep{i}.json" for i in range(len(cases))]}))
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    for i, (name, (data, value_range, about)) in enumerate(cases.items()):
+        visit.set(f"deep{i}", strength=0)
+        visit.give(data)
+        visit.finished()
+        expected = deep_png.read(data, value_range, **about)
+        found = visit.saved()
+        expected = expected[..., 0] if found.ndim == 2 else expected
+        np.testing.assert_array_equal(found, expected, name)
+    visit.close()
+
+
+def test_a_large_file_of_16_bits_is_read_in_part(visit):
+    numbers = np.arange(4000 * 4100, dtype=np.uint16).reshape(4000, 4100, 1)
+    rows = np.pad(numbers[..., 0].astype(">u2").view(np.uint8), ((0, 0), (1, 0)))
+    about = np.array([4100, 4000], ">u4").tobytes() + bytes([16, 0, 0, 0, 0])
+    chunks = (b"IHDR", about), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b"")
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(deep_png.chunk(*one) for one in chunks)
+    visit.set("ranged", "whole", strength=0)
+    visit.give(data)
+    assert "4100 × 4000 pixels were scaled down to 2050 × 2000." in visit.finished()
+    np.testing.assert_array_equal(visit.saved(), deep_png.read(data, (0, 4095), sample=2)[..., 0])
+
+
+def test_damaged_files_of_16_bits_are_refused_in_a_sentence(visit):
+    visit.set("ranged")
+    for name, (data, reason) in deep_png.damaged().items():
+        visit.give(data)
+        told = visit.alarm()
+        assert told.startswith("photo.png ") and told.endswith(".") and reason in told, name
+
+
+def test_a_second_picture_is_read_in_the_range_of_the_target(browser, changed_site):
+    from tfi2i_export.tflite.interpreter import TFLiteTranslator
+
+    from tfi2i.pictures.pixels import to_image
+
+    rewrite(changed_site, "tinter", target_range=(100, 4000))
+    visit = Visit(browser, changed_site.url)
+    visit.page.wait_for_selector("#model:enabled")
+    visit.set("tinter", fit="whole")
+    pixels, data = noise(64, 64), deep_png.deep_png(deep_png.numbers(48, 48, 3, 4096))
+    files = [{"name": "second.png", "mimeType": "image/png", "buffer": data}]
+    visit.page.set_input_files("#inputs input", files)
+    visit.page.wait_for_selector("#inputs output:has-text('second.png')")
+    visit.give(encoded(pixels))
+    visit.finished()
+    given = to_image(deep_png.read(data, (100, 4000)))[None]
+    translate = TFLiteTranslator(file_of(changed_site, "tinter"))
+    assert_same(visit.saved(), translate(pixels[None], reference=given)[0])
+    visit.close()
 
 
 def test_a_sidecar_of_schema_1_still_loads(browser, changed_site):
@@ -365,6 +474,7 @@ def test_what_is_no_picture_is_refused_and_the_photo_before_it_stays(visit):
 
 
 REFUSED = {
+    "still": ({"value_range": [5, 5]}, "is not a sidecar: value_range is [5,5] and has to rise"),
     "newer": ({"schema": 3}, "was made by a newer tfi2i (sidecar schema 3; this page reads 2)"),
     "nowhere": ({"direction": ""}, 'is not a sidecar: direction is "" and has to match'),
     "sampler": (
@@ -429,7 +539,7 @@ def test_models_that_cannot_run_are_named_with_the_reason(browser, changed_site)
     assert told[-2].startswith("bad-text.json is not JSON (")
     assert told[-1] == "models/bad-missing.json cannot be loaded (the server answers 404)."
     assert len(told) == len(bad)
-    assert visit.page.locator("#model option").count() == 10  # the others can be used
+    assert visit.page.locator("#model option").count() == 11  # the others can be used
     assert [text for text in visit.complaints if "404" not in text] == []
     visit.context.close()
 

@@ -78,7 +78,8 @@ def write_models(folder):
     write("open", content, described, direction="any 1 of 5", domains=domains, multiple=2)
     between = {"source": "a", "target": "b"}
     for name, taken, made, kind, changes in (
-        ("grey", 1, 1, "float", {"value_range": (0.0, 4095.0)}),
+        ("grey", 1, 1, "float", {}),
+        ("ranged", 1, 1, "float", {"value_range": (0.0, 4095.0)}),
         ("tint", 1, 3, "uint8", {"io": "uint8"}),
         ("luma", 3, 1, "float", {}),
     ):

@@ -71,6 +71,25 @@ export function inGrey(pixels: Pixels): Pixels {
   return pictured(levels(pixels, 1), pixels, 1);
 }
 
+/** A picture turned as its Exif orientation 1..8 says; others, such as 0, say nothing. */
+export function upright(pixels: Pixels, orientation: number): Pixels {
+  if (orientation < 2 || orientation > 8) return pixels;
+  const { height, width } = pixels;
+  const isTransposed = orientation >= 5;
+  const isFromRight = [2, 3, 7, 8].includes(orientation);
+  const isFromBelow = [3, 4, 6, 7].includes(orientation);
+  const result = blank(isTransposed ? { height: width, width: height } : { height, width });
+  const [from, to] = [words(pixels), words(result)];
+  for (let i = 0, k = 0; i < result.height; i++) {
+    for (let j = 0; j < result.width; j++, k++) {
+      const [row, column] = isTransposed ? [j, i] : [i, j];
+      const [y, x] = [isFromBelow ? height - 1 - row : row, isFromRight ? width - 1 - column : column];
+      to[k] = from[y * width + x]!;
+    }
+  }
+  return result;
+}
+
 export function isGrey({ data }: Pixels): boolean {
   for (let k = 0; k < data.length; k += 4) {
     if (data[k] !== data[k + 1] || data[k] !== data[k + 2]) return false;

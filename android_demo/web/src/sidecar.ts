@@ -54,8 +54,10 @@ export interface Sidecar {
   step: number;
   multiple: number;
   io: string;
-  /** Numbers in files of more than 8 bits that are black and white. */
+  /** Numbers in files that are black and white. */
   value_range?: [number, number] | null;
+  /** Numbers that black and white of what comes out stand for. */
+  target_range?: [number, number] | null;
   signatures: { name: string; inputs: Tensor[]; outputs: Tensor[] }[];
   agreement: { psnr_db_mean: number | null; psnr_db_worst: number | null; passed: boolean } | null;
   licence: string | null;
@@ -120,8 +122,13 @@ function objects(value: unknown): Record<string, unknown>[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
 }
 
-/** Says which preset of a file that keeps to the schema does not fit its input. */
-function misfit({ signatures }: Sidecar): string | undefined {
+/** Says which range or preset of a file that keeps to the schema is wrong. */
+function misfit(sidecar: Sidecar): string | undefined {
+  for (const key of ["value_range", "target_range"] as const) {
+    const [low, high] = sidecar[key] ?? [0, 1];
+    if (low >= high) return `${key} is ${shown([low, high])} and has to rise`;
+  }
+  const { signatures } = sidecar;
   for (const [i, { inputs }] of signatures.entries()) {
     for (const [j, { presets, shape }] of inputs.entries()) {
       const k = presets.findIndex(({ values }) => !fits(values, shape.slice(1)));

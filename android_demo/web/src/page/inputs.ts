@@ -2,6 +2,7 @@
 
 import type { Inputs, Pictures } from "../messages";
 import { inWords } from "../problem";
+import { readingOf } from "../reading";
 import { choicesOf, isPicture, type Sidecar, type Tensor } from "../sidecar";
 import { element } from "./element";
 import { readPhoto } from "./photo";
@@ -58,7 +59,7 @@ function list(input: Tensor, id: string): HTMLElement[] {
   return [label, choices];
 }
 
-function picker({ name }: Tensor, changed: (problem: string) => void): HTMLElement[] {
+function picker({ name, shape }: Tensor, changed: (problem: string) => void): HTMLElement[] {
   const label = document.createElement("label");
   const input = document.createElement("input");
   const told = document.createElement("output");
@@ -72,7 +73,8 @@ function picker({ name }: Tensor, changed: (problem: string) => void): HTMLEleme
     const file = input.files?.[0];
     if (!file) return;
     try {
-      const { image } = await readPhoto(file);
+      // It is such a picture as the model makes.
+      const { image } = await readPhoto(file, readingOf(own?.target_range, shape[3]!));
       if (shown !== own) return; // another model was chosen meanwhile
       pictures[name] = image;
       told.textContent = file.name;

@@ -3,6 +3,7 @@
 import type { Fit, News, Translation } from "../messages";
 import { mixed } from "../pixels";
 import { inWords } from "../problem";
+import { isSame, type Reading, readingOf } from "../reading";
 import { showAbout } from "./about";
 import { setUpComparison, showPhoto, showStrength, showTranslation } from "./comparison";
 import { chosenModel, showDirections } from "./directions";
@@ -56,7 +57,7 @@ async function take(file: File | null | undefined): Promise<void> {
   const number = ++photosTaken;
   let read: Photo;
   try {
-    read = await readPhoto(file);
+    read = await readPhoto(file, wantedReading());
   } catch (error) {
     show(status, "");
     return show(alertBox, inWords(error));
@@ -160,6 +161,12 @@ function prepare(): void {
   send({ kind: "prepare", model: model.file }, hear);
 }
 
+/** How the chosen model reads photos. */
+function wantedReading(): Reading {
+  const model = chosen();
+  return readingOf(model?.sidecar.value_range, model?.file.signatures[0]!.takenChannels ?? 3);
+}
+
 function chosen(): Model | undefined {
   return chosenModel(choices[modelList.selectedIndex]);
 }
@@ -171,6 +178,9 @@ function translate(): void {
   const pictures = chosenPictures();
   if (!model || !(photo || isSampler())) return;
   if (!pictures) return show(status, "This model needs another picture; choose it below.");
+  if (photo && !isSampler() && !isSame(photo.reading, wantedReading())) {
+    return void take(photo.file); // which translates it
+  }
   const fit = fits.querySelector<HTMLInputElement>("input:checked")?.value as Fit;
   const given = { photo: isSampler() ? undefined : photo, model };
   show(alertBox, "");
@@ -211,20 +221,9 @@ function finish(made: Result, ms: number): void {
     `${made.photo ? "Translated" : "Made"} in ${time} on the CPU (WebAssembly), at ` +
       `${size.width} × ${size.height}${tiles}.`,
     made.photo?.note,
-    rangeNote(made.model),
     isChecked ? "" : "The model's SHA-256 was not checked: this page came without https.",
   ];
   show(status, notes.filter(Boolean).join(" "));
-}
-
-/** Says how a model reads files of more than 8 bits, which a browser reads in another way. */
-function rangeNote({ sidecar }: Model): string {
-  if (!sidecar.value_range) return "";
-  const [black, white] = sidecar.value_range;
-  return (
-    `This model expects files of more than 8 bits scaled so that ${black} is black and ${white} is ` +
-    "white; here they are read as 8 bits."
-  );
 }
 
 function cancel(): void {

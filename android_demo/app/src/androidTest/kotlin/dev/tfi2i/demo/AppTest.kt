@@ -33,7 +33,7 @@ class AppTest {
         val shelf = ModelShelf(context)
         val sidecar = shelf.sidecars.first()
         val translated = openGenerator(shelf.file(sidecar), sidecar, sizesOf(sidecar).first()).use {
-            Translator(it).translate(Photo.read(picture()).pixels, Fit.WHOLE)
+            Translator(it).translate(Photo.read(picture(), sidecar.reading).pixels, Fit.WHOLE)
         }
         val expected = instrumentation.context.assets.open("translation.png")
             .use(BitmapFactory::decodeStream)

@@ -1,5 +1,6 @@
 package dev.tfi2i.demo
 
+import dev.tfi2i.core.PictureException
 import dev.tfi2i.core.SidecarException
 import dev.tfi2i.core.TranslationException
 import dev.tfi2i.inference.InferenceException
@@ -9,6 +10,7 @@ fun messageOf(failure: Throwable): Message? = when (failure) {
     is DemoException -> failure.words
     is SidecarException, is InferenceException, is TranslationException ->
         Message(R.string.model_failed, failure.message.orEmpty())
+    is PictureException -> Message(R.string.photo_unreadable, failure.message.orEmpty())
     is OutOfMemoryError -> Message(R.string.out_of_memory)
     else -> null
 }

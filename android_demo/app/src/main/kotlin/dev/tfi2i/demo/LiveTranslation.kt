@@ -84,7 +84,7 @@ class LiveTranslation(
 
     private fun translated(frame: Bitmap, rotation: Int): LiveFrame {
         val generator = models.generator(sidecar, size)
-        val upright = Geometry.upright(frame.toPixels(), turn(rotation))
+        val upright = Geometry.upright(sidecar.reading.of(frame.toPixels()), turn(rotation))
         frame.recycle()
         val image: Pixels = Geometry.resize(Geometry.centreCrop(upright, size), size)
         val started = SystemClock.elapsedRealtime()

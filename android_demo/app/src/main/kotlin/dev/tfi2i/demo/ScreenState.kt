@@ -5,6 +5,7 @@ import android.net.Uri
 import dev.tfi2i.core.Fit
 import dev.tfi2i.core.Sidecar
 import dev.tfi2i.core.Pixels
+import dev.tfi2i.core.Reading
 import dev.tfi2i.core.Size
 
 /**
@@ -18,7 +19,10 @@ data class Choice(
     val size: Size?,
     val fit: Fit,
     val chosen: Map<String, Int> = emptyMap(),
-)
+) {
+    /** The way in which the model reads photos. */
+    val reading: Reading get() = sidecar?.reading ?: Reading()
+}
 
 /** A translated photo, of the photo's size, or what a sampler made; and how it came about. */
 class Translation(

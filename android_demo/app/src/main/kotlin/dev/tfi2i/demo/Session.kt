@@ -7,6 +7,7 @@ import android.os.Looper
 import android.os.SystemClock
 import dev.tfi2i.core.Blend
 import dev.tfi2i.core.Pixels
+import dev.tfi2i.core.Reading
 import dev.tfi2i.core.Translator
 import java.io.File
 
@@ -48,7 +49,7 @@ class Session(private val app: DemoApplication, choice: Choice) {
     private fun open(file: () -> File) {
         val before = state
         begin(Work.Reading) { job ->
-            val photo = Photo.read(file())
+            val photo = Photo.read(file(), before.choice.reading)
             app.photos.deleteBefore(photo.file)
             change(job) { it.copy(photo = photo, translation = null) }
             translated(job, photo, before)
@@ -60,7 +61,7 @@ class Session(private val app: DemoApplication, choice: Choice) {
         val before = state
         begin(Work.Reading) { job ->
             val file = app.photos.copied(uri)
-            val picture = Photo.read(file)
+            val picture = Photo.read(file, before.choice.sidecar?.reading(input) ?: Reading())
             file.delete() // only its pixels are needed, and a photo's file marks what is older
             val pictures = before.pictures + (input to picture)
             change(job) { it.copy(pictures = pictures, translation = null) }
@@ -145,8 +146,10 @@ class Session(private val app: DemoApplication, choice: Choice) {
         before: ScreenState,
     ): (ScreenState) -> ScreenState {
         if (before.choice.sidecar?.isSampler == true) return { it.copy(work = Work.None) }
+        val read = photo.readAs(before.choice.reading)
+        if (read !== photo) change(job) { it.copy(photo = read) }
         return ran(job, before) { translator, tell ->
-            translator.translate(photo.pixels, before.choice.fit, tell) { job.cancelled }
+            translator.translate(read.pixels, before.choice.fit, tell) { job.cancelled }
         }
     }
 

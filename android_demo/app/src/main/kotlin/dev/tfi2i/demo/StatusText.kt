@@ -1,7 +1,6 @@
 package dev.tfi2i.demo
 
 import android.content.res.Resources
-import dev.tfi2i.core.Sidecar
 import kotlin.math.floor
 
 /** The main screen's words. */
@@ -12,11 +11,12 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
         state.notice?.let { lines += it.text(resources) }
         if (state.work == Work.None) {
             val samples = state.choice.sidecar?.isSampler == true
-            state.photo?.takeUnless { samples }?.let(::reduced)?.let(lines::add)
+            val photo = state.photo?.takeUnless { samples }
+            photo?.let(::reduced)?.let(lines::add)
             val words = if (samples) R.string.made else R.string.done
             state.translation?.let { lines += done(it, words) }
+            photo?.let(::valueRange)?.let(lines::add)
         }
-        if (state.work == Work.None) state.choice.sidecar?.let(::valueRange)?.let(lines::add)
         if (state.photo == null) shelf.problems.mapTo(lines) { it.text(resources) }
         if (shelf.sidecars.isEmpty()) lines += resources.getString(R.string.no_models)
         return lines.distinct().joinToString("\n")
@@ -37,13 +37,16 @@ class StatusText(private val resources: Resources, private val shelf: ModelShelf
         resources.getString(R.string.reduced, it.width, it.height, pixels.width, pixels.height)
     }
 
-    private fun valueRange(sidecar: Sidecar): String? {
-        val (black, white) = sidecar.valueRange.ifEmpty { return null }.map(::plain)
-        return resources.getString(R.string.value_range, black, white)
+    /** Which numbers of a photo's file are black and white, if the model says so. */
+    private fun valueRange(photo: Photo): String? {
+        val range = photo.reading.range ?: return null
+        val words = if (photo.isDeep) R.string.read_in_range else R.string.read_as_8_bits
+        if (!photo.isDeep && !range.isDeep) return null
+        return resources.getString(words, plain(range.black), plain(range.white))
     }
 
     /** A number without a fraction of zero. */
-    private fun plain(value: Float): String =
+    private fun plain(value: Double): String =
         if (value == floor(value)) value.toLong().toString() else value.toString()
 
     private fun done(translation: Translation, words: Int): List<String> = listOfNotNull(

@@ -160,7 +160,8 @@ private class Canvas(
         }
         val hidden = clear
         if (hidden != null) {
-            return if (hidden.indices.all { hidden[it] == number(row, at + 2 * it) }) WHITE else argb
+            val isHidden = hidden.indices.all { hidden[it] == number(row, at + 2 * it) }
+            return if (isHidden) WHITE else argb
         }
         if (!header.hasAlpha) return argb
         return onWhite(argb, row[at + 2 * colours].toInt() and 0xFF) // the upper half, as in Python

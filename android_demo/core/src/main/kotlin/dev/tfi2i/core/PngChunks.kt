@@ -174,7 +174,8 @@ private fun orientation(exif: ByteArray): Int {
         val at = start + 2 + i * ENTRY_BYTES
         if (at + ENTRY_BYTES > exif.size) return 0
         val isShort = short(exif, at + 2, isLittle) == SHORT
-        if (short(exif, at, isLittle) == ORIENTATION && isShort) return short(exif, at + 8, isLittle)
+        val isIt = isShort && short(exif, at, isLittle) == ORIENTATION
+        if (isIt) return short(exif, at + 8, isLittle)
     }
     return 0
 }

@@ -129,13 +129,16 @@ data class Sidecar(
     val isSampler: Boolean get() = source == null
 
     /** The way in which it reads photos. */
-    val reading: Reading get() = Reading(valueRange, takenChannels == GREY)
+    val reading: Reading get() = reading(valueRange, takenChannels)
 
     /** The way in which it reads pictures besides, which are such as it makes. */
     fun reading(input: String): Reading {
         val channels = extraInputs.find { it.name == input }?.shape?.last()
-        return Reading(targetRange, channels == GREY)
+        return reading(targetRange, channels)
     }
+
+    private fun reading(range: ValueRange?, channels: Int?): Reading =
+        if (range == null) Reading() else Reading(range, channels == GREY)
 
     /** Those of each [Signature]. */
     val takenChannels: Int get() = signatures.first().takenChannels

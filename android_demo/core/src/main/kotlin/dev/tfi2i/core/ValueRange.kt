@@ -50,7 +50,8 @@ internal class Scaled(range: ValueRange, private val isGrey: Boolean, count: Int
         val r = table[red]
         val g = table[green]
         val b = table[blue]
-        return if (isGrey) opaque(level(luminance(r, g, b))) else opaque(level(r), level(g), level(b))
+        if (isGrey) return opaque(level(luminance(r, g, b)))
+        return opaque(level(r), level(g), level(b))
     }
 
     fun argb(grey: Int): Int = opaque(level(table[grey]))
