@@ -261,15 +261,17 @@ def test_every_kind_of_file_of_16_bits_is_read_as_python_reads_it(browser, chang
 
 
 def test_a_large_file_of_16_bits_is_read_in_part(visit):
-    numbers = np.arange(4000 * 4100, dtype=np.uint16).reshape(4000, 4100, 1)
-    rows = np.pad(numbers[..., 0].astype(">u2").view(np.uint8), ((0, 0), (1, 0)))
+    numbers = np.arange(4100, dtype=np.uint16)[None, :, None]
+    row = b"\0" + numbers.astype(">u2").tobytes()
     about = np.array([4100, 4000], ">u4").tobytes() + bytes([16, 0, 0, 0, 0])
-    chunks = (b"IHDR", about), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b"")
+    chunks = (b"IHDR", about), (b"IDAT", zlib.compress(4000 * row, 1)), (b"IEND", b"")
     data = b"\x89PNG\r\n\x1a\n" + b"".join(deep_png.chunk(*one) for one in chunks)
     visit.set("ranged", "whole", strength=0)
     visit.give(data)
     assert "4100 × 4000 pixels were scaled down to 2050 × 2000." in visit.finished()
-    np.testing.assert_array_equal(visit.saved(), deep_png.read(data, (0, 4095), sample=2)[..., 0])
+    expected = deep_png.read(deep_png.deep_png(numbers), (0, 4095), sample=2)[..., 0]
+    found = visit.saved()
+    assert found.shape == (2000, 2050) and (found == expected).all()
 
 
 def test_damaged_files_of_16_bits_are_refused_in_a_sentence(visit):

@@ -12,8 +12,11 @@ from tfi2i_export import sidecar
 from tfi2i_export.saved_model import pictures as saved_model_pictures
 from tfi2i_export.saved_model.pictures import saved_picture_translator
 
+from tfi2i.cli import main
 from tfi2i.errors import InputError
 from tfi2i.pictures import tiles
+from tfi2i.pictures.depth import spread
+from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.tiles import PictureTranslator
 
 
@@ -47,6 +50,24 @@ def test_a_picture_is_translated_as_by_the_network(base, sides, version):
     pixels = picture(*sides)
     expected = PictureTranslator(network())(pixels).astype(int)
     assert np.abs(saved_picture_translator(base / version)(pixels) - expected).max() <= 1
+
+
+def test_numbers_in_and_out_are_those_of_a_run(tmp_path):
+    about = exported(point_network(), tmp_path / "points" / "1")
+    files = {"file": "1", "format": "saved_model", "multiple": 1}
+    sha256, size_bytes = sidecar.fingerprint(about)
+    ranges = {"value_range": (0.0, 4095.0), "target_range": (100.0, 9000.0)}
+    beside = written(tmp_path, "other", b"", **ranges).with_suffix(".json")
+    made = dataclasses.replace(sidecar.read(beside), sha256=sha256, size_bytes=size_bytes, **files)
+    sidecar.write(made, about.with_suffix(".json"))
+    numbers = np.random.default_rng(0).integers(0, 4096, (40, 33, 3), np.uint16)
+    (tmp_path / "one.png").write_bytes(tf.io.encode_png(numbers).numpy())
+    given = (tmp_path / "points", tmp_path / "one.png", "--out", tmp_path / "out", "--tile", 32)
+    assert main(["translate", *map(str, given)]) == 0
+    wide = spread(numbers, 0, 4095)
+    expected = 100 + PictureTranslator(point_network(), deep=True)(wide) / 65535 * 8900
+    found = read_picture(tmp_path / "out" / "one.png", value_range=(0, 65535))
+    assert found.deep and np.abs(found.pixels - expected).max() <= 1
 
 
 @pytest.mark.parametrize("sides", [None, (32, 48)])
