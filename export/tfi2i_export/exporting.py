@@ -356,8 +356,7 @@ def _sidecar(
         )
         warnings.append(_left_in_float(artefact) + more)
         log.warning(warnings[-1])
-    by_file = choice.format == "saved_model" and choice.signatures == "all"
-    warnings += range_warnings(ranges, by_file)
+    warnings += range_warnings(ranges, (choice.format, choice.signatures) == ("saved_model", "all"))
     packages = {"tfi2i": "tfi2i", "tensorflow": "tensorflow", "litert": "ai-edge-litert"}
     packages |= {one: one for one in onnx_files.PACKAGES if choice.format == "onnx"}
     return Sidecar(

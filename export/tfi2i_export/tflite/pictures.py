@@ -55,7 +55,7 @@ class TFLitePictureTranslator(Tiling):
         sidecar = checked_sidecar(path)
         self._name = path.name
         self._warned = False
-        self._type = np.dtype(np.uint16 if deep else np.uint8)
+        self._deep = deep
         self._translators = _by_size(path, inputs or {}, deep)
         for translator in self._translators.values():
             if not translator.takes_picture:
@@ -86,7 +86,10 @@ class TFLitePictureTranslator(Tiling):
         return translator(pixels[None])[0].astype(np.float32)
 
     def _finished(self, values: Values) -> Pixels:
-        return np.clip(np.rint(values), 0, np.iinfo(self._type).max).astype(self._type)
+        whole = np.rint(values)
+        if self._deep:
+            return np.clip(whole, 0, 65535).astype(np.uint16)
+        return np.clip(whole, 0, 255).astype(np.uint8)
 
     def _whole_size(self, height: int, width: int) -> Size | None:
         size = super()._whole_size(height, width)
