@@ -59,7 +59,9 @@ def expected(run, pixels, direction="a2b"):
     return run_over(tf.function(run.network(direction)), pixels)
 
 
-def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_path):
+def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_path, monkeypatch):
+    ranges = {"a": (0.0, 4095.0), "b": (-1.0, 1.0)}
+    monkeypatch.setattr(Run, "value_range", lambda self, domain: ranges[domain])
     path = exported(run, data, tmp_path, accept=False, format="float32", direction="b2a")
     assert [found.name for found in sorted(tmp_path.iterdir())] == [
         "b2a-float32.json",
@@ -71,6 +73,7 @@ def test_a_float_file_answers_as_the_run_and_its_sidecar_is_true(run, data, tmp_
     record = sidecar.verify(path.with_suffix(".json"))
     assert (record.run, record.system, record.step) == (run.name, "CycleGAN", 0)
     assert record.domains == {"source": "b", "target": "a"}
+    assert (record.value_range, record.target_range) == (ranges["b"], ranges["a"])
     assert record.agreement["passed"]
     assert not record.agreement["accepted"]
     assert record.signatures[0].inputs[0].shape == (1, SIDE, SIDE, 3)

@@ -30,7 +30,7 @@ from tfi2i.conditions import Condition, between, values_of
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import DrawnDomain
 from tfi2i.errors import InputError
-from tfi2i.pictures.pixels import to_image, to_pixels
+from tfi2i.pictures.pixels import sixteen_bit, to_image, to_pixels
 from tfi2i.runs.run import Run
 
 pytest.importorskip("ai_edge_litert")
@@ -347,6 +347,10 @@ def test_an_encoder_lies_beside_the_artefact(painted_seasons, tmp_path, format, 
         made = interpreter.get_signature_runner(signature)(image=np.float32(pixels))["value"]
         wanted = np.asarray(system.style_encoder(target)(to_image(pixels)))
         np.testing.assert_allclose(made, wanted, atol=1e-5 if format != "int8" else 5e-3)
+        about = (style.encoder_sha256, made.shape[1:], stand_in_module.DOMAINS, style.aspect)
+        reader = encoders.companion_reader(path.parent / style.encoder, *about)
+        for given in (pixels[0], sixteen_bit(pixels[0])):
+            np.testing.assert_allclose(reader(given, target), made[0], atol=1e-5)
     if format == "int8":
         assert [one.name for one in bench([tmp_path], threads=(1,), runs=1)] == [path.stem]
 
