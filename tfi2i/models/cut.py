@@ -47,7 +47,7 @@ from tfi2i.models.arguments import with_defaults
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import in_channels, xavier
-from tfi2i.networks.generators import resnet_generator
+from tfi2i.networks.generators import Upsampling, resnet_generator
 from tfi2i.networks.patch_features import (
     draw_positions,
     mean_patch_nce,
@@ -70,6 +70,9 @@ class CUT(ImageTranslator):
         discriminator_depth: Times the discriminator halves the image (the source's `n_layers_D`).
         antialias: Blur of both networks while they sample down, where the generator samples up
             bilinearly, instead of strided and transposed convolutions.
+        upsampling: How the generator enlarges its maps: "transposed" convolutions, or a 3 x 3
+            convolution after "bilinear" or "nearest" pixels, which leaves no grid in translations;
+            null: the source's, bilinear with `antialias`, else transposed.
         taps: Layers of the generator whose maps PatchNCE compares, from conv0_pad (the image), the
             convolutions conv0, down0, down1 and the residual blocks block0, block1 and so on (the
             source's `nce_layers` 0, 4, 8, 12 and 16).
@@ -104,6 +107,7 @@ class CUT(ImageTranslator):
         discriminator_width: Width = 64,
         discriminator_depth: Depth = 3,
         antialias: bool = True,
+        upsampling: Upsampling | None = None,
         taps: tuple[str, ...] = ("conv0_pad", "down0", "down1", "block0", "block4"),
         features: Features = 256,
         channels: Channels = 3,
@@ -114,7 +118,13 @@ class CUT(ImageTranslator):
         of_a, of_b = self.channels_of("a"), self.channels_of("b")
         with self.precision():
             self.gen_ab = gen = resnet_generator(
-                width, blocks, "gen_ab", xavier, antialias=antialias, channels=(of_a, of_b)
+                width,
+                blocks,
+                "gen_ab",
+                xavier,
+                antialias=antialias,
+                upsampling=upsampling,
+                channels=(of_a, of_b),
             )
             maps = [gen.get_layer(tap).output for tap in taps]
             self.gen_and_maps = keras.Model(gen.input, [gen.output, *maps], name="gen_and_maps")

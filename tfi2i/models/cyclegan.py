@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers.convolution import LeakyReLU, TransposedConv2D
+from tfi2i.layers.convolution import LeakyReLU
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.limits import (
     Between,
@@ -42,7 +42,7 @@ from tfi2i.limits import (
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
 from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
-from tfi2i.networks.generators import resnet_generator
+from tfi2i.networks.generators import Upsampling, doubled, resnet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 from tfi2i.pictures.sizes import Size
 
@@ -54,7 +54,12 @@ def _normal() -> keras.initializers.Initializer:
 
 
 def unet_generator(
-    size: Size, width: int, levels: int, name: str, channels: tuple[int, int] = (3, 3)
+    size: Size,
+    width: int,
+    levels: int,
+    name: str,
+    channels: tuple[int, int] = (3, 3),
+    upsampling: Upsampling = "transposed",
 ) -> keras.Model:
     """Image (N, H, W, C) -> image (N, H, W, C) in [-1, 1], sides multiples of 2^levels: a U-Net.
 
@@ -76,7 +81,7 @@ def unet_generator(
     for i in reversed(range(levels)):
         filters = channels[1] if i == 0 else width * min(2 ** (i - 1), 8)
         x = keras.layers.ReLU(name=f"up{i}_relu")(x)
-        x = TransposedConv2D(filters, 4, kernel_initializer=_normal(), name=f"up{i}")(x)
+        x = doubled(x, filters, 4, upsampling, f"up{i}", _normal)
         if i > 0:
             x = InstanceNormalization(name=f"up{i}_norm")(x)
             x = keras.layers.Concatenate(name=f"up{i}_skip")([skips[i - 1], x])
@@ -171,6 +176,9 @@ class CycleGAN(ImageTranslator):
             70 x 70 pixels.
         antialias: Blurs wherever the resnet and the patch discriminator change the size: the
             variant in CUT's code.
+        upsampling: How a generator enlarges its maps: "transposed" convolutions, or a 3 x 3
+            convolution after "bilinear" or "nearest" pixels, which leaves no grid in translations;
+            null: the sources', bilinear with `antialias`, else transposed.
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
             domain, such as {a: 1, b: 3}.
     """
@@ -194,6 +202,7 @@ class CycleGAN(ImageTranslator):
         discriminator_width: Width = 64,
         discriminator_depth: Depth = 3,
         antialias: bool = False,
+        upsampling: Upsampling | None = None,
         channels: Channels = 3,
         **kwargs,
     ):
@@ -210,9 +219,17 @@ class CycleGAN(ImageTranslator):
     def _generator(self, name: str, domains: str) -> keras.Model:
         channels = self.channels_of(domains[0]), self.channels_of(domains[1])
         if self.generator == "unet":
-            return unet_generator(self.sides, self.width, self.unet_levels, name, channels)
-        blurs = {"antialias": self.antialias, "channels": channels}
-        return resnet_generator(self.width, self.blocks, name, _normal, **blurs)
+            shape = self.sides, self.width, self.unet_levels, name, channels
+            return unet_generator(*shape, self.upsampling or "transposed")
+        return resnet_generator(
+            self.width,
+            self.blocks,
+            name,
+            _normal,
+            antialias=self.antialias,
+            upsampling=self.upsampling,
+            channels=channels,
+        )
 
     def _discriminator(self, name: str, domain: str) -> keras.Model:
         width, depth = self.discriminator_width, self.discriminator_depth

@@ -16,7 +16,7 @@ source decays twice after a resume), and sub-pixel convolutions have TensorFlow'
 Shape letters: N images, H W space (h w = H/4 W/4), C = width, the source's `ch`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
@@ -30,6 +30,7 @@ from tfi2i.layers.convolution import (
     kernel_initializer,
     leaky_relu,
 )
+from tfi2i.layers.even_start import EvenSubpixels
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.limits import (
@@ -61,6 +62,8 @@ Depth = Annotated[
     Between(6, 13, why="two layers encode, two heads of three and two layers classify"),
 ]
 
+Upsampling = Literal["subpixel", "nearest"]
+
 # networks
 
 
@@ -76,6 +79,18 @@ def _conv(x, filters: int, kernel_size: int, name: str, use_bias: bool = False):
         bias_initializer=bias_initializer(kernel_size**2 * x.shape[-1]),
         name=name,
     )(x)
+
+
+def _subpixels(x, filters: int, name: str):
+    """(N, H, W, K) -> (N, 2 H, 2 W, filters): a 1 x 1 convolution makes 2 x 2 pixels of each."""
+    x = keras.layers.Conv2D(
+        4 * filters,
+        1,
+        kernel_initializer=EvenSubpixels(kernel_initializer()),
+        bias_initializer=EvenSubpixels(bias_initializer(x.shape[-1])),
+        name=f"{name}_subpixel",
+    )(x)
+    return PixelShuffle(name=f"{name}_shuffle")(x)
 
 
 @keras.saving.register_keras_serializable("tfi2i")
@@ -136,7 +151,13 @@ def patch_heads(size: Size, width: int, depth: int, name: str) -> keras.Model:
 
 
 def generator(
-    size: Free, width: int, blocks: int, light: bool, name: str, channels: int = 3
+    size: Free,
+    width: int,
+    blocks: int,
+    light: bool,
+    name: str,
+    channels: int = 3,
+    upsampling: Upsampling = "subpixel",
 ) -> keras.Model:
     """Code (N, h, w, 2C) -> image (N, H, W, channels) in [-1, 1], never in half precision."""
     code_size = (None if side is None else side // 4 for side in size)
@@ -152,9 +173,11 @@ def generator(
     for i in range(2):
         half = x.shape[-1] // 2
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin0")(_conv(x, half, 3, f"up{i}_conv")))
-        x = PixelShuffle(name=f"up{i}_shuffle")(
-            _conv(x, 4 * half, 1, f"up{i}_subpixel", use_bias=True)
-        )
+        if upsampling == "subpixel":
+            x = _subpixels(x, half, f"up{i}")
+        else:
+            x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
+            x = _conv(x, half, 3, f"up{i}_full", use_bias=True)
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
     x = _conv(x, channels, 7, "to_rgb")
     return keras.Model(code, image_output(x, "tanh"), name=name)
@@ -175,6 +198,8 @@ class NICEGAN(ImageTranslator):
         light: Pools before the style MLP. The paper's results are all light; the full
             version (false) ties the translators to `image_size`.
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
+        upsampling: How a generator enlarges its maps: the paper's "subpixel" convolutions, or a
+            3 x 3 convolution after "nearest" pixels, which leaves no grid in translations.
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
             domain, such as {a: 1, b: 3}.
     """
@@ -191,6 +216,7 @@ class NICEGAN(ImageTranslator):
         blocks: Blocks = 6,
         light: bool = True,
         discriminator_depth: Depth = 7,
+        upsampling: Upsampling = "subpixel",
         channels: Channels = 3,
         **kwargs,
     ):
@@ -205,8 +231,9 @@ class NICEGAN(ImageTranslator):
             self.enc_b = encoder(size, width, "enc_b", of_b)
             self.heads_a = patch_heads(self.sides, width, depth, "heads_a")
             self.heads_b = patch_heads(self.sides, width, depth, "heads_b")
-            self.gen_ab = generator(size, width, blocks, light, "gen_ab", of_b)
-            self.gen_ba = generator(size, width, blocks, light, "gen_ba", of_a)
+            shape = size, width, blocks, light
+            self.gen_ab = generator(*shape, "gen_ab", of_b, upsampling)
+            self.gen_ba = generator(*shape, "gen_ba", of_a, upsampling)
         self.built = True
 
     def compile(

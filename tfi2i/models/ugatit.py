@@ -22,13 +22,19 @@ discriminators and generators see the same images in a step; the rate falls at e
 Shape letters: N images, H W space (h w = H/4 W/4), C = width (the sources' `ch`), K channels.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
 
 from tfi2i import losses
-from tfi2i.layers.convolution import LeakyReLU, ReflectionPad2D, kernel_initializer
+from tfi2i.layers.convolution import (
+    LeakyReLU,
+    PixelShuffle,
+    ReflectionPad2D,
+    kernel_initializer,
+)
+from tfi2i.layers.even_start import EvenSubpixels
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.limits import (
@@ -48,6 +54,7 @@ from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import spectral_conv
 from tfi2i.networks.ends import (
     SLOPE,
+    Initializer,
     attention_mix,
     conv,
     each,
@@ -65,6 +72,8 @@ Free = tuple[int | None, int | None]
 """Height and width; None: any."""
 
 Depth = Annotated[int, Between(3, 13, why="one layer of stride 2, one of stride 1 and the logits")]
+
+Upsampling = Literal["nearest", "subpixel"]
 
 # networks
 
@@ -112,10 +121,25 @@ class ClassActivationMap(keras.layers.Layer):
         return input_shape, (input_shape[0], 2)
 
 
-def _conv(x, filters: int, kernel_size: int, strides: int, name: str):
+def _conv(
+    x,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    name: str,
+    initializer: Initializer = kernel_initializer,
+):
     """Reflection by half the kernel, then a convolution without bias."""
     x = ReflectionPad2D(kernel_size // 2, name=f"{name}_pad")(x)
-    return conv(x, filters, kernel_size, strides, name, kernel_initializer, bias=False)
+    return conv(x, filters, kernel_size, strides, name, initializer, bias=False)
+
+
+def _doubled(x, filters: int, upsampling: Upsampling, name: str):
+    """(N, H, W, K) -> (N, 2 H, 2 W, filters) by a 3 x 3 convolution."""
+    if upsampling == "nearest":
+        return _conv(keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x), filters, 3, 1, name)
+    x = _conv(x, 4 * filters, 3, 1, name, lambda: EvenSubpixels(kernel_initializer()))
+    return PixelShuffle(name=f"{name}_shuffle")(x)
 
 
 def _adaptive_block(x, gamma, beta, name: str):
@@ -134,6 +158,7 @@ def generator(
     light: bool,
     name: str,
     channels: tuple[int, int] = (3, 3),
+    upsampling: Upsampling = "nearest",
 ) -> keras.Model:
     """Image (N, H, W, channels) -> image (N, H, W, channels) in [-1, 1], CAM logits (N, 2)."""
     image = x = full_input((*size, channels[0]), "image")
@@ -149,8 +174,7 @@ def generator(
     for i in range(blocks):
         x = _adaptive_block(x, gamma, beta, f"adaptive{i}")
     for i in range(2):
-        x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
-        x = _conv(x, x.shape[-1] // 2, 3, 1, f"up{i}")
+        x = _doubled(x, x.shape[-1] // 2, upsampling, f"up{i}")
         x = keras.layers.ReLU()(LIN(mixing="clip", name=f"up{i}_norm")(x))
     x = _conv(x, channels[1], 7, 1, "to_rgb")
     return keras.Model(image, [image_output(x, "tanh"), cam_logits], name=name)
@@ -188,6 +212,8 @@ class UGATIT(ImageTranslator):
             translators to `image_size`, and at 256 has 279 million weights a generator.
         global_depth: Layers of the discriminators that see nearly the whole image, at least 3.
         local_depth: Layers of the discriminators of patches, at least 3.
+        upsampling: How a generator enlarges its maps: the paper's 3 x 3 convolution after "nearest"
+            pixels, or one that makes 2 x 2 pixels of each, "subpixel".
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
             domain, such as {a: 1, b: 3}.
     """
@@ -210,6 +236,7 @@ class UGATIT(ImageTranslator):
         light: bool = True,
         global_depth: Depth = 7,
         local_depth: Depth = 5,
+        upsampling: Upsampling = "nearest",
         channels: Channels = 3,
         **kwargs,
     ):
@@ -219,8 +246,9 @@ class UGATIT(ImageTranslator):
         of_a, of_b = self.channels_of("a"), self.channels_of("b")
         deep, flat = (self.sides, width, global_depth), (self.sides, width, local_depth)
         with self.precision():
-            self.gen_ab = generator(size, width, blocks, light, "gen_ab", (of_a, of_b))
-            self.gen_ba = generator(size, width, blocks, light, "gen_ba", (of_b, of_a))
+            shape = size, width, blocks, light
+            self.gen_ab = generator(*shape, "gen_ab", (of_a, of_b), upsampling)
+            self.gen_ba = generator(*shape, "gen_ba", (of_b, of_a), upsampling)
             self.disc_global_a = discriminator(*deep, "disc_global_a", of_a)
             self.disc_global_b = discriminator(*deep, "disc_global_b", of_b)
             self.disc_local_a = discriminator(*flat, "disc_local_a", of_a)

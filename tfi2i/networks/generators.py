@@ -4,11 +4,43 @@ The layers' names are stable: `conv0`, `down0`, `block0_conv0`, `block0`, `up0`,
 letters: N images, H W space, K channels.
 """
 
+from typing import Literal
+
 import keras
 
 from tfi2i.layers.convolution import BilinearUp, BlurDown, ReflectionPad2D, TransposedConv2D
+from tfi2i.layers.even_start import EvenTransposed
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.networks.ends import Initializer, conv, full_input, image_output, normalized
+
+Upsampling = Literal["transposed", "bilinear", "nearest"]
+"""How a map is doubled: by a transposed convolution, or by an interpolation before a plain one."""
+
+
+def doubled(
+    x, filters: int, kernel_size: int, how: Upsampling, name: str, initializer: Initializer
+):
+    """(N, H, W, K) -> (N, 2 H, 2 W, filters); biases start at 0.
+
+    Args:
+        x: Map.
+        filters: Channels of the result.
+        kernel_size: Side of a transposed kernel, 3 or 4; other convolutions have 3.
+        how: Bilinear pads zeros around, as CUT does; nearest reflects, as residual blocks do.
+        name: Name of the layer with the kernel.
+        initializer: Initializer of what a transposed kernel's even start is drawn from, or of the
+            kernel itself.
+    """
+    if how == "transposed":
+        start = EvenTransposed(initializer())
+        return TransposedConv2D(filters, kernel_size, kernel_initializer=start, name=name)(x)
+    if how == "bilinear":
+        x = BilinearUp(name=f"{name}_blur")(x)
+        x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    else:
+        x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+        x = ReflectionPad2D(1, name=f"{name}_pad")(x)
+    return conv(x, filters, 3, 1, name, initializer)
 
 
 def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True):
@@ -34,6 +66,7 @@ def resnet_generator(
     initializer: Initializer,
     *,
     antialias: bool = False,
+    upsampling: Upsampling | None = None,
     channels: tuple[int, int] = (3, 3),
 ) -> keras.Model:
     """Image (N, H, W, channels) -> image (N, H, W, channels) in [-1, 1], H and W multiples of 4.
@@ -43,13 +76,16 @@ def resnet_generator(
         blocks: Residual blocks.
         name: Name of the model.
         initializer: Initializer of every kernel; biases start at 0.
-        antialias: Convolves at full size and blurs while sampling down, and samples up bilinearly,
-            as CUT does, where CycleGAN has strided and transposed convolutions.
+        antialias: Convolves at full size and blurs while sampling down, as CUT does, where CycleGAN
+            has strided convolutions.
+        upsampling: Way of doubling the map; None: that of the sources, CUT's bilinear one with
+            `antialias`, else CycleGAN's transposed convolutions.
         channels: Channels of the image that goes in and of the one that comes out.
 
     Source: `resnet_9blocks` of junyanz/pytorch-CycleGAN-and-pix2pix and of
     taesungp/contrastive-unpaired-translation.
     """
+    how: Upsampling = upsampling or ("bilinear" if antialias else "transposed")
     image = full_input((None, None, channels[0]), "image")
     x = ReflectionPad2D(3, name="conv0_pad")(image)
     x = normalized(conv(x, width, 7, 1, "conv0", initializer), "conv0")
@@ -63,12 +99,6 @@ def resnet_generator(
         x = residual_block(x, f"block{i}", initializer)
     for i in range(2):
         half = x.shape[-1] // 2
-        if antialias:
-            x = BilinearUp(name=f"up{i}_blur")(x)
-            x = keras.layers.ZeroPadding2D(1, name=f"up{i}_pad")(x)
-            x = conv(x, half, 3, 1, f"up{i}", initializer)
-        else:
-            x = TransposedConv2D(half, 3, kernel_initializer=initializer(), name=f"up{i}")(x)
-        x = normalized(x, f"up{i}")
+        x = normalized(doubled(x, half, 3, how, f"up{i}", initializer), f"up{i}")
     x = conv(ReflectionPad2D(3, name="to_rgb_pad")(x), channels[1], 7, 1, "to_rgb", initializer)
     return keras.Model(image, image_output(x, "tanh"), name=name)

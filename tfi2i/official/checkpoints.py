@@ -15,6 +15,7 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.models import ALL
+from tfi2i.models.arguments import keywords_of
 from tfi2i.official.tensors import NOTHING, Arguments, Networks
 from tfi2i.official.torch_files import read_torch
 from tfi2i.official.weights import (
@@ -55,7 +56,10 @@ class Checkpoint:
         Raises:
             InputError: The tensors are of another architecture.
         """
-        return deduced_arguments(ALL[self.system_name], self.networks, self.path, given)
+        system_class: Any = ALL[self.system_name]
+        told = deduced_arguments(system_class, self.networks, self.path, given)
+        usual = keywords_of(system_class.__init__).get("upsampling")  # all that official codes have
+        return told | ({"upsampling": usual.default} if usual else {})
 
     def variables(self, system: Any) -> list[Any]:
         """The variables of such a system that came from the checkpoint."""

@@ -12,6 +12,7 @@ from tfi2i.official.tensors import (
     Networks,
     Tensors,
     check_blurs,
+    check_resnet_upsampling,
     layers,
     patch_arguments,
     patch_heads,
@@ -29,6 +30,7 @@ TRANSLATORS = {"a2b": ("G",)}
 
 def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a CUT by official network and name: (our variable, its layout there)."""
+    check_resnet_upsampling(system)
     depth, antialias = system.discriminator_depth, system.antialias
     return {
         "G": layers(system.gen_ab, resnet_names(system.blocks, antialias)),

@@ -16,6 +16,7 @@ from tfi2i.official.tensors import (
     Networks,
     Tensors,
     check_blurs,
+    check_resnet_upsampling,
     layers,
     one_of,
     patch_arguments,
@@ -46,6 +47,7 @@ def unet_names(levels: int) -> dict[str, str]:
 
 def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a CycleGAN by official network and name: (our variable, its layout there)."""
+    check_resnet_upsampling(system)
     generator, discriminator = unet_names(system.unet_levels), PIXEL_NAMES
     if system.generator == "resnet":
         generator = resnet_names(system.blocks, system.antialias)

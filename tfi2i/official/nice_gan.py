@@ -9,6 +9,7 @@ from tfi2i.official.tensors import (
     Networks,
     Tensors,
     adaptive_arguments,
+    check_upsampling,
     layers,
     one_of,
     style_mlp,
@@ -24,6 +25,7 @@ TRANSLATORS = {"a2b": ("disA", "gen2B"), "b2a": ("disB", "gen2A")}
 
 def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a NICEGAN by official network and name: (our variable, its layout there)."""
+    check_upsampling(system, "subpixel")
     return {
         "disA": _discriminator(system.enc_a, system.heads_a, system.discriminator_depth),
         "disB": _discriminator(system.enc_b, system.heads_b, system.discriminator_depth),

@@ -157,6 +157,20 @@ def patch_arguments(discriminator: Arrays) -> dict[str, Any]:
     }
 
 
+def check_upsampling(system: Any, *official: str | None) -> None:
+    """Raises InputError unless a system enlarges its maps as its official code does."""
+    if system.upsampling not in official:
+        raise InputError(
+            f"the official code of {type(system).__name__} has upsampling {official[-1]} alone,"
+            f" and this system has {system.upsampling}."
+        )
+
+
+def check_resnet_upsampling(system: Any) -> None:
+    """The same for a generator of CUT's or CycleGAN's code."""
+    check_upsampling(system, None, "bilinear" if system.antialias else "transposed")
+
+
 def check_blurs(one: bool, other: bool) -> None:
     """Raises InputError unless both parts of an official code's networks blur, or none does."""
     if one != other:

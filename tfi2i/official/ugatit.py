@@ -10,6 +10,7 @@ from tfi2i.official.tensors import (
     Networks,
     Tensors,
     adaptive_arguments,
+    check_upsampling,
     layers,
     one_of,
     style_mlp,
@@ -25,6 +26,7 @@ TRANSLATORS = {"a2b": ("genA2B",), "b2a": ("genB2A",)}
 
 def tensors(system: Any) -> dict[str, Tensors]:
     """The tensors of a UGATIT by official network and name: (our variable, its layout there)."""
+    check_upsampling(system, "nearest")
     return {
         "genA2B": _generator(system.gen_ab, system),
         "genB2A": _generator(system.gen_ba, system),

@@ -94,6 +94,7 @@ def copied(
         # Keras numbers the names of bare operations over the whole process: they would clash.
         return type(operation)(**config)(*args, **kwargs)
     config |= {"name": name or operation.name, "dtype": "float32"}
+    config |= {key: "zeros" for key in config if key.endswith("_initializer")}  # weights are set
     copy = type(operation).from_config(config)
     output = copy(*args, **kwargs)
     copy.set_weights(operation.get_weights() if weights is None else weights)
