@@ -2,11 +2,12 @@
 
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.models.cyclegan import CycleGAN
+from tfi2i.models.model import ImageTranslator
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.sincut import SinCUT
 from tfi2i.models.ugatit import UGATIT
 
-ALL = {
+ALL: dict[str, type[ImageTranslator]] = {
     "NICEGAN": NICEGAN,
     "UGATIT": UGATIT,
     "CycleGAN": CycleGAN,
