@@ -26,6 +26,7 @@ from tfi2i.terminal import quiet
 SYSTEMS = {
     **{name: (system, system.smoke) for name, system in ALL.items()},
     "NICEGAN in full": (NICEGAN, {**NICEGAN.smoke, "light": False}),
+    "NICEGAN of nearest pixels": (NICEGAN, {**NICEGAN.smoke, "upsampling": "nearest"}),
     "UGATIT in full": (UGATIT, {**UGATIT.smoke, "light": False}),
     "CycleGAN with a U-Net": (CycleGAN, {**CycleGAN.smoke, "generator": "unet", "unet_levels": 4}),
 }
