@@ -6,6 +6,7 @@ FOLDER gets the files with their sidecars, pictures as raw bytes (1, H, W, 3), a
 and manifest.json, which says what belongs together. The last is written last: where it is, all is.
 Some files take a style and a label, or another picture, besides the picture; some take none. Some
 take or give grey: their pictures are in colour, to be made grey by whoever runs them.
+Two are of a translator that enlarges by nearest pixels.
 """
 
 import dataclasses
@@ -33,6 +34,8 @@ from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
 from tfi2i.files import to_json, write_text
+from tfi2i.models.nice_gan import NICEGAN
+from tfi2i.networks.strides import multiple_of
 from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.pixels import to_image
 from tfi2i.runs.run import Run
@@ -207,14 +210,20 @@ def other_kinds(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]
     return cases
 
 
-def of_grey(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Writes files that take or give grey, and returns their cases."""
+def of_other_networks(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Writes files that take or give grey, or enlarge by nearest pixels; returns their cases."""
     import small_files
 
     cases = []
     domains = {"source": "a", "target": "b"}
-    for name, (taken, made, side) in GREY.items():
-        folded = fold(small_files.of_channels(taken, made), side=side)
+    networks = {
+        name: (small_files.of_channels(taken, made), side)
+        for name, (taken, made, side) in GREY.items()
+    }
+    nearest = NICEGAN(**NICEGAN.smoke, upsampling="nearest").network("a2b")
+    networks |= {"nearest-float32-dynamic": (nearest, None), "nearest-int8-uint8": (nearest, 64)}
+    for name, (network, side) in networks.items():
+        folded = fold(network, side=side)
         io: Io = "uint8" if "uint8" in name else "float"
         content = convert(folded, io=io)
         if "int8-" in name:
@@ -228,7 +237,7 @@ def of_grey(folder: Path, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
             io=io,
             domains=domains,
             image_size=64,
-            multiple=2,
+            multiple=multiple_of(network),
         )
         print(path.name, flush=True)
         cases += answered(path, picture)
@@ -253,7 +262,7 @@ def make(folder: Path) -> None:
             cases += answered(path, picture[0])
         cases += with_inputs(folder, picture[0])
         cases += other_kinds(folder, picture[0])
-        cases += of_grey(folder, picture[0])
+        cases += of_other_networks(folder, picture[0])
     finally:
         shutil.rmtree(runs)
     library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
