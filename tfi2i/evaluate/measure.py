@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.evaluate import diversity, paired
+from tfi2i.evaluate import diversity, grid, paired
 from tfi2i.evaluate.backbones import Backbone
 from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
@@ -66,6 +66,16 @@ class PictureSet:
     def mean(self, name: str) -> float | None:
         """The mean of the errors of a name, if there are any."""
         return float(np.concatenate(self._errors[name]).mean()) if name in self._errors else None
+
+    def note_grid(self, pixels: Pixels) -> None:
+        """Takes in what stands out at a grid's periods, if the pictures are large enough."""
+        if min(pixels.shape[1:3]) >= grid.SMALLEST:
+            self.note("grid", grid.powers(shown(pixels)))
+
+    def grid(self) -> dict[int, float]:
+        """Strength of a grid by its period, if it was taken in."""
+        found = self._errors.get("grid")
+        return grid.strengths(np.concatenate(found)) if found else {}
 
 
 @dataclass
@@ -142,6 +152,8 @@ class Measure:
             found = PictureSet(self.backbone)
             for pixels, _ in self.pictures(split, domain):
                 found.add(pixels)
+                if split == "test":
+                    found.note_grid(pixels)
                 channels = pixels.shape[-1]
                 found.colours = found.colours or Moments(channels)
                 found.colours.add(pixels.reshape(-1, channels))
@@ -221,16 +233,22 @@ class Measure:
             for name, rows in (("fake", fake), ("real", real))
         }
         spreads = {"fake": diversity.spread(fake), "real": diversity.spread(real)}
+        grids = {"fake": found.grid(), "real": self.real("test", way.target).grid()}
         notes = [
             None if copying is None else diversity.copying_note(copying),
             diversity.memorising_note(**memorising),
             diversity.diversity_note(**spreads),
+            grid.grid_note(**grids),
         ]
         return self._scored(way, found) | {
             "cycle_l1": found.mean("cycle"),
             "copying": None if copying is None else {"l1": copying},
             "memorising": memorising,
             "diversity": spreads,
+            "grid": {
+                str(period): {name: grids[name][period] for name in grids}
+                for period in grids["fake"]
+            },
             "notes": list(filter(None, notes)),
         }
 
@@ -286,6 +304,7 @@ class Measure:
             elif gallery is not None:
                 distances = diversity.nearest(features, others)
             if gallery is not None:
+                found.note_grid(fakes)
                 for i, name in enumerate(names):
                     real, cycle, own = (x if x is None else x[i] for x in (pixels, recos, truth))
                     row = Row(name, float(distances[i]), real, {which: fakes[i]}, cycle, None, own)

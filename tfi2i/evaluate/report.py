@@ -282,10 +282,15 @@ def _checks(checkpoints: Values) -> Iterator[dict[str, Any]]:
         found = {name: score.get(key) or {} for name, score in checkpoints.items()}
         if any(values.get(figure) is not None for values in found.values()):
             yield {"key": key, "of": ""} | _check(found, figure, "real")
+    for period in checkpoints["last"].get("grid") or ():
+        found = {
+            name: (score.get("grid") or {}).get(period, {}) for name, score in checkpoints.items()
+        }
+        yield {"key": "grid", "of": f"of period {period}"} | _check(found, "fake", "real")
     for condition in checkpoints["last"].get("variety") or ():
         found = {name: score["variety"][condition] for name, score in checkpoints.items()}
-        yield {"key": "variety", "of": condition} | _check(found, "fake", "real")
-        yield {"key": "variety_l1", "of": condition} | _check(found, "l1", "l1_real")
+        yield {"key": "variety", "of": f"by {condition}"} | _check(found, "fake", "real")
+        yield {"key": "variety_l1", "of": f"by {condition}"} | _check(found, "l1", "l1_real")
 
 
 def _check(found: Mapping[str, Values], figure: str, real: str) -> dict[str, Any]:
