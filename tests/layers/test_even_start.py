@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfi2i.layers.convolution import PixelShuffle, TransposedConv2D
-from tfi2i.layers.even_start import EvenSubpixels, EvenTransposed
+from tfi2i.layers.even_start import EvenNearest, EvenSubpixels, EvenTransposed
 
 
 def normal():
@@ -39,6 +39,14 @@ def test_a_transposed_convolution_begins_with_pixels_that_vary_alike(kernel_size
     np.testing.assert_allclose(spreads, spreads[0], rtol=0.05)
     kernel = np.asarray(layer.kernel)
     assert kernel[kernel != 0].std() == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_kernel_of_nearest_pixels_begins_mirrored_and_drawn_as_before():
+    kernel = np.asarray(EvenNearest(normal())((3, 3, 32, 64)))
+    np.testing.assert_array_equal(kernel, kernel[::-1, ::-1])
+    np.testing.assert_array_equal(kernel, kernel[::-1])
+    assert kernel.std() == pytest.approx(0.02, rel=0.05)
+    assert len(np.unique(kernel)) == 4 * 32 * 64
 
 
 def test_an_even_start_is_saved_with_its_layer():

@@ -1,9 +1,9 @@
 """First weights by which layers that enlarge maps do so evenly, without a grid.
 
 A sub-pixel convolution has its own kernels for each of the 2 x 2 pixels that come of one, and a
-transposed convolution of stride 2 its own entries of the kernel. Drawn independently, they draw a
-grid over all that a fresh network makes. Here the pixels of a group begin alike. What is drawn has
-the distribution that the layer's kernel would have had.
+transposed convolution of stride 2, or one of nearest pixels, its own sums of entries of the kernel.
+Drawn independently, they draw a grid over all that a fresh network makes. Here the pixels of a
+group begin alike. What is drawn has the distribution that the layer's kernel would have had.
 
 Source: Aitken et al., "Checkerboard artifact free sub-pixel convolution", arXiv 1707.02937 (ICNR).
 """
@@ -52,3 +52,17 @@ class EvenTransposed(_Even):
             return drawn[1:2, 1:2] * alike
         half = tf.concat([drawn[:2, :2], drawn[1::-1, :2]], 0)
         return tf.concat([half, half[:, ::-1]], 1)
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class EvenNearest(_Even):
+    """Kernels (3, 3, in, out) after nearest pixels: the outer rows are alike, and the columns.
+
+    Of doubled pixels such a kernel sees one once and its neighbour twice, on one side of it or the
+    other. Mirrored, all four sums vary alike. Else a narrow network's ReLU makes a faint
+    checkerboard of their differences.
+    """
+
+    def __call__(self, shape, dtype=None):
+        drawn = self.drawn(shape, dtype=dtype)
+        return tf.gather(tf.gather(drawn, [0, 1, 0], axis=0), [0, 1, 0], axis=1)

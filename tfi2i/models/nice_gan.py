@@ -30,7 +30,7 @@ from tfi2i.layers.convolution import (
     kernel_initializer,
     leaky_relu,
 )
-from tfi2i.layers.even_start import EvenSubpixels
+from tfi2i.layers.even_start import EvenNearest, EvenSubpixels
 from tfi2i.layers.normalization import LIN, AdaLIN
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.limits import (
@@ -79,6 +79,18 @@ def _conv(x, filters: int, kernel_size: int, name: str, use_bias: bool = False):
         bias_initializer=bias_initializer(kernel_size**2 * x.shape[-1]),
         name=name,
     )(x)
+
+
+def _nearest(x, filters: int, name: str):
+    """(N, H, W, K) -> (N, 2 H, 2 W, filters): a 3 x 3 convolution of repeated pixels."""
+    x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+    return keras.layers.Conv2D(
+        filters,
+        3,
+        kernel_initializer=EvenNearest(kernel_initializer()),
+        bias_initializer=bias_initializer(9 * x.shape[-1]),
+        name=f"{name}_full",
+    )(ReflectionPad2D(1, name=f"{name}_full_pad")(x))
 
 
 def _subpixels(x, filters: int, name: str):
@@ -176,8 +188,7 @@ def generator(
         if upsampling == "subpixel":
             x = _subpixels(x, half, f"up{i}")
         else:
-            x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
-            x = _conv(x, half, 3, f"up{i}_full", use_bias=True)
+            x = _nearest(x, half, f"up{i}")
         x = keras.layers.ReLU()(LIN(name=f"up{i}_lin1")(x))
     x = _conv(x, channels, 7, "to_rgb")
     return keras.Model(code, image_output(x, "tanh"), name=name)

@@ -34,7 +34,7 @@ from tfi2i.layers.convolution import (
     ReflectionPad2D,
     kernel_initializer,
 )
-from tfi2i.layers.even_start import EvenSubpixels
+from tfi2i.layers.even_start import EvenNearest, EvenSubpixels
 from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization
 from tfi2i.layers.spectral import SpectralDense
 from tfi2i.limits import (
@@ -137,7 +137,8 @@ def _conv(
 def _doubled(x, filters: int, upsampling: Upsampling, name: str):
     """(N, H, W, K) -> (N, 2 H, 2 W, filters) by a 3 x 3 convolution."""
     if upsampling == "nearest":
-        return _conv(keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x), filters, 3, 1, name)
+        x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+        return _conv(x, filters, 3, 1, name, lambda: EvenNearest(kernel_initializer()))
     x = _conv(x, 4 * filters, 3, 1, name, lambda: EvenSubpixels(kernel_initializer()))
     return PixelShuffle(name=f"{name}_shuffle")(x)
 

@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 
 from tfi2i.layers.convolution import BilinearUp, BlurDown, ReflectionPad2D, TransposedConv2D
-from tfi2i.layers.even_start import EvenTransposed
+from tfi2i.layers.even_start import EvenNearest, EvenTransposed
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.networks.ends import Initializer, conv, full_input, image_output, normalized
 
@@ -28,8 +28,8 @@ def doubled(
         kernel_size: Side of a transposed kernel, 3 or 4; other convolutions have 3.
         how: Bilinear pads zeros around, as CUT does; nearest reflects, as residual blocks do.
         name: Name of the layer with the kernel.
-        initializer: Initializer of what a transposed kernel's even start is drawn from, or of the
-            kernel itself.
+        initializer: Initializer of the kernel; of a transposed one, and after nearest pixels, its
+            numbers are made even.
     """
     if how == "transposed":
         start = EvenTransposed(initializer())
@@ -37,10 +37,10 @@ def doubled(
     if how == "bilinear":
         x = BilinearUp(name=f"{name}_blur")(x)
         x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    else:
-        x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
-        x = ReflectionPad2D(1, name=f"{name}_pad")(x)
-    return conv(x, filters, 3, 1, name, initializer)
+        return conv(x, filters, 3, 1, name, initializer)
+    x = keras.layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+    x = ReflectionPad2D(1, name=f"{name}_pad")(x)
+    return conv(x, filters, 3, 1, name, lambda: EvenNearest(initializer()))
 
 
 def residual_block(x, name: str, initializer: Initializer, use_bias: bool = True):
