@@ -70,7 +70,7 @@ class CUT(ImageTranslator):
         discriminator_depth: Times the discriminator halves the image (the source's `n_layers_D`).
         antialias: Blur of both networks while they sample down, where the generator samples up
             bilinearly, instead of strided and transposed convolutions.
-        upsampling: How the generator enlarges its maps: "transposed" convolutions, or a 3 x 3
+        upsampling: Way of enlarging the maps: "transposed" convolutions, or a 3 x 3
             convolution after "bilinear" or "nearest" pixels, which leaves no grid in translations;
             null: the source's, bilinear with `antialias`, else transposed.
         taps: Layers of the generator whose maps PatchNCE compares, from conv0_pad (the image), the

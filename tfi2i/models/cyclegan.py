@@ -176,7 +176,7 @@ class CycleGAN(ImageTranslator):
             70 x 70 pixels.
         antialias: Blurs wherever the resnet and the patch discriminator change the size: the
             variant in CUT's code.
-        upsampling: How a generator enlarges its maps: "transposed" convolutions, or a 3 x 3
+        upsampling: Way of enlarging the maps: "transposed" convolutions, or a 3 x 3
             convolution after "bilinear" or "nearest" pixels, which leaves no grid in translations;
             null: the sources', bilinear with `antialias`, else transposed.
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each

@@ -209,7 +209,7 @@ class NICEGAN(ImageTranslator):
         light: Pools before the style MLP. The paper's results are all light; the full
             version (false) ties the translators to `image_size`.
         discriminator_depth: Layers of a discriminator (the source's `n_dis`), at least 6.
-        upsampling: How a generator enlarges its maps: the paper's "subpixel" convolutions, or a
+        upsampling: Way of enlarging the maps: the paper's "subpixel" convolutions, or a
             3 x 3 convolution after "nearest" pixels, which leaves no grid in translations.
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
             domain, such as {a: 1, b: 3}.

@@ -213,7 +213,7 @@ class UGATIT(ImageTranslator):
             translators to `image_size`, and at 256 has 279 million weights a generator.
         global_depth: Layers of the discriminators that see nearly the whole image, at least 3.
         local_depth: Layers of the discriminators of patches, at least 3.
-        upsampling: How a generator enlarges its maps: the paper's 3 x 3 convolution after "nearest"
+        upsampling: Way of enlarging the maps: the paper's 3 x 3 convolution after "nearest"
             pixels, or one that makes 2 x 2 pixels of each, "subpixel".
         channels: Channels of pictures: 1 (grey), 2, 3 (RGB) or 4 (with alpha), or a number for each
             domain, such as {a: 1, b: 3}.

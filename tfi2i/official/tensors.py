@@ -167,7 +167,7 @@ def check_upsampling(system: Any, *official: str | None) -> None:
 
 
 def check_resnet_upsampling(system: Any) -> None:
-    """The same for a generator of CUT's or CycleGAN's code."""
+    """Raises InputError unless a ResNet enlarges its maps as CUT's or CycleGAN's code does."""
     check_upsampling(system, None, "bilinear" if system.antialias else "transposed")
 
 
