@@ -64,6 +64,8 @@ def test_the_truth_is_found_to_be_the_truth(data):
     assert found["fid"] == pytest.approx(0, abs=1e-9)
     assert found["diversity"]["fake"] == found["diversity"]["real"]
     assert found["memorising"]["fake"] == found["memorising"]["real"]
+    for period in "24":
+        assert found["grid"][period]["fake"] == found["grid"][period]["real"]
     assert found["notes"] == []
 
 
@@ -76,6 +78,19 @@ def test_a_copy_of_the_input_scores_as_the_input_and_is_called_a_copy(data):
     assert found["cycle_l1"] is None
     assert found["copying"]["l1"] == 0
     assert len(found["notes"]) == 1
+
+
+def test_a_grid_over_the_truth_is_named_with_its_period(data):
+    truth = truth_of(data, AB)
+    lines = np.arange(SIDE)[:, None, None] % 2 * 40
+
+    def answer(pixels, rows):
+        return np.clip(truth(pixels, rows).astype(int) // 2 + lines, 0, 255).astype(np.uint8)
+
+    found = measure_of(data).translation(AB, answer, None, Gallery(), "last")
+    assert found["grid"]["2"]["fake"] > 1.3 * found["grid"]["2"]["real"]
+    assert found["grid"]["4"]["fake"] == pytest.approx(found["grid"]["4"]["real"], rel=0.1)
+    assert ["a grid of period 2 (" in note for note in found["notes"]] == [True]
 
 
 def test_one_answer_for_everything_is_called_alike(data):

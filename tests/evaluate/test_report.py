@@ -207,6 +207,16 @@ def test_notes_of_a_checkpoint_say_whose_they_are(path):
     assert "b to a, best checkpoint: The outputs are alike." in written(path, values).text
 
 
+def test_a_grid_stands_among_the_checks_beside_real_pictures(path):
+    values = evaluation()
+    assert "of period" not in written(path, values).text  # of before it was measured
+    last = values["directions"]["a2b"]["checkpoints"]["last"]
+    last["grid"] = {"2": {"fake": 3.3, "real": 1.1}, "4": {"fake": 0.9, "real": 1.0}}
+    text = written(path, values).text
+    assert "Grid of period 2 3.300 300 % of real" in text
+    assert "Grid of period 4 0.900 90 % of real" in text
+
+
 def test_measures_are_explained_in_heads_and_below(path):
     page = written(path)
     heads = [tag["title"] for tag in page.all("th") if "title" in tag]

@@ -92,6 +92,22 @@ def test_an_official_generator_begins_a_direction(old, tmp_path):
     assert initial.fresh == ("gen_ba (not in it)", "disc_a (not in it)", "disc_b (not in it)")
 
 
+def test_official_weights_begin_a_system_that_enlarges_in_another_way(tmp_path):
+    old = tfi2i.NICEGAN(**tfi2i.NICEGAN.smoke)
+    networks = {name: state_dict(one) for name, one in export_official(old).items()}
+    path = write_zip(tmp_path / "official.pt", networks)
+    new = tfi2i.NICEGAN(**tfi2i.NICEGAN.smoke, upsampling="nearest")
+    initial = init_from(new, path)
+    assert same(new.enc_a, old.enc_a)
+    assert same(new.gen_ab.get_layer("up1_conv"), old.gen_ab.get_layer("up1_conv"))
+    assert {name.partition(" ")[0].partition("/")[2] for name in initial.fresh} == {
+        "up0_full",
+        "up1_full",
+    }
+    with pytest.raises(InputError, match="official code of NICEGAN has upsampling subpixel alone"):
+        export_official(new)
+
+
 def test_the_encoder_of_a_translator_comes_along(tmp_path):
     one, other = (tfi2i.NICEGAN(**tfi2i.NICEGAN.smoke) for _ in range(2))
     one.network("a2b").save(tmp_path / "a2b.keras")

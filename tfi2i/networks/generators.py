@@ -14,7 +14,7 @@ from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.networks.ends import Initializer, conv, full_input, image_output, normalized
 
 Upsampling = Literal["transposed", "bilinear", "nearest"]
-"""Ways of doubling a map: by a transposed convolution, or by an interpolation before a plain one."""
+"""Ways of doubling a map: a transposed convolution, or an interpolation before a plain one."""
 
 
 def doubled(
