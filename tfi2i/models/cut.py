@@ -15,7 +15,8 @@ Differs from the source: without mirroring, PatchNCE's keys are the maps of the 
 translates, and with it their encoding is kept out of the gradient, where the source encodes again
 and throws the gradient away; the optimizers of generator and heads, of the same settings, are one.
 All of these leave the numbers alone. The learning rate falls at every step unless `epoch_steps`
-says otherwise, and the source's training without crops in the decaying half is not done.
+says otherwise, and the source's training without crops in the decaying half is not done. Nearest
+pixels, and transposed convolutions without blurs, begin evenly (`tfi2i.layers.even_start`).
 
 Shape letters: N images, H W space, C channels, P positions, D features.
 """

@@ -10,7 +10,8 @@ made before that update, half of them from a history of fakes (Shrivastava et al
 Differs from the source: the history is saved with the system; the rate falls at the ends of epochs
 (`epoch_steps`) instead of their beginnings, by which the source's last epoch trains at a rate of 0.
 The gradient penalty, which is in the source and never used, and clipping are added for the
-Wasserstein loss.
+Wasserstein loss. Transposed convolutions begin evenly (`tfi2i.layers.even_start`); bilinear or
+nearest pixels before a plain one may stand in their place.
 
 Shape letters: N images, H W space.
 """

@@ -11,7 +11,8 @@ step gradients still pass through the encoders' activations.
 
 Differs from the source: the defaults are the paper's (light, 100,000 steps at a constant rate; the
 code's are configs/nice_gan/official.yaml), the learning rate is a function of the step (the
-source decays twice after a resume), and sub-pixel convolutions have TensorFlow's channel order.
+source decays twice after a resume), and sub-pixel convolutions have TensorFlow's channel order and
+begin evenly (`tfi2i.layers.even_start`); nearest pixels may stand in their place.
 
 Shape letters: N images, H W space (h w = H/4 W/4), C = width, the source's `ch`.
 """
