@@ -9,7 +9,8 @@ of the generator's domain against the other, or of real against fake.
 
 Differs from the source: the default is the light version, whose six networks have 134 million
 weights (the source's default and the paper's results are full, 671 million); the depths of the
-discriminators can be chosen; the convolutions that enlarge begin evenly (`tfi2i.layers.even_start`).
+discriminators can be chosen; the convolutions that enlarge maps begin evenly
+(`tfi2i.layers.even_start`).
 
 The paper's results come from its TensorFlow code (taki0112/UGATIT), from which the source differs:
 kernels start from U(-1/sqrt(fan_in), 1/sqrt(fan_in)) instead of N(0, 0.02); no convolution of a
