@@ -13,6 +13,7 @@ from tfi2i.losses import (
     on_fake,
     on_real,
     r1_penalty,
+    undecided,
 )
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -246,3 +247,14 @@ def test_r1_of_a_quadratic_discriminator():
     loss, gradient = penalty_and_gradient(r1_penalty, quadratic)
     np.testing.assert_allclose(loss, ((WEIGHTS * REAL) ** 2).sum((1, 2, 3)).mean(), rtol=1e-12)
     np.testing.assert_allclose(gradient, (2 * WEIGHTS * REAL**2).mean(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", GAN_LOSSES)
+def test_the_undecided_value_is_the_least_at_one_logit_for_all(kind):
+    logits = np.linspace(-3, 3, 601)
+    real, fake = (DEFINITIONS[kind, term][0](logits) for term in ("on_real", "on_fake"))
+    if kind == "wasserstein":
+        assert undecided(kind) is None
+        np.testing.assert_allclose(real + fake, 0, atol=1e-12)
+    else:
+        assert undecided(kind) == pytest.approx((real + fake).min(), abs=1e-6)

@@ -11,6 +11,7 @@ softplus(-x) = -log sigmoid(x), so "minimax" is equation 1 of Goodfellow et al. 
 by clipping its weights.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -54,6 +55,15 @@ def on_fake(kind: GanLoss, logits):
 def for_generator(kind: GanLoss, logits):
     """Generator loss on the discriminator's logits of fakes."""
     return tf.reduce_mean(_TERMS[kind][2](_full(logits)))
+
+
+def undecided(kind: GanLoss) -> float | None:
+    """Sum of a discriminator's two terms at the constant logits that make it least.
+
+    That is where a discriminator stays that can't tell real images from fakes; None for
+    "wasserstein", whose terms cancel at any constant.
+    """
+    return {"wasserstein": None, "least_squares": 0.5, "hinge": 2.0}.get(kind, 2 * math.log(2))
 
 
 def binary_cross_entropy(logits, target: float):

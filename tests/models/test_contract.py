@@ -1,11 +1,14 @@
 """What every system of `tfi2i.models.ALL` must do, at its smoke size."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfi2i.losses import GAN_LOSSES
+from tfi2i import losses
+from tfi2i.losses import GAN_LOSSES, l1
 from tfi2i.models import ALL
 
 every_system = pytest.mark.parametrize("cls", ALL.values(), ids=ALL.keys())
@@ -76,6 +79,20 @@ def test_every_variable_of_every_optimizer_moves(trained):
             if np.array_equal(np.asarray(v), old)
         ]
         assert still == [], name
+
+
+@every_system
+def test_the_terms_of_discriminators_are_counted(cls, monkeypatch):
+    for name, value in (("on_real", 1.0), ("on_fake", 2.0)):
+        term = functools.partial(lambda kind, logits, value: value + 0 * l1(logits, 0), value=value)
+        monkeypatch.setattr(losses, name, term)
+    system = cls(**cls.smoke)
+    system.compile()
+    found = stepped(system)
+    for names, pairs in cls.discriminator_terms.items():
+        assert sum(found[name] for name in names) == pytest.approx(3 * pairs)
+    counted = {name for names in cls.discriminator_terms for name in names}
+    assert {name for name in found if name.startswith("d_")} - counted <= {"d_cam", "d_r1"}
 
 
 def test_an_unknown_adversarial_loss_is_named(trained):

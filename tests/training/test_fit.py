@@ -16,6 +16,7 @@ from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones
+from tfi2i.evaluate.diagnosis import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
 from tfi2i.models import ALL
@@ -24,7 +25,6 @@ from tfi2i.runs.run import Run
 from tfi2i.training import fit as train
 from tfi2i.training import reports as callbacks
 from tfi2i.training import samples
-from tfi2i.training.diagnosis import KEEPING_WEIGHTS, collapse_note, drift_note, near_note
 from tfi2i.training.fit import Segment, segments
 from tfi2i.training.validation import Validation
 

@@ -16,6 +16,7 @@ from tfi2i.conditions import Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.evaluate import backbones, report, variety
+from tfi2i.evaluate.diagnosis import loss_notes
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.measure import Answer, Measure, warnings
 from tfi2i.files import to_json, write_text
@@ -110,7 +111,7 @@ def evaluate(
         "seconds": round(time.perf_counter() - started, 1),
         "protocol": _protocol(measure),
         "warnings": [text for way in ways for text in warnings(way, directions[way.name])]
-        + _seen(system),
+        + _remarks(system, metrics),
         "directions": directions,
     }
     pictures = {way.name: _pictures(system, way, galleries[way.name], measure) for way in ways}
@@ -121,8 +122,13 @@ def evaluate(
     return evaluation
 
 
-def _seen(system: Any) -> list[str]:
-    """Sentences on pictures that the backbone, which knows RGB alone, does not see as they are."""
+def _remarks(system: Any, metrics: list[dict[str, Any]]) -> list[str]:
+    """Sentences on losses that taught nothing in the end, and on channels.
+
+    The backbone knows RGB alone: it does not see other pictures as they are.
+    """
+    terms, numbers = system.discriminator_terms, system.get_compile_config()
+    idle = [note for _, note in loss_notes(metrics, terms, numbers)]
     ways = {
         1: "grey, the same in all three channels",
         2: "false colours: the first band red, the second green and blue",
@@ -132,7 +138,9 @@ def _seen(system: Any) -> list[str]:
     found = {
         name: ways[count] for name in sorted(domains) if (count := system.channels_of(name)) in ways
     }
-    return [f"KID and FID see the pictures of {name} as {how}." for name, how in found.items()]
+    return idle + [
+        f"KID and FID see the pictures of {name} as {how}." for name, how in found.items()
+    ]
 
 
 def report_path(run: Run, protocol: str, backbone: str) -> Path:

@@ -83,6 +83,7 @@ class CUT(ImageTranslator):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("d_real", "d_fake", "g_gan", "g_nce", "g_nce_same")
+    discriminator_terms = {("d_real", "d_fake"): 1}
     directions = A_TO_B
     inference_networks = ("gen_ab",)
     smoke = {

@@ -188,6 +188,7 @@ class CycleGAN(ImageTranslator):
         *("g_a", "g_b", "g_cycle_a", "g_cycle_b", "g_same_a", "g_same_b"),
         *("d_a", "d_b"),
     )
+    discriminator_terms = {("d_a",): 0.5, ("d_b",): 0.5}
     inference_networks = ("gen_ab", "gen_ba")
     smoke = {"image_size": 32, "width": 4, "blocks": 1, "discriminator_width": 4}
 

@@ -51,6 +51,8 @@ class GenerativeModel(KerasMethods):
 
     Attributes:
         loss_names: Names that `train_step` reports, in order; the prefix names the optimizer.
+        discriminator_terms: Number of pairs of a term on real images and one on fakes, by the names
+            of the losses that they are summed in.
         batch: Layout of a batch; its images are (N, H, W, C) float32 in [-1, 1].
         directions: Ways from domain to domain that `network` takes.
         conditions: Inputs of its networks besides the picture.
@@ -59,6 +61,7 @@ class GenerativeModel(KerasMethods):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ()
+    discriminator_terms: ClassVar[dict[tuple[str, ...], float]] = {}
     batch: ClassVar[Batch] = Batch("unpaired")
     directions: Any = BOTH_WAYS  # a tuple, or a property where the domains are an argument
     conditions: Any = ()

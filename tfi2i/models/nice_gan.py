@@ -217,6 +217,7 @@ class NICEGAN(ImageTranslator):
     """
 
     loss_names = (*(f"{who}_{head}" for who in "dg" for head in HEADS), "g_cycle", "g_recon")
+    discriminator_terms = {("d_local",): 2, ("d_global",): 2}
     inference_networks = ("enc_a", "enc_b", "gen_ab", "gen_ba")
     smoke = {"image_size": 64, "width": 4, "blocks": 1, "discriminator_depth": 6}
 

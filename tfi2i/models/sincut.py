@@ -157,6 +157,7 @@ class SinCUT(ImageTranslator):
     """
 
     loss_names = ("d_real", "d_fake", "d_r1", "g_gan", "g_nce", "g_nce_same", "g_same")
+    discriminator_terms = {("d_real", "d_fake"): 1}
     directions = A_TO_B
     inference_networks = ("gen_ab",)
     smoke = {"image_size": 32, "width": 1, "discriminator_width": 1, "features": 16}

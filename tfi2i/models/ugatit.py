@@ -225,6 +225,7 @@ class UGATIT(ImageTranslator):
         *("g_local", "g_global", "g_cam"),
         *("g_cycle", "g_same", "g_aux"),
     )
+    discriminator_terms = {("d_local",): 2, ("d_global",): 2}
     inference_networks = ("gen_ab", "gen_ba")
     # With a smaller width all of a LIN's rho, which start at 0, might be clipped to 0.
     smoke = {"image_size": 32, "width": 16, "blocks": 1, "global_depth": 5, "local_depth": 4}

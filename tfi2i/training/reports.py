@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tfi2i.data.clock import Clock
+from tfi2i.evaluate.diagnosis import loss_notes
 from tfi2i.files import full_disk
 from tfi2i.runs.run import Run
 from tfi2i.terminal import progress_bar
@@ -31,6 +32,8 @@ class Reports(keras.callbacks.Callback):
         super().__init__()
         self.run, self.batch_size = run, batch_size
         self.extra: dict[str, float] = {}
+        self.history = run.read_metrics()
+        self.said: set[str] = set()  # losses that a note was written of
         self.clock = Clock()
         self.tracing = True
         self.writer = tf.summary.create_noop_writer()
@@ -101,6 +104,7 @@ class Reports(keras.callbacks.Callback):
             *(step, text, " / ".join(dict.fromkeys(f"{one:.3g}" for one in rates.values()))),
             *(rate, waiting),
         )
+        self._warn_of_losses(report)
         if waiting > 10 and seconds > 10:
             log.warning(
                 "step %d: %.0f %% of the time was spent waiting for data; raise batches.cache_mb "
@@ -112,6 +116,14 @@ class Reports(keras.callbacks.Callback):
                 if name != "step":
                     tf.summary.scalar(name, value)
             self.writer.flush()
+
+    def _warn_of_losses(self, report: dict[str, float]) -> None:
+        self.history.append(report)
+        numbers = self.model.get_compile_config()
+        for name, note in loss_notes(self.history, self.model.discriminator_terms, numbers):
+            if name not in self.said:
+                self.said.add(name)
+                log.warning("step %d: %s", self.model.step, note)
 
     def picture(self, step: int, name: str, pixels: Pixels) -> None:
         """Shows a picture in TensorBoard."""

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from PIL import Image
 
+from tfi2i.evaluate.diagnosis import collapse_note
 from tfi2i.files import replacing
 from tfi2i.pictures import sheets
 from tfi2i.pictures.pixels import run_over, to_image
 from tfi2i.runs.run import Run
 from tfi2i.training.checkpoints import is_due
-from tfi2i.training.diagnosis import collapse_note
 from tfi2i.training.reports import Pixels, Reports, log
 
 VALUES = 3  # of open conditions, for each picture of a sheet

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 
 from tfi2i.evaluate import backbones
+from tfi2i.evaluate.diagnosis import drift_note, near_note
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.paired import l1
 from tfi2i.pictures.channels import shown
 from tfi2i.training.checkpoints import is_due
-from tfi2i.training.diagnosis import drift_note, near_note
 from tfi2i.training.reports import Reports, log
 from tfi2i.training.samples import TestImages
 

@@ -1,17 +1,26 @@
-"""Sentences about outputs that collapse, copy their inputs, or return to them."""
+"""Sentences about a training that goes wrong: outputs that collapse, copy or drift, idle losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfi2i.evaluate.diversity import COPY_DISTANCE
 from tfi2i.evaluate.paired import l1
+from tfi2i.evaluate.report import Pixels
+from tfi2i.losses import undecided
 from tfi2i.pictures.channels import shown
-from tfi2i.training.reports import Pixels
 
 CONSTANT_SPREAD = 0.01  # distance between outputs for different inputs
 
 KEEPING_WEIGHTS = ("cycle_weight", "recon_weight", "identity_weight", "nce_weight")
 """Arguments of `compile` that hold an output to its input: too high, they make a copy of it."""
+
+RECONSTRUCTIONS = {"cycle": "cycle_weight", "recon": "recon_weight", "same": "identity_weight"}
+"""Losses of distances between pictures in [-1, 1], by a word of their name, and their weights."""
+
+WINDOW = 10  # reports that a loss must stand still in
+
+UNDECIDED_SHARE, WON_SHARE = 0.03, 0.05  # of the undecided value: how close to it, and how low
+FALLEN_SHARE, SMALL_DISTANCE = 0.95, 0.1
 
 NEAR_SHARE = 1 / 3  # of the distance between a picture of a and one of b
 
@@ -101,6 +110,68 @@ def near_note(
         f"no closer to the target than the inputs ({inputs_kid:.3f}); if that stays so, "
         f"{_freeing(numbers)}"
     )
+
+
+def loss_notes(
+    reports: Sequence[Mapping[str, Any]],
+    discriminators: Mapping[tuple[str, ...], float],
+    numbers: Mapping[str, Any],
+) -> Iterator[tuple[str, str]]:
+    """Names of losses, each with a sentence, that teach the generator nothing for `WINDOW` reports.
+
+    A discriminator's that stays where it cannot tell real from fake, or near 0, where it always
+    can; a reconstruction's that is no lower than in the first report.
+
+    Args:
+        reports: Reports of the run, the newest last.
+        discriminators: `GenerativeModel.discriminator_terms`.
+        numbers: Arguments of the system's `compile`.
+    """
+    window = reports[-WINDOW:]
+    if len(window) < WINDOW:
+        return
+    chance = undecided(numbers.get("gan_loss", "wasserstein"))
+    for names, pairs in discriminators.items() if chance else ():
+        note = _discriminator_note(" + ".join(names), _sums(window, names), pairs * chance, numbers)
+        if note:
+            yield " + ".join(names), note
+    for name in window[-1]:
+        key = RECONSTRUCTIONS.get(name.removeprefix("g_").split("_")[0], "")
+        first, values = reports[0].get(name), _sums(window, (name,))
+        if not (name.startswith("g_") and numbers.get(key) and first and values):
+            continue
+        if min(values) >= max(FALLEN_SHARE * first, SMALL_DISTANCE):
+            note = f"{name} is {values[-1]:.3f}, and was {first:.3f} in the first report: "
+            note += f"translations do not keep their content; raise compile.{key} "
+            yield name, f"{note}(now {numbers[key]:g}) or lower compile.learning_rate"
+
+
+def _discriminator_note(
+    name: str, values: Sequence[float], least: float, numbers: Mapping[str, Any]
+) -> str | None:
+    own = "discriminator_learning_rate"
+    rate = f"compile.{own if own in numbers else 'learning_rate'}"
+    if values and all(abs(value - least) <= UNDECIDED_SHARE * least for value in values):
+        return (
+            f"{name} has stayed at {values[-1]:.3f} for {WINDOW} reports, and {least:.3f} is what "
+            "a discriminator gives that cannot tell real pictures from translated ones: if the "
+            f"pictures stay soft, raise {rate}"
+        )
+    if values and all(value <= WON_SHARE * least for value in values):
+        penalties = [key for key in ("r1_weight", "gradient_penalty") if key in numbers]
+        return (
+            f"{name} has been below {WON_SHARE * least:.3f} for {WINDOW} reports: the "
+            "discriminator tells all translated pictures from real ones, and the generator can no "
+            f"longer follow; lower {rate}"
+            + "".join(f" or raise compile.{key} (now {numbers[key]:g})" for key in penalties)
+        )
+    return None
+
+
+def _sums(reports: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
+    """Sum of the losses of each report; nothing if one is missing."""
+    rows = [[report.get(name) for name in names] for report in reports]
+    return [sum(row) for row in rows] if all(None not in row for row in rows) else []
 
 
 def _freeing(numbers: Mapping[str, Any]) -> str:
