@@ -10,6 +10,7 @@ from tfi2i.conditions import BOTH_WAYS
 from tfi2i.data import Dataset, scenes
 from tfi2i.data.domains import Domain
 from tfi2i.errors import InputError
+from tfi2i.evaluate import ruler as ruler_of
 from tfi2i.evaluate.distances import kid
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.measure import Measure, warnings
@@ -110,6 +111,21 @@ def test_training_pictures_as_answers_are_called_memorised():
     )
     assert found["memorising"]["fake"] < 1e-6 < found["memorising"]["real"]
     assert any("training" in note for note in found["notes"])
+
+
+def test_the_ruler_begins_at_the_floor_and_coarse_pictures_forgive_a_blur(data):
+    measure = measure_of(data)
+    ruler, floor = measure.on_ruler("b"), measure.floor("b")
+    train = ruler_of.blurred(data.pixels("train", "b", SIDE)[0], 1.2)
+    test = data.pixels("test", "b", SIDE)[0]
+    features = Squares().features
+    assert ruler["blur"]["1.2"] == pytest.approx(kid(features(train), features(test)), rel=1e-6)
+    assert list(ruler["noise"]) == ["1", "2", "4", "8"]
+    assert "kid_coarse" not in floor
+    truth = truth_of(data, AB)
+    blurred = measure.score_of(AB, lambda pixels, rows: ruler_of.blurred(truth(pixels, rows), 0.5))
+    assert abs(blurred["kid_coarse"]) < abs(measure.trivial(AB)["identity"]["kid_coarse"])
+    assert "kid_coarse" not in measure.trivial(AB)["mean_image"]
 
 
 def test_the_floor_is_training_pictures_against_test_pictures(data):

@@ -53,6 +53,7 @@ def add(verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures a run and prints the summary of its report."""
+    from tfi2i.evaluate import ruler
     from tfi2i.evaluate.evaluation import evaluate, report_path, summary_table
     from tfi2i.runs.run import Run
     from tfi2i.terminal import make_console
@@ -76,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     for sentence in evaluation["warnings"]:
         console.print(f"Note: {sentence}", markup=False, highlight=False)
     for direction, found in evaluation["directions"].items():
+        for sentence in ruler.words(found):
+            console.print(f"{direction}: {sentence}", markup=False, highlight=False)
         for which, figures in found["checkpoints"].items():
             for sentence in figures["notes"]:
                 console.print(f"{direction}, {which}: {sentence}", markup=False, highlight=False)

@@ -131,10 +131,10 @@ def loss_notes(
     if len(window) < WINDOW:
         return
     chance = undecided(numbers.get("gan_loss", "wasserstein"))
-    for names, pairs in discriminators.items() if chance else ():
-        note = _discriminator_note(" + ".join(names), _sums(window, names), pairs * chance, numbers)
-        if note:
-            yield " + ".join(names), note
+    for names, pairs in discriminators.items():
+        name, values = " + ".join(names), _sums(window, names)
+        if chance and (note := _discriminator_note(name, values, pairs * chance, numbers)):
+            yield name, note
     for name in window[-1]:
         key = RECONSTRUCTIONS.get(name.removeprefix("g_").split("_")[0], "")
         first, values = reports[0].get(name), _sums(window, (name,))
@@ -171,7 +171,7 @@ def _discriminator_note(
 def _sums(reports: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
     """Sum of the losses of each report; nothing if one is missing."""
     rows = [[report.get(name) for name in names] for report in reports]
-    return [sum(row) for row in rows] if all(None not in row for row in rows) else []
+    return [] if any(None in row for row in rows) else [sum(row) for row in rows]  # type: ignore[arg-type]
 
 
 def _freeing(numbers: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from tfi2i.conditions import Condition, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.evaluate import backbones, report, variety
+from tfi2i.evaluate import backbones, report, ruler, variety
 from tfi2i.evaluate.diagnosis import loss_notes
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.measure import Answer, Measure, warnings
@@ -177,7 +177,9 @@ def _measured(
         measure.planned(split, domain)
         for domain in {way.target for way in ways}
         for split in ("train", "test")
-    ) + sum(_outputs(measure, systems, way) for way in ways)
+    )
+    total += sum(min(ruler.PICTURES, measure.planned("train", way.target)) for way in ways)
+    total += sum(_outputs(measure, systems, way) for way in ways)
     task = progress.add_task("", total=total)
     measure.advance = lambda count: progress.advance(task, count)
     found: dict[str, Any] = {}
@@ -189,6 +191,7 @@ def _measured(
             "source": way.source,
             "target": way.target,
             "floor": measure.floor(way.target),
+            "ruler": measure.on_ruler(way.target),
             "trivial": measure.trivial(way),
             "checkpoints": {},
         }

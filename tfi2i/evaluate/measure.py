@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
-from tfi2i.evaluate import diversity, grid, paired
+from tfi2i.evaluate import diversity, grid, paired, ruler
 from tfi2i.evaluate.backbones import Backbone
-from tfi2i.evaluate.distances import Moments, Sample, fid, kid_interval, kid_subsets
+from tfi2i.evaluate.distances import Moments, Sample, fid, kid, kid_interval, kid_subsets
 from tfi2i.evaluate.gallery import Gallery
 from tfi2i.evaluate.report import Pixels, Row
 from tfi2i.pictures.channels import in_channels, shown
@@ -47,7 +47,7 @@ class PictureSet:
     def __init__(self, backbone: Backbone):
         self._backbone = backbone
         self.moments = Moments(backbone.dimensions)
-        self.sample = Sample(backbone.dimensions)
+        self.sample, self.coarse = Sample(backbone.dimensions), Sample(backbone.dimensions)
         self.colours: Moments | None = None
         self.total: NDArray[np.float64] | float = 0.0
         self._errors: dict[str, list[NDArray[np.floating]]] = defaultdict(list)
@@ -58,6 +58,10 @@ class PictureSet:
         self.moments.add(features)
         self.sample.add(features)
         return features
+
+    def add_coarse(self, pixels: Pixels) -> None:
+        """Takes in the low frequencies of pixels (N, H, W, C)."""
+        self.coarse.add(self._backbone.features(ruler.coarse(shown(pixels))))
 
     def note(self, name: str, errors: NDArray[np.floating]) -> None:
         """Takes in errors (N,) of some of the pictures."""
@@ -154,6 +158,7 @@ class Measure:
                 found.add(pixels)
                 if split == "test":
                     found.note_grid(pixels)
+                    found.add_coarse(pixels)
                 channels = pixels.shape[-1]
                 found.colours = found.colours or Moments(channels)
                 found.colours.add(pixels.reshape(-1, channels))
@@ -172,16 +177,35 @@ class Measure:
         """KID with its 95 % interval (None for few pictures), and FID, of two sets of pictures."""
         if self.protocol == "nice-gan":
             mean, deviation = kid_subsets(x.sample.rows, y.sample.rows, seed=self.seed)
-            kid = {"kid": mean, "kid_std": deviation, "kid_low": None, "kid_high": None}
+            found = {"kid": mean, "kid_std": deviation, "kid_low": None, "kid_high": None}
         else:
             mean, *ends = kid_interval(x.sample.rows, y.sample.rows, seed=self.seed)
             low, high = (None if math.isnan(end) else end for end in ends)
-            kid = {"kid": mean, "kid_low": low, "kid_high": high}
-        return kid | {"fid": fid(x.moments, y.moments)}
+            found = {"kid": mean, "kid_low": low, "kid_high": high}
+        if min(len(x.coarse.rows), len(y.coarse.rows)) > 1:
+            found["kid_coarse"] = kid(x.coarse.rows, y.coarse.rows)
+        return found | {"fid": fid(x.moments, y.moments)}
 
     def floor(self, domain: str | None) -> dict[str, float | None]:
         """The score of real training pictures against real test pictures: as good as it gets."""
         return self.score(self.real("train", domain), self.real("test", domain))
+
+    def on_ruler(self, domain: str | None) -> ruler.Ruler:
+        """KID of training pictures after blur and noise against real test pictures.
+
+        Training pictures as in the floor: a test picture and its own blur would be nearer to each
+        other than two pictures are.
+        """
+        samples = defaultdict[Any, Sample](lambda: Sample(self.backbone.dimensions))
+        for pixels, _ in self.pictures("train", domain, ruler.PICTURES):
+            for kind, deviation, changed in ruler.marks(shown(pixels), self.seed):
+                samples[kind, deviation].add(self.backbone.features(changed))
+            self.advance(len(pixels))
+        test = self.real("test", domain).sample.rows
+        return {
+            kind: {f"{one:g}": kid(samples[kind, one].rows, test) for one in deviations}
+            for kind, deviations in ruler.MARKS.items()
+        }
 
     def counts(self, way: Direction) -> dict[str, int]:
         """Numbers of pictures behind a direction's figures, after its first answer."""
@@ -206,11 +230,14 @@ class Measure:
             ),
             "mean_image": lambda pixels, rows: np.repeat(picture[None], len(pixels), 0),
         }
-        return {name: self.score_of(way, answer) for name, answer in answers.items()}
+        return {
+            name: self.score_of(way, answer, coarse=name == "identity")
+            for name, answer in answers.items()
+        }
 
-    def score_of(self, way: Direction, answer: Answer) -> dict[str, Any]:
-        """KID, FID and paired errors of an answer."""
-        return self._scored(way, self._answered(way, answer))
+    def score_of(self, way: Direction, answer: Answer, coarse: bool = True) -> dict[str, Any]:
+        """KID, that of coarse pictures if wanted, FID and paired errors of an answer."""
+        return self._scored(way, self._answered(way, answer, coarse=coarse))
 
     def translation(
         self, way: Direction, answer: Answer, back: Answer | None, gallery: Gallery, which: str
@@ -280,6 +307,7 @@ class Measure:
         back: Answer | None = None,
         gallery: Gallery | None = None,
         which: str = "",
+        coarse: bool = True,
     ) -> PictureSet:
         """One pass over the test pictures of the source, which gathers features and errors."""
         others = self.real("test", way.target).sample.rows
@@ -289,6 +317,8 @@ class Measure:
             rows = slice(index, index + len(names))
             fakes = answer(pixels, rows)
             features = found.add(fakes)
+            if coarse:
+                found.add_coarse(fakes)
             if pixels is not None:
                 found.note("input", l1_each(shown(fakes), shown(pixels)))
             recos = back(fakes, rows) if back else None

@@ -20,6 +20,7 @@ from PIL import Image
 
 from tfi2i.conditions import ANY, BOTH_WAYS
 from tfi2i.errors import InputError
+from tfi2i.evaluate import ruler
 from tfi2i.evaluate.charts import kid_chart, loss_chart
 from tfi2i.evaluate.pages import rendered
 from tfi2i.files import write_text
@@ -118,6 +119,7 @@ def _direction(
         "choice": _choice(result["checkpoints"]),
         "columns": columns,
         "rows": rows,
+        "ruler": list(ruler.words(result)),
         "checks": list(_checks(result["checkpoints"])),
         "checkpoints": _checkpoint_names(result["checkpoints"]),
         "kid_chart": _kid_chart(number, key, result, metrics),
@@ -263,6 +265,7 @@ def _cells(score: Values) -> dict[str, tuple[str, str]]:
     chance = _percent(paired.get("retrieval_chance"))
     return {
         "kid": (_kid(score), spread),
+        "kid_coarse": (_number(score.get("kid_coarse"), "z.2f", 1000), ""),
         "fid": (_number(score["fid"], "z.1f"), ""),
         "l1": (_number(paired.get("l1"), ".3f"), ""),
         "psnr": (_number(paired.get("psnr_db"), ".1f"), ""),
