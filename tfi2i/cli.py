@@ -17,7 +17,7 @@ from tfi2i.terminal import import_tensorflow, printable, printing
 # Files of `tfi2i.commands`, in the order of the help; `study` has two verbs.
 COMMANDS = (
     *("list", "demo", "train", "translate", "sample", "evaluate", "export", "bench", "serve"),
-    *("compare", "study", "check_data", "import_weights"),
+    *("compare", "bench_train", "study", "check_data", "import_weights"),
 )
 
 ABOUT = """\

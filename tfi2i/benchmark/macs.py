@@ -1,4 +1,4 @@
-"""Number of multiplications of a picture, read off the graph of its network."""
+"""Number of multiplications of a picture or a training step, read off its graph."""
 
 import functools
 import math
@@ -30,13 +30,27 @@ def translation_macs(network: Any, size: AnySize) -> int | None:
         sides = (height, width) if len(end.shape) == 4 else ()
         specs.append(tf.TensorSpec((1, *sides, *end.shape[1 + len(sides) :]), end.dtype))
     run = functools.partial(in_order(network), training=False)
+    return sum(COUNTED[op.type](op) for op in _between(_graph(run, *specs), len(specs)))
+
+
+def step_macs(system: Any, batch: Any) -> int:
+    """Multiply-accumulates of a training step on a batch, gradients and all; nothing is computed.
+
+    What counts is what counts in `translation_macs`, and the norms of kernels.
+    """
+    specs = tf.nest.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype), batch)
+    operations = _graph(system.train_step, specs).graph.get_operations()
+    return sum(COUNTED[op.type](op) for op in operations if op.type in COUNTED)
+
+
+def _graph(function: Callable[..., Any], *specs: Any) -> Any:
+    """The graph of a function, that of functions inside included."""
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # or a `tf.function` inside would hide its operations
     try:
-        graph = tf.function(run, autograph=False).get_concrete_function(*specs)
+        return tf.function(function, autograph=False).get_concrete_function(*specs)
     finally:
         tf.config.run_functions_eagerly(eager)
-    return sum(COUNTED[op.type](op) for op in _between(graph, len(specs)))
 
 
 def _between(graph: Any, inputs: int) -> list[Any]:
@@ -69,7 +83,14 @@ COUNTED: dict[str, Callable[[Any], int]] = {
     # A group of filters sees its share of the channels only, which is what the kernel has.
     "Conv2D": lambda op: _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:3]),
     "Conv2DBackpropInput": lambda op: _size(op.inputs[2]) * math.prod(op.inputs[1].shape[:3]),
+    "Conv2DBackpropFilter": lambda op: _size(op.inputs[2]) * math.prod(op.outputs[0].shape[:3]),
     "DepthwiseConv2dNative": lambda op: _size(op.outputs[0]) * math.prod(op.inputs[1].shape[:2]),
+    "DepthwiseConv2dNativeBackpropInput": lambda op: (
+        _size(op.inputs[2]) * math.prod(op.inputs[1].shape[:2])
+    ),
+    "DepthwiseConv2dNativeBackpropFilter": lambda op: (
+        _size(op.inputs[2]) * math.prod(op.outputs[0].shape[:2])
+    ),
     "MatMul": _matrix_product,
     "BatchMatMulV2": _matrix_product,
 }

@@ -9,11 +9,11 @@ import json
 import math
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tfi2i.benchmark.training_step import prepare, step_seconds
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
@@ -23,9 +23,7 @@ from tfi2i.pictures.sizes import AnySize, size_text
 from tfi2i.processes import run_module
 from tfi2i.runs.run import Run
 
-WARM_UP = 2  # steps that are not timed: the first one builds the graph
-STEPS, FEWEST = 20, 3  # timed steps, and how many if they take longer than
-LONGEST_SECONDS = 60.0
+STEPS = 20  # timed steps
 COMMON_SIDE = 256  # of the pictures of most papers, at which systems are compared
 TRIVIAL_IMAGES = 200  # training pictures from which the trivial answers take their statistics
 
@@ -92,29 +90,11 @@ def cost(path: Path) -> dict[str, Any]:
     import tensorflow as tf
 
     config = configs.load(path)
-    full = config.resolved()
-    deterministic = full.fit["deterministic"]  # as in `train.fit`
-    if deterministic or (deterministic is None and not tf.config.list_physical_devices("GPU")):
-        tf.config.experimental.enable_op_determinism()
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    data, layout = building.build_data(config), configs.system_class(config.system).batch
-    side, seed = full.model["image_size"], full.fit["seed"]
-    batches = iter(
-        data.in_channels(full.model.get("channels", 3)).batches(
-            layout, image_size=side, seed=seed, **config.batches
-        )
-    )
+    batches = prepare(config)
     next(batches)
     before = _memory_mb(peak=False)
-    step = tf.function(building.build_system(config).train_step, autograph=False)
-    for _ in range(WARM_UP):
-        step(next(batches))
-    took: list[float] = []
-    while len(took) < STEPS and (len(took) < FEWEST or sum(took) < LONGEST_SECONDS):
-        started = time.perf_counter()
-        losses = step(next(batches))
-        float(next(iter(losses.values())))  # a GPU has not finished until its results are read
-        took.append(time.perf_counter() - started)
+    system = building.build_system(config)
+    took = step_seconds(tf.function(system.train_step, autograph=False), batches, STEPS)
     after = _memory_mb(peak=True)
     return {
         "seconds_per_step": statistics.median(took),
@@ -180,7 +160,17 @@ def _best_trivial(data: Dataset, domains: tuple[str, str], size: AnySize, aspect
     return min(trivial_answers(*test, *train).values())
 
 
-TASKS = {task.__name__: task for task in (size, cost, training)}
+def work(path: Path) -> dict[str, Any]:
+    """Multiplications of a training step."""
+    from tfi2i.benchmark.macs import step_macs
+
+    config = configs.load(path)
+    batch = next(prepare(config))
+    system = building.build_system(config)
+    return {"macs": step_macs(system, batch)}
+
+
+TASKS = {task.__name__: task for task in (size, cost, work, training)}
 
 
 def main(task: str, path: str) -> None:
