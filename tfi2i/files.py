@@ -153,18 +153,19 @@ def read_object(path: Path, most_bytes: int = 1_000_000) -> dict[str, Any]:
 _KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
-def parsed(raw: bytes, where: str) -> Any:
+def parsed(raw: bytes, where: str, finite: bool = True) -> Any:
     """The values of JSON of anyone's; nan and inf are None.
 
     Args:
         raw: Content of a file, or a line of it.
         where: Place of it, for messages.
+        finite: False: nan and inf stay numbers.
 
     Raises:
         InputError: It is no JSON in UTF-8, is nested too deep, or holds text that is no Unicode.
     """
     try:
-        values = json.loads(raw, parse_constant=lambda name: None)
+        values = json.loads(raw, parse_constant=(lambda name: None) if finite else float)
         json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair cannot be written
     except UnicodeEncodeError as error:
         raise InputError(

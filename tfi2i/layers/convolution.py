@@ -6,9 +6,12 @@ stands in `normalization`.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import keras
 import tensorflow as tf
+
+from tfi2i.limits import Between, Count
 
 
 def kernel_initializer() -> keras.initializers.Initializer:
@@ -35,7 +38,7 @@ class ReflectionPad2D(keras.layers.Layer):
     with stride 2, so the papers' convolutions are always this layer and then a valid convolution.
     """
 
-    def __init__(self, padding: int, **kwargs):
+    def __init__(self, padding: Annotated[int, Between(0, 1_024)], **kwargs):
         super().__init__(**kwargs)
         self.padding = padding
 
@@ -78,7 +81,7 @@ class LeakyReLU(keras.layers.Layer):
 class PixelShuffle(keras.layers.Layer):
     """(N, H, W, r r C) -> (N, r H, r W, C), TensorFlow's channel order (PyTorch's is another)."""
 
-    def __init__(self, factor: int = 2, **kwargs):
+    def __init__(self, factor: Annotated[int, Between(1, 64)] = 2, **kwargs):
         super().__init__(**kwargs)
         self.factor = factor
 
@@ -102,7 +105,7 @@ class TransposedConv2D(keras.layers.Layer):
 
     def __init__(
         self,
-        filters: int,
+        filters: Count,
         kernel_size: int,
         use_bias: bool = True,
         kernel_initializer="glorot_uniform",

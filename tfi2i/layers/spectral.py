@@ -2,11 +2,13 @@
 
 import functools
 import math
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfi2i.layers.convolution import bias_initializer, kernel_initializer, resized
+from tfi2i.limits import Between, Count
 
 
 class _SpectralLayer(keras.layers.Layer):
@@ -93,7 +95,13 @@ class SpectralConv2D(_SpectralLayer):
     Source: torch.nn.utils.spectral_norm around Conv2d: one power iteration a call, eps 1e-12.
     """
 
-    def __init__(self, filters: int, kernel_size: int, strides: int = 1, **kwargs):
+    def __init__(
+        self,
+        filters: Count,
+        kernel_size: Annotated[int, Between(1, 1_024)],
+        strides: Annotated[int, Between(1, 64)] = 1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -116,7 +124,7 @@ class SpectralConv2D(_SpectralLayer):
 class SpectralDense(_SpectralLayer):
     """A dense layer (N, C) -> (N, units) under spectral normalisation; see SpectralConv2D."""
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: Count, **kwargs):
         super().__init__(**kwargs)
         self.units = units
 

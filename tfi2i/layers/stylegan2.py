@@ -8,11 +8,13 @@ form that taesungp/contrastive-unpaired-translation has them in.
 """
 
 import math
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfi2i.layers.convolution import LeakyReLU, resized
+from tfi2i.limits import Between, Count
 
 NOISE_SEED = (2007, 15651)  # two integers, of the noise that every translation takes
 
@@ -60,7 +62,7 @@ class DemodulatedUpConv2D(keras.layers.Layer):
     Source: `ModulatedConv2d(upsample=True)` with all styles 1.
     """
 
-    def __init__(self, filters: int, **kwargs):
+    def __init__(self, filters: Count, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
 
@@ -93,7 +95,12 @@ class Blur(keras.layers.Layer):
     three means of two neighbours.
     """
 
-    def __init__(self, padding: int, strides: int = 1, **kwargs):
+    def __init__(
+        self,
+        padding: Annotated[int, Between(0, 1_024)],
+        strides: Annotated[int, Between(1, 64)] = 1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.padding = padding
         self.strides = strides

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfi2i.conditions import Condition
-from tfi2i.errors import InputError, first_line, is_out_of_memory
+from tfi2i.errors import InputError, is_out_of_memory
 from tfi2i.files import parsed, to_json
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.depth import PLAIN, Range, Ranges
@@ -147,21 +147,36 @@ def load_keras(path: Path, compile: bool) -> Any:
     if path.suffix != ".keras" or not path.is_file():
         raise InputError(f"{path}: is not a .keras file that exists.")
     completion.verify(path)
-    _check_archive(path)
+    from tfi2i.runs import declared  # imports Keras
+
+    config = read_config(path)
+    declared.check_settings(path, config)
+    compile = compile and declared.is_system(config)
     try:
-        # safe_mode refuses Lambda layers, whose code would run here.
-        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+        most = declared.count_weights(path) + declared.SPARE
     except InputError:
         raise
+    except _DAMAGE as error:
+        raise InputError(f"{path}: is damaged ({declared.WEIGHTS}: {error}).") from error
+    try:
+        with declared.Bound(most) as bound:
+            # safe_mode refuses Lambda layers, whose code would run here.
+            return keras.saving.load_model(path, compile=compile, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything for a damaged or foreign file
-        if is_out_of_memory(error):
+        if bound.excess:
+            raise InputError(
+                f"{path}: {bound.excess} numbers, but all weights in the file are only"
+                f" {most - declared.SPARE:,}."
+            ) from error
+        if isinstance(error, InputError) or is_out_of_memory(error):
             raise
         if "lambda" in str(error).lower():
             raise InputError(
                 f"{path}: is not loaded: it contains a Lambda layer, that is, its author's code."
             ) from error
         raise InputError(
-            f"{path}: cannot be loaded as a Keras model of this version: {first_line(error)}"
+            f"{path}: cannot be loaded as a Keras model of this version:"
+            f" {declared.fault(config, error, most)}."
         ) from error
 
 
@@ -177,7 +192,7 @@ def read_config(path: Path) -> dict[str, Any]:
             raw = archive.read("config.json")
     except _DAMAGE as error:
         raise InputError(f"{path}: its config.json is damaged ({error}).") from error
-    values = parsed(raw, f"{path}: its config.json")
+    values = parsed(raw, f"{path}: its config.json", finite=False)
     return values if isinstance(values, dict) else {}
 
 
