@@ -123,6 +123,27 @@ def test_a_record_is_read_back(condition):
     np.testing.assert_array_equal(again.sample(4, 5), condition.sample(4, 5))
 
 
+@pytest.mark.parametrize("count", [64, 65, 300, 1_000])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_label_of_hundreds_of_entries_has_a_short_record(count, exclusive):
+    label = Condition("label", "label", (count,), exclusive=exclusive)
+    text = json.dumps(label.record())
+    assert len(text) < 60_000
+    again = Condition.of_record(json.loads(text))
+    last = str(count - 1)
+    assert again.value_of_labels(last).tolist() == [0] * (count - 1) + [1]
+    presets = label.record()["presets"]
+    assert all(len(one["values"]) == count for one in presets)
+    assert len(presets) == (64 if count == 64 else 0 if exclusive else 4_096 // count)
+
+
+def test_of_large_values_fewer_are_kept():
+    for shape, count in {(8,): 8, (512,): 8, (16, 16, 4): 4, (64, 64, 16): 1}.items():
+        condition = Condition("latent", "latent", shape)
+        values = [one["values"] for one in condition.record()["presets"]]
+        np.testing.assert_array_equal(values, condition.sample(8, 0)[:count])
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,6 +9,7 @@ Shape letters: N pictures, K labels.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -26,6 +27,10 @@ ANY = "any"
 
 PRESETS = 8
 """Sampled values that are kept with a network, for choosers that cannot sample."""
+LABEL_PRESETS = 64
+"""Labels whose one-hot rows are kept with a network; of more, the names tell them."""
+PRESET_NUMBERS = 4_096
+"""Numbers of all such values; of larger ones fewer are kept, at least one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,15 +167,21 @@ class Condition:
 
     def record(self, target: str | None = None) -> dict[str, Any]:
         """Plain values for a file that stands beside a network: all that a program can use."""
-        presets = self.presets
+        names, presets = self.names, self.presets
         if self.kind == "label":
-            presets = tuple(zip(self._label_names, np.eye(self.shape[0]), strict=True))
+            count = self.shape[0]
+            if count > LABEL_PRESETS:
+                names = self._label_names
+                count = 0 if self.exclusive else max(1, PRESET_NUMBERS // count)
+            rows = np.eye(count, self.shape[0])
+            presets = tuple(zip(self._label_names[:count], rows, strict=True))
         elif self.kind != "picture" and not presets:
-            sampled = self.sample(PRESETS, 0, target)
+            most = max(1, PRESET_NUMBERS // math.prod(self.shape))
+            sampled = self.sample(PRESETS, 0, target)[:most]
             presets = tuple((f"{self.name} {i}", value) for i, value in enumerate(sampled, 1))
         kept = ("name", "kind", "shape", "names", "exclusive", "distribution")
         plain = [{"name": name, "values": value.astype(float).tolist()} for name, value in presets]
-        record = {key: getattr(self, key) for key in kept} | {"presets": plain}
+        record = {key: getattr(self, key) for key in kept} | {"names": names, "presets": plain}
         return {key: list(one) if isinstance(one, tuple) else one for key, one in record.items()}
 
     @classmethod

@@ -20,7 +20,7 @@ from tfi2i.conditions import ANY, Direction
 from tfi2i.data.dataset import Dataset
 from tfi2i.errors import InputError
 from tfi2i.files import replacing
-from tfi2i.networks.strides import multiple_of
+from tfi2i.networks.strides import LARGEST_MULTIPLE, multiple_of
 from tfi2i.pictures.depth import Ranges
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.pictures.sizes import Size, height_and_width
@@ -107,8 +107,16 @@ def export(
     baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect, wide)
     label = label_of(baked, conditions) if way.target in (None, ANY) else None
     way = dataclasses.replace(way, target=label or way.target)
-    reference = called(translator, baked)
+    multiple = multiple_of(translator)
+    if multiple > LARGEST_MULTIPLE:
+        raise InputError(
+            f"The translator takes sides that are multiples of {multiple}, and apps and sidecars"
+            f" know at most {LARGEST_MULTIPLE}: export a network with fewer halvings."
+        )
     free = {name: shape for name, shape in shapes.items() if name not in baked}
+    left = [one for one in conditions if one.name in free]
+    sidecars.refuse_unnameable(left)
+    reference = called(translator, baked)
     pictures = Pictures(data, system, way, choice, aspect, free)
     sizes = _sizes(translator, choice) or (system.sides,)
     folded = _folded(translator, baked, choice, sizes, pictures)
@@ -123,8 +131,6 @@ def export(
             f"{choice.format} promises. {advice(found, choice.format)} --accept writes it "
             "all the same."
         )
-    left = [one for one in conditions if one.name in free]
-    multiple = multiple_of(translator)
     extra = {one.name: sidecars.fields_of(one, way.target, aspect) for one in left}
     sidecar = _sidecar(run, system, data, choice, way, extra, artefact, found, sizes, multiple)
     sidecar = dataclasses.replace(

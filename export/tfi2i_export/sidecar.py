@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ SCHEMA = 2
 """The number of the format; it grows when an old reader would misread a new file."""
 
 LARGEST = 1_000_000  # bytes of a sidecar; they have about 4 kB
+MOST_NAMES = 1_000  # of a label, as sidecar.schema.json says
 LARGEST_DOUBLE = sys.float_info.max
 LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # in float32, which inputs besides the picture are
 
@@ -135,6 +136,8 @@ def write(sidecar: Sidecar, path: Path) -> None:
     problem = _problem(values) or _misfit(values)
     if not problem and text != text.encode(errors="replace").decode():
         problem = "a text holds what is not Unicode"
+    if not problem and len(text.encode()) > LARGEST:
+        problem = f"it would have over {LARGEST:,} bytes, which no reader takes"
     if problem:
         raise InputError(f"{path}: {problem}; the sidecar is not written.")
     write_text(path, text)
@@ -229,6 +232,20 @@ def fields_of(condition: Condition, target: str | None, aspect: str) -> dict[str
         "distribution": record["distribution"],
         "presets": tuple(Preset(**preset) for preset in record["presets"]),
     }
+
+
+def refuse_unnameable(conditions: Sequence[Condition]) -> None:
+    """Makes sure that a sidecar can name all entries of labels.
+
+    Raises:
+        InputError: A label has too many.
+    """
+    for one in conditions:
+        if one.kind == "label" and one.shape[0] > MOST_NAMES:
+            raise InputError(
+                f"{one.name} has {one.shape[0]:,} entries, and a sidecar names at most"
+                f" {MOST_NAMES:,}; choose one by --label or give the value by --bake."
+            )
 
 
 def fingerprint(artefact: Path) -> tuple[str, int]:

@@ -59,6 +59,26 @@ def exported(run, tmp_path_factory):
     return exported
 
 
+def test_a_network_of_more_halvings_than_readers_know_is_refused_before_work(tmp_path, monkeypatch):
+    image = x = keras.Input((None, None, 3))
+    for _ in range(7):
+        x = keras.layers.AveragePooling2D(2)(x)
+    network = keras.Model(image, keras.layers.UpSampling2D(128)(x))
+
+    class System(StandIn):
+        conditions = ()
+
+        def network(self, direction=None):
+            return network
+
+    monkeypatch.setattr(Run, "load_system", lambda self, which="last": System())
+    config = configs.load("nice_gan/scenes", ["data.train_size=4", "data.test_size=4"])
+    made = Run.create(tmp_path, config.system, "scenes", config.resolved().as_dict(), {})
+    with pytest.raises(InputError, match="multiples of 128, and apps and sidecars know at most 64"):
+        export(made, building.build_data(config), Choice("float32"), to=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def picture_at(height, width):
     return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
 

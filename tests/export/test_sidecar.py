@@ -12,12 +12,15 @@ from tfi2i_export.sidecar import (
     Sidecar,
     Signature,
     Tensor,
+    fields_of,
     fingerprint,
     read,
+    refuse_unnameable,
     verify,
     write,
 )
 
+from tfi2i.conditions import Condition
 from tfi2i.errors import InputError
 
 MODEL = b"a model"
@@ -220,6 +223,34 @@ def test_choices_are_the_names_of_an_exclusive_label_otherwise_the_presets():
     assert label.choices[1:] == (Preset("dusk", [0, 1, 0]), Preset("night", [0, 0, 1]))
     for change in ({"exclusive": False}, {"names": ()}, {"shape": (1, 4)}, {"kind": "style"}):
         assert dataclasses.replace(label, **change).choices == label.presets
+
+
+@pytest.mark.parametrize("count", [64, 65, 300, 1_000])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_labels_of_hundreds_of_entries_are_read_and_chosen(path, count, exclusive):
+    condition = Condition("label", "label", (count,), exclusive=exclusive)
+    refuse_unnameable([condition])
+    about = {"shape": (1, count), "dtype": "float32", "meaning": ""}
+    label = Tensor(name="label", **about, **fields_of(condition, "b", "crop"))
+    made = sidecar()
+    image, _ = made.signatures[0].inputs
+    one = dataclasses.replace(made.signatures[0], inputs=(image, label))
+    write(dataclasses.replace(made, signatures=(one, one)), path)
+    assert path.stat().st_size < 500_000
+    _, again = read(path).signatures[0].inputs
+    assert len(again.choices) == (count if exclusive or count == 64 else 4_096 // count)
+    assert again.choices[2].name == "2" and again.choices[2].values[1:4] == [0, 1, 0]
+
+
+def test_a_sidecar_that_no_reader_takes_is_not_written(tmp_path):
+    path = tmp_path / "large.json"
+    with pytest.raises(InputError, match="label has 1,001 entries, and a sidecar names at most"):
+        refuse_unnameable([Condition("label", "label", (1_001,))])
+    with pytest.raises(
+        InputError, match="over 1,000,000 bytes, which no reader takes; the sidecar"
+    ):
+        write(sidecar(warnings=("x" * 1_000_000,)), path)
+    assert not path.exists()
 
 
 def test_schema_1_still_loads_as_if_it_were_written_today(tmp_path):
