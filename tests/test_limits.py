@@ -21,6 +21,7 @@ from tfi2i.limits import (
     Seed,
     Steps,
     Unfit,
+    Weight,
     checked,
     fitted,
     outside,
@@ -126,6 +127,8 @@ def test_a_system_refuses_in_python_what_its_annotations_do_not_allow(system):
         for value in (-1, 1e30, float("nan"), float("inf"), "big"):
             with pytest.raises(ValueError, match=rf"^{name} must be a .*received {name}="):
                 cls.compile(made, **{name: value})
+    with pytest.raises(ValueError, match="^learning_rate must be a number above 0"):
+        cls.compile(made, learning_rate=0)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_a_pool_is_bounded_by_the_memory_of_the_machine(monkeypatch):
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (Rate, "a number from 0 to 1"),
+        (Rate, "a number above 0 and up to 1"),
         (Steps | None, "a whole number from 1 to 1,000,000,000 or null"),
         (Annotated[float, Between(0, 1, ends=False)], "a number above 0 and below 1"),
         (Annotated[float, Between(0.001, 2)], "a number from 0.001 to 2"),
@@ -205,8 +208,9 @@ def test_what_lies_in_range_is_taken(annotation, value, made):
 @pytest.mark.parametrize(
     ("annotation", "value", "words"),
     [
-        (Rate, 1.5, "takes a number from 0 to 1"),
-        (Rate | None, -1, "takes a number from 0 to 1 or null"),
+        (Rate, 1.5, "takes a number above 0 and up to 1"),
+        (Rate, 0, "takes a number above 0 and up to 1"),
+        (Rate | None, -1, "takes a number above 0 and up to 1 or null"),
         (Rate, "fast", "takes a number"),
         (Rate, 10**400, "takes a number"),
         (ImageSize, [96, 0], "takes a whole number or a list .*, each from 1 to 8,192"),
@@ -223,6 +227,8 @@ def test_what_does_not_fit_is_refused_by_type_or_by_range(annotation, value, wor
     ("annotation", "value", "out"),
     [
         (Rate, np.float32(1e-4), False),
+        (Rate, 0.0, True),
+        (Weight, 0, False),
         (Rate, np.float64(2), True),
         (Rate, float("nan"), True),
         (Steps, 10**400, True),

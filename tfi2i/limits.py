@@ -35,6 +35,7 @@ class Between:
         ends: True where these two are in the range themselves.
         why: Reason for the smallest number, for a sentence.
         own: True where what takes the value refuses it in Python itself, by a better sentence.
+        above: True where the smallest number, but not the largest, is out of the range.
     """
 
     least: float
@@ -42,8 +43,11 @@ class Between:
     ends: bool = True
     why: str = ""
     own: bool = False
+    above: bool = False
 
     def __contains__(self, number: float) -> bool:
+        if self.above:
+            return self.least < number <= self.most
         if self.ends:
             return self.least <= number <= self.most
         return self.least < number < self.most
@@ -53,11 +57,12 @@ class Between:
             f"{round(n):,}" if n == round(n) else f"{n:g}" for n in (self.least, self.most)
         )
         words = f"from {least} to {most}" if self.ends else f"above {least} and below {most}"
+        words = f"above {least} and up to {most}" if self.above else words
         return f"{words} ({self.why})" if self.why else words
 
 
 # of training
-Rate = Annotated[float, Between(0, 1)]
+Rate = Annotated[float, Between(0, 1, above=True)]
 Share = Annotated[float, Between(0, 1)]
 Weight = Annotated[float, Between(0, 1_000_000)]
 Decay = Annotated[float, Between(0, 1, ends=False)]

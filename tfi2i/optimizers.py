@@ -24,7 +24,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     rate is `rate` up to `decay_start` and rate (total - t) / (total - decay_start) after it.
 
     Args:
-        rate: Rate from 0 on, or a schedule of Keras, which is then followed as it is.
+        rate: Rate above 0, or a schedule of Keras, which is then followed as it is.
         total_steps: Number of updates at which the rate is 0.
         decay_start: Last update at the full rate; None and total_steps never decay.
         epoch_steps: Rate falls only at the ends of epochs of so many updates, as in CycleGAN's
@@ -40,9 +40,9 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     def __post_init__(self):
         followed = isinstance(self.rate, keras.optimizers.schedules.LearningRateSchedule)
         number = isinstance(self.rate, int | float) and not isinstance(self.rate, bool)
-        if not followed and not (number and 0 <= self.rate < math.inf):
+        if not followed and not (number and 0 < self.rate < math.inf):
             raise ValueError(
-                "learning_rate must be a number from 0 on or a schedule of "
+                "learning_rate must be a number above 0 or a schedule of "
                 f"keras.optimizers.schedules, received {self.rate!r:.60}."
             )
         if self.decay_start is not None and not 0 <= self.decay_start <= self.total_steps:

@@ -171,7 +171,7 @@ def test_numbers_of_options_have_ranges(capsys, verb, option, value, wanted):
 def test_list_shows_the_ranges_of_numbers(capsys):
     assert main(["list", "CycleGAN"]) == 0
     printed = capsys.readouterr().out
-    assert "  learning_rate: 0.0002  (a number from 0 to 1)\n" in printed
+    assert "  learning_rate: 0.0002  (a number above 0 and up to 1)\n" in printed
     assert "  pool_size: 50  (a whole number from 0 to 1,000)\n" in printed
     assert "  seed: 0  (a whole number from 0 to 4,294,967,295)\n" in printed
     assert "  ema_decay: null  (a number above 0 and below 1 or null)\n" in printed
@@ -374,7 +374,7 @@ def test_resume_refuses_what_it_cannot_do(tmp_path, capsys, fitted):
     assert "averages.gen_ab" in average
     pool = failure(capsys, *resume, "--set", "compile.pool_size=3")
     assert "compile.pool_size would change" in pool and "pools.a" in pool
-    assert "`compile.learning_rate` takes a number from 0 to 1, but -1 came" in failure(
+    assert "`compile.learning_rate` takes a number above 0 and up to 1, but -1 came" in failure(
         capsys, *resume, "--set", "compile.learning_rate=-1"
     )
     assert "--set compile.total_steps=4." in failure(

@@ -67,6 +67,17 @@ def test_a_schedule_is_told_by_its_first_rate(tmp_path, caplog):
     assert "data" not in run.config and run.name == "00001-cut-data"
 
 
+def test_of_a_schedule_that_warms_up_the_rate_after_0_is_told(tmp_path):
+    system = tfi2i.CUT(**tfi2i.CUT.smoke)
+    schedules = keras.optimizers.schedules
+    system.compile(learning_rate=schedules.CosineDecay(0.0, 9, warmup_target=0.5, warmup_steps=2))
+    run = tfi2i.new_run(system, None, tmp_path)
+    assert configs.load(run.config_path).compile["learning_rate"] == 0.25
+    system.compile(learning_rate=schedules.PiecewiseConstantDecay([5], [0.0, 0.5]))
+    run = tfi2i.new_run(system, None, tmp_path)
+    assert configs.load(run.config_path).compile["learning_rate"] == 2e-4  # the default
+
+
 def test_a_system_that_cannot_have_a_run_is_named(tmp_path):
     with pytest.raises(InputError, match="not compiled"):
         tfi2i.new_run(tfi2i.CUT(**tfi2i.CUT.smoke), None, tmp_path)

@@ -148,7 +148,8 @@ def test_what_lies_in_range_passes_and_the_first_values_count(system):
     ("rate", "message"),
     [
         ("fast", "learning_rate must be a number .*'fast'"),
-        (-1e-3, "learning_rate must be a number from 0 to 1"),
+        (-1e-3, "learning_rate must be a number above 0 and up to 1"),
+        (0, "learning_rate must be a number above 0 and up to 1"),
         (float("nan"), "learning_rate must be"),
         (keras.optimizers.Adam(), "learning_rate must be"),
     ],

@@ -133,7 +133,7 @@ def test_whatever_stands_in_place_of_a_number_ends_in_a_sentence_or_a_network(tr
         ("down", "use_bias", "x", "use_bias is 'x', but Conv2D takes true or false"),
         ("down", "trainable", [], r"trainable is \[\], but Conv2D takes true or false"),
         ("down", "padding", 5, "padding is 5, but Conv2D takes text"),
-        ("down", "strides", [65, 1], "strides holds 65, but numbers there are .* at most 64"),
+        ("down", "strides", [257, 1], "strides holds 257, but numbers there are .* at most 256"),
         ("zeros", "padding", [[0, 0], [2_000, 0]], "padding holds 2000, .* at most 1,024"),
         ("leaky", "negative_slope", 1e30, "negative_slope is 1e.30, but"),
         ("batch", "momentum", "x", "momentum is 'x', but BatchNormalization takes numbers"),

@@ -338,7 +338,7 @@ def test_a_drift_is_noted_in_the_log(tmp_path, caplog):
 
 
 def test_a_collapsed_system_is_noted_in_the_log(tmp_path, caplog):
-    config = tiny("compile.total_steps=4", "compile.ema_decay=null", "compile.learning_rate=0")
+    config = tiny("compile.total_steps=4", "compile.ema_decay=null", "compile.learning_rate=1e-30")
     system, data, run = start(tmp_path, config)
     kernel = system.gen_ab.get_layer("to_rgb").kernel
     kernel.assign(0 * kernel)  # grey, whatever comes in

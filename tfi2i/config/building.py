@@ -168,7 +168,11 @@ def new_run(
     numbers = {key: getattr(system, key) for key in tables["compile"]}
     if callable(numbers["learning_rate"]):
         log.warning("The run's settings name the first rate of a schedule; the checkpoint has all.")
-        numbers["learning_rate"] = float(numbers["learning_rate"](0))
+        first = (float(numbers["learning_rate"](step)) for step in (0, 1))
+        # A schedule that warms up begins at 0, which is no setting.
+        numbers["learning_rate"] = next((rate for rate in first if rate > 0), None)
+        if numbers["learning_rate"] is None:
+            del numbers["learning_rate"]
     model = {key: one for key, one in system.get_config().items() if key in tables["model"]}
     settings = {} if data is None else data.settings
     config = Config(name, model=model, compile=numbers, data=dict(settings)).resolved()

@@ -81,7 +81,7 @@ class LeakyReLU(keras.layers.Layer):
 class PixelShuffle(keras.layers.Layer):
     """(N, H, W, r r C) -> (N, r H, r W, C), TensorFlow's channel order (PyTorch's is another)."""
 
-    def __init__(self, factor: Annotated[int, Between(1, 64)] = 2, **kwargs):
+    def __init__(self, factor: Annotated[int, Between(1, 256)] = 2, **kwargs):
         super().__init__(**kwargs)
         self.factor = factor
 

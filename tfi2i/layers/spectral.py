@@ -99,7 +99,7 @@ class SpectralConv2D(_SpectralLayer):
         self,
         filters: Count,
         kernel_size: Annotated[int, Between(1, 1_024)],
-        strides: Annotated[int, Between(1, 64)] = 1,
+        strides: Annotated[int, Between(1, 256)] = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -98,7 +98,7 @@ class Blur(keras.layers.Layer):
     def __init__(
         self,
         padding: Annotated[int, Between(0, 1_024)],
-        strides: Annotated[int, Between(1, 64)] = 1,
+        strides: Annotated[int, Between(1, 256)] = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)

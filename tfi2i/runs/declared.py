@@ -29,7 +29,7 @@ LARGEST = 100_000_000
 """The largest number among the settings of layers; seeds may be larger."""
 _SPATIAL = {
     **dict.fromkeys(("padding", "cropping", "kernel_size", "dilation_rate"), 1_024),
-    **dict.fromkeys(("strides", "size", "factor"), 64),
+    **dict.fromkeys(("strides", "size", "factor"), 256),
 }
 """The largest numbers of settings by which maps grow beyond a picture."""
 SPARE = 1_000_000
