@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from tfi2i_export.saved_model.files import read as read_saved_model
 from tfi2i_export.tflite.interpreter import content_of
 from tfi2i_export.tflite.pictures import TFLitePictureTranslator, sidecar_of
 
-from tfi2i import yaml_text
+from tfi2i import data, init_from, yaml_text
 from tfi2i.cli import main
+from tfi2i.config import config as configs
 from tfi2i.errors import InputError
+from tfi2i.official.checkpoints import read_checkpoint
 from tfi2i.official.torch_files import read_torch
 from tfi2i.pictures.files import read_header, read_picture, read_values, write_picture
 from tfi2i.pictures.folders import translate_files
@@ -67,23 +70,100 @@ def refusal(call, *arguments) -> str:
     return message
 
 
-@pytest.mark.parametrize(
-    ("read", "name"),
-    [
-        (yaml_text.read, "config.yaml"),
-        (read_torch, "latest_net_G.pth"),
-        (inputs.read, "style.npy"),
-        (sidecar.read, "a2b.json"),
-        (content_of, "a2b.tflite"),
-        (TFLitePictureTranslator, "a2b.tflite"),
-        (load_translator, "a2b.keras"),
-        (lambda path: load_keras(path, compile=True), "last.keras"),
-        *((read, "picture.png") for read in (read_picture, read_values, read_header)),
-        (lambda path: inputs.read_given([f"style={path}"], "--input"), "style.npy"),
-    ],
-)
+HERE = Path(__file__).parent
+READERS = [
+    (yaml_text.read, "config.yaml"),
+    (configs.load, "settings.yaml"),
+    (read_torch, "latest_net_G.pth"),
+    (lambda path: read_checkpoint("CycleGAN", path), "horse2zebra.pth"),
+    (inputs.read, "style.npy"),
+    (sidecar.read, "a2b.json"),
+    (content_of, "a2b.tflite"),
+    (TFLitePictureTranslator, "a2b.tflite"),
+    (load_translator, "a2b.keras"),
+    (lambda path: load_keras(path, compile=True), "last.keras"),
+    *((read, "picture.png") for read in (read_picture, read_values, read_header)),
+    (lambda path: inputs.read_given([f"style={path}"], "--input"), "style.npy"),
+    (lambda path: init_from(None, path), "last.keras"),
+    (lambda path: read_checkpoint("CycleGAN", path), "horse2zebra"),
+    (lambda path: data.single_image(a=path, b=path), "a.png"),
+    (Run, "run"),
+    (lambda path: data.folders(root=path), "root"),
+    (lambda path: data.folders(a=path, b=HERE), "trainA"),
+    (read_saved_model, "model"),
+]
+FOLDERS = ("horse2zebra", "run", "root", "trainA", "model")
+
+
+@pytest.mark.parametrize(("read", "name"), READERS)
 def test_what_is_no_file_is_refused_and_named(special, read, name):
     assert name in refusal(read, special(name))
+
+
+@pytest.mark.parametrize(("read", "name"), READERS)
+def test_a_pipe_is_called_so(tmp_path, read, name):
+    assert "a pipe or a device" in refusal(read, pipe(tmp_path / name))
+
+
+def loop(path):
+    path.symlink_to(path.name)
+
+
+def dangling(path):
+    path.symlink_to("nowhere")
+
+
+def nothing(path):
+    pass
+
+
+def folder(path):
+    if path.name not in FOLDERS:
+        path.mkdir()
+
+
+def empty(path):
+    if path.name not in ("config.yaml", "a2b.tflite"):  # whose bytes their caller looks at
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("make", [loop, dangling, nothing, folder, empty])
+@pytest.mark.parametrize(("read", "name"), READERS)
+def test_links_folders_and_nothing_in_the_place_of_a_file_are_named(tmp_path, make, read, name):
+    make(tmp_path / name)
+    message = refusal(read, tmp_path / name)
+    assert name in message and (make is not loop or "link" in message)
+
+
+@pytest.mark.parametrize(("read", "name"), READERS)
+def test_a_zero_byte_in_a_name_is_none_of_a_file(tmp_path, read, name):
+    assert "byte" in refusal(read, tmp_path / f"\0{name}")
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["itself", "its folder"])
+@pytest.mark.parametrize(("read", "name"), READERS)
+def test_what_may_not_be_read_is_said_to_be_so(read, name, behind):
+    """As a user who is not root, to whom all is open."""
+    with tempfile.TemporaryDirectory() as home:
+        place = Path(home) / "inner"
+        place.mkdir()
+        for folder in (place, place.parent):
+            folder.chmod(0o755)
+        path = place / name
+        if name in FOLDERS and name != "horse2zebra":
+            path.mkdir()
+        else:
+            path.write_bytes(b"PK\x03\x04 and more")
+        (place if behind else path).chmod(0)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(65_534)
+        try:
+            assert "ermission denied" in refusal(read, path)
+        finally:
+            if is_root:
+                os.seteuid(0)
+            place.chmod(0o755)
 
 
 def test_a_sidecar_beside_a_file_is_refused(special, tmp_path):

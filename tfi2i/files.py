@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -81,6 +82,8 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: It cannot be opened, or is a pipe or a device, which may never end.
     """
+    if "\0" in str(path):
+        raise OSError("a zero byte is in its name")
     if is_special(path):
         raise OSError("a pipe or a device, and no file")
     return path.open("rb")
@@ -100,18 +103,51 @@ def start_of(path: Path, most_bytes: int) -> bytes:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is that of a pipe or a device: neither a file nor a folder."""
-    return path.exists() and not (path.is_file() or path.is_dir())
-
-
-def refuse_special(path: Path) -> None:
-    """Makes sure that a path is not that of a pipe or a device.
+    """Whether a path is that of a pipe or a device: neither a file nor a folder.
 
     Raises:
-        InputError: It is.
+        OSError: It cannot be looked at.
     """
-    if is_special(path):
-        raise InputError(f"{path} is a pipe or a device; give a file.")
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def refuse_special(path: Path, wanted: str = "file") -> None:
+    """Makes sure that a path of anyone's has no `obstacle`.
+
+    Args:
+        path: Path of anyone's.
+        wanted: Word for what it is to be.
+
+    Raises:
+        InputError: It has one.
+    """
+    if told := obstacle(path):
+        raise InputError(f"{path} {told}; give a {wanted}.")
+
+
+def obstacle(path: Path) -> str:
+    """Words on why a path is neither a file nor a folder nor absent: "is a pipe or a device".
+
+    Empty if there is none. A link to what is not there has one.
+    """
+    try:
+        if is_special(path):
+            return "is a pipe or a device"
+        if path.is_symlink():
+            path.stat()
+    except FileNotFoundError:
+        return f"is a link to {path.readlink()}, which is not there"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link to itself"
+        return f"cannot be read ({error.strerror or error})"
+    except ValueError:
+        return "has a zero byte in its name"
+    return ""
 
 
 def sync(path: Path) -> None:

@@ -339,9 +339,9 @@ def find(source: str | Path) -> Path:
         InputError: if there is neither.
     """
     path = Path(source)
+    refuse_special(path)
     if path.is_file():
         return path
-    refuse_special(path)
     known = shipped()
     name = path.as_posix().removesuffix(".yaml")
     if name in known:

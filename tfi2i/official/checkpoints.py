@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfi2i.errors import InputError
+from tfi2i.files import refuse_special
 from tfi2i.models import ALL
 from tfi2i.models.arguments import keywords_of
 from tfi2i.official.tensors import NOTHING, Arguments, Networks
@@ -157,6 +158,7 @@ def read_networks(
         InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.
     """
     path = Path(path)
+    refuse_special(path, "file or a folder")
     known = (*networks, LONE)
     if path.is_dir():
         folder, tag = path, _only_tag(path, networks, translators)

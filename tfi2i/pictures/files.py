@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tfi2i.errors import InputError
-from tfi2i.files import replacing
+from tfi2i.files import obstacle, replacing
 from tfi2i.limits import MEGAPIXELS
 from tfi2i.pictures.bands import WideColours, wide_colours
 from tfi2i.pictures.colours import srgb
@@ -233,12 +233,12 @@ def _read(
     path = Path(source)
     label = name or str(path)
     try:
+        if told := obstacle(path):
+            raise InputError(f"{label} {told}; name a picture file.")
         if path.is_dir():
             raise InputError(f"{label} is a folder, not a picture; name a file in it.")
         if not path.exists():
             raise InputError(f"There is no picture {label}; check the path.")
-        if not path.is_file():
-            raise InputError(f"{label} is not a regular file; name a picture file.")
         with path.open("rb") as file:
             return _decoded(file, path.stat().st_size, label, work)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from tfi2i.errors import InputError
+from tfi2i.files import refuse_special
 from tfi2i.models.arguments import keywords_of
 from tfi2i.models.model import GenerativeModel
 from tfi2i.official.checkpoints import read_checkpoint
@@ -72,6 +73,7 @@ def init_from(model: GenerativeModel, path: str | Path) -> Initial:
             then.
     """
     path = Path(path)
+    refuse_special(path, "file or a folder")
     theirs, step = _read(model, path)
     ours, fresh, assigned, fitting = _layers(_networks(model)), [], [], 0
     for name, variables in ours.items():

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from tfi2i.conditions import Condition
 from tfi2i.errors import InputError, is_out_of_memory
-from tfi2i.files import parsed, to_json
+from tfi2i.files import parsed, refuse_special, start_of, to_json
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.depth import PLAIN, Range, Ranges
 from tfi2i.runs import completion
@@ -144,8 +144,12 @@ def load_keras(path: Path, compile: bool) -> Any:
     """
     import keras
 
+    refuse_special(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a .keras file.")
     if path.suffix != ".keras" or not path.is_file():
         raise InputError(f"{path}: is not a .keras file that exists.")
+    start_of(path, 1)
     completion.verify(path)
     from tfi2i.runs import declared  # imports Keras
 

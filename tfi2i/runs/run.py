@@ -36,7 +36,7 @@ from tfi2i import yaml_text
 from tfi2i.conditions import BOTH_WAYS, Condition, Direction
 from tfi2i.data.ranges import settled
 from tfi2i.errors import InputError
-from tfi2i.files import read_object, sync, to_json, write_text
+from tfi2i.files import read_object, refuse_special, sync, to_json, write_text
 from tfi2i.pictures.depth import PLAIN, Ranges
 from tfi2i.runs import completion, metrics
 from tfi2i.runs.architecture import require_same
@@ -69,6 +69,7 @@ class Run:
             InputError: if the folder is not a run, with what is missing.
         """
         self.path = Path(path)
+        refuse_special(self.path, "run directory")
         self.name = self.path.resolve().name
         self.config_path = self.path / "config.yaml"
         self.environment_path = self.path / "environment.json"
@@ -81,6 +82,8 @@ class Run:
             raise InputError(
                 f"{self.path}: there is no such run directory; `tfi2i train` makes them in runs/."
             )
+        for needed in (self.config_path, self.environment_path):
+            refuse_special(needed)
         missing = [p.name for p in (self.config_path, self.environment_path) if not p.is_file()]
         if missing:
             inside = sorted(self.path.glob(f"{'[0-9]' * 5}*-*/config.yaml"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
-from tfi2i.files import is_special
+from tfi2i.files import obstacle
 
 LARGEST = 1 << 26  # bytes of saved_model.pb: a graph alone, as weights lie in variables/
 
@@ -36,8 +36,8 @@ def read(folder: Path) -> Any:
         raise InputError(f"{path} is damaged: it holds no graph; {again}")
     for place in ("variables", "assets"):  # which TensorFlow would wait for
         for file in (folder / place).glob("**/*"):
-            if is_special(file):
-                raise InputError(f"{file} is a pipe or a device, and no file; {again}")
+            if told := obstacle(file):
+                raise InputError(f"{file} {told}; {again}")
     return model
 
 
@@ -104,7 +104,7 @@ def _content(path: Path) -> bytes:
                 f"{folder} holds versions of a SavedModel; give one of them, such as {inside[-1]}."
             ) from error
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "is not there"
+            what = obstacle(folder) or ("is a file" if folder.exists() else "is not there")
         raise InputError(f"{folder} {what}; give the folder of a SavedModel.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error

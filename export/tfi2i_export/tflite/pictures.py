@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfi2i.errors import InputError
+from tfi2i.files import refuse_special
 from tfi2i.networks.strides import LARGEST_MULTIPLE, USUAL_MULTIPLE
 from tfi2i.pictures.tiles import MINIMUM, Pixels, Size, Tiling, Values, is_tile
 from tfi2i_export.inputs import NOTHING_TO_TRANSLATE, require_all
@@ -52,6 +53,7 @@ class TFLitePictureTranslator(Tiling):
         deep: bool = False,
     ):
         path = Path(path)
+        refuse_special(path)
         sidecar = checked_sidecar(path)
         self._name = path.name
         self._warned = False

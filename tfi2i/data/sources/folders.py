@@ -8,6 +8,7 @@ from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import PictureDomain
 from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError
+from tfi2i.files import refuse_special
 from tfi2i.limits import MEGAPIXELS, Megapixels
 from tfi2i.pictures.formats import counted, kind_of
 from tfi2i.pictures.listing import listed
@@ -107,12 +108,15 @@ def _folder(
     child = f"{split}{domain}"
     if given is not None:
         folder = Path(given).expanduser()
+        refuse_special(folder, "folder")
         if folder.is_dir():
             return folder
         raise _missing(folder, key, child)
     if root is not None:
         for name in (child, f"{split}/{domain}", f"{domain}/{split}"):
             folder = Path(root).expanduser() / name
+            refuse_special(folder.parent, "folder")
+            refuse_special(folder, "folder")
             if folder.is_dir():
                 return folder
     if split != "train":
