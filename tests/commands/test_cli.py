@@ -627,6 +627,7 @@ def test_import_makes_a_run_to_use_and_to_train_on(tmp_path, capsys, monkeypatch
     mine = tmp_path / "runs" / "mine"
     assert main(["import", "CycleGAN", "h2z_params.pt", str(mine)]) == 0
     assert Run(mine).network("a2b").count_params() > 0
+    assert Run(mine).completion.step == 0
     capsys.readouterr()
     assert "exists already" in failure(capsys, "import", "CycleGAN", "h2z_params.pt", str(mine))
     resume = ("train", "--resume", run.path)

@@ -178,3 +178,32 @@ def test_a_damaged_record_is_named_with_the_way_out(run, text, tmp_path, capsys)
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and "complete.json: " in error
         assert error.endswith("; remove it to go on: the networks are not verified then.\n")
+
+
+def test_a_run_that_is_made_of_weights_appears_with_its_translators_or_not_at_all(
+    tmp_path, monkeypatch
+):
+    system = painter(1)
+    system.step, system.save = 3, lambda path: network(1).save(path)
+    left, sync = 0, files.sync
+
+    def until(path):
+        nonlocal left
+        left -= 1
+        assert not [*tmp_path.glob("*-*")]
+        if left < 0:
+            raise KeyboardInterrupt
+        sync(path)
+
+    monkeypatch.setattr(files, "sync", until)
+    config = {"system": "NICEGAN"}
+    for writes in range(50):
+        left = writes
+        try:
+            run = Run.create(tmp_path, "NICEGAN", "x", config, {}, system=system, translators=True)
+            break
+        except KeyboardInterrupt:
+            assert not [*tmp_path.iterdir()]
+    assert writes > 10 and [*tmp_path.iterdir()] == [run.path]
+    assert run.completion.step == 3 and not run.completion.is_interrupted
+    assert run.has_translators(system) and run.name == "00001-nicegan-x"

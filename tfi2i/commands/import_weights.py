@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from tfi2i.commands.arguments import SYSTEM_HELP, add_runs, add_set, add_verb
 from tfi2i.errors import InputError
@@ -74,9 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         record["fresh"] = list(checkpoint.fresh)
     name, settings, target = _imported_name(arguments.weights), config.as_dict(), arguments.run
     parent, folder = (target.parent, target.name) if target else (arguments.runs, None)
-    run = Run.create(parent, arguments.system, name, settings, record, folder=folder, system=system)
-    run.save_translators(system)
-    run.complete(system.step)
+    whole: dict[str, Any] = {"folder": folder, "system": system, "translators": True}
+    run = Run.create(parent, arguments.system, name, settings, record, **whole)
     print(f"{run.path} holds a checkpoint and the translators.")
     return 0
 

@@ -178,9 +178,5 @@ def new_run(
     config = Config(name, model=model, compile=numbers, data=dict(settings)).resolved()
     record = environment.describe() | ({} if data is None else {"data": data.description()})
     title = "data" if data is None else data.name
-    run = Run.create(runs, name, title, config.as_dict(), record, folder=folder)
-    if system.step:
-        run.save_checkpoint(system)
-        run.save_translators(system)
-        run.complete(system.step)
-    return run
+    trained = {"system": system, "translators": True} if system.step else {}
+    return Run.create(runs, name, title, config.as_dict(), record, folder=folder, **trained)

@@ -28,7 +28,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +101,7 @@ class Run:
         *,
         folder: str | None = None,
         system: Any = None,
+        translators: bool = False,
     ) -> "Run":
         """Makes the next run of `parent`; it appears whole, with its configuration, or not at all.
 
@@ -112,6 +113,7 @@ class Run:
             environment: Circumstances that the run depends on outside its settings.
             folder: Name of the run, instead of NUMBER-SYSTEM-DATA.
             system: System that is its first checkpoint; None: it has none.
+            translators: True where the system's translators belong to the run from the start.
 
         Raises:
             InputError: if `parent` cannot be written to, or `folder` exists in it.
@@ -122,14 +124,19 @@ class Run:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             claimed = _claim_number(parent)
-            for directory in DIRECTORIES:
-                (claimed / directory).mkdir()
-            write_text(claimed / "config.yaml", yaml_text.dump(config))
-            write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
-            if system is not None:  # or a kill would leave a run that begins with other weights
-                cls(claimed).save_checkpoint(system)
-            path = parent / (folder or f"{claimed.name[1:]}-{_name(system_name, data_name)}")
-            claimed.rename(path)
+            with _removed_if_unfinished(claimed):
+                for directory in DIRECTORIES:
+                    (claimed / directory).mkdir()
+                write_text(claimed / "config.yaml", yaml_text.dump(config))
+                write_text(claimed / "environment.json", to_json(environment, indent=2) + "\n")
+                if system is not None:  # or a kill would leave a run that begins otherwise
+                    run = cls(claimed)
+                    run.save_checkpoint(system)
+                    if translators:
+                        run.save_translators(system)
+                        run.complete(system.step)
+                path = parent / (folder or f"{claimed.name[1:]}-{_name(system_name, data_name)}")
+                claimed.rename(path)
             sync(parent)
         except OSError as error:
             told = f"{error.filename}: {error.strerror}" if error.filename else error
@@ -402,6 +409,16 @@ def _slug(name: str, between: str) -> str:
 def _next_number(parent: Path) -> int:
     found = (_NUMBER.match(path.name) for path in parent.glob("*"))
     return 1 + max((int(number[1]) for number in found if number), default=0)
+
+
+@contextlib.contextmanager
+def _removed_if_unfinished(folder: Path) -> Iterator[None]:
+    """Removes a folder whatever interrupts what is done inside, but for a kill."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _claim_number(parent: Path) -> Path:
