@@ -113,6 +113,7 @@ def test_start_up_messages_are_dropped_and_all_else_is_passed_on(tmp_path):
         "os.write(2, b'2026-01-01 00:00:00.1: I tensorflow/core/x.cc:1] This is optimized\\n')\n"
         "os.write(2, b'E0000 something is broken\\n')\n"
         "print('said by Python')\n"
+        "assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '3'\n"
         "class config:\n    list_physical_devices = list\n"
     )
     code = "from tfi2i.terminal import import_tensorflow; import_tensorflow(); print('after')"
@@ -124,3 +125,21 @@ def test_start_up_messages_are_dropped_and_all_else_is_passed_on(tmp_path):
     assert done.stdout == "after\n"
     assert done.stderr == "E0000 something is broken\nsaid by Python\n"
     assert not STARTUP_MESSAGES.match("E0000 something is broken")
+
+
+def test_the_libraries_say_nothing_beside_a_command(tmp_path):
+    """TensorFlow's lines on CPU and CUDA, and absl's."""
+    words = ["translate", "x", "y", "--out", "z"]
+    code = f"import sys; from tfi2i.cli import main; sys.exit(main({words}))"
+    variables = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=variables,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("tfi2i: error: x: there is no such run")
