@@ -16,8 +16,8 @@ from tfi2i.pictures.tiles import Pixels
 from tfi2i_export.saved_model.picture_files import LARGEST
 from tfi2i_export.serving.wire import Failure, Image, left_until
 
-MARGIN = 64.0
-"""Levels beyond black and white that are rounding of the model; further out is no picture."""
+MARGIN = 1.0
+"""Levels beyond black and white that may be rounding: a model's graph ends in a clip to 0..255."""
 
 
 class _Timed(io.BytesIO):

@@ -172,7 +172,7 @@ def test_large_files_are_read_without_a_parser(monkeypatch):
             file_in(reply)
 
 
-@pytest.mark.parametrize("value", [-1e30, 1e39, 1e30, -200.0, 600.0, np.nan, np.inf])
+@pytest.mark.parametrize("value", [-1e30, 1e39, 1e30, -200.0, 600.0, -1.5, 257.0, np.nan, np.inf])
 def test_values_that_are_no_levels_are_refused(served, value):
     served.fake.signatures = {"serving_default": FLOATS}
     with np.errstate(over="ignore"):

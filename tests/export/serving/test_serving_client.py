@@ -123,7 +123,7 @@ def test_a_signature_of_one_size_takes_what_fits_in(served):
 
 def test_levels_are_rounded_and_clipped(served):
     served.fake.signatures = {"predict_tensor": FLOATS}
-    served.fake.translate = lambda image: np.float32([-3, 100.6, 300]) + 0 * image
+    served.fake.translate = lambda image: np.float32([-0.9, 100.6, 255.9]) + 0 * image
     answer = served.open()(noise())
     assert (answer == [0, 101, 255]).all()
 
