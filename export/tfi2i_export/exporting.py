@@ -107,12 +107,7 @@ def export(
     baked, record = baked_values(choice.bake, choice.label, conditions, shapes, kind, aspect, wide)
     label = label_of(baked, conditions) if way.target in (None, ANY) else None
     way = dataclasses.replace(way, target=label or way.target)
-    multiple = multiple_of(translator)
-    if multiple > LARGEST_MULTIPLE:
-        raise InputError(
-            f"The translator takes sides that are multiples of {multiple}, and apps and sidecars"
-            f" know at most {LARGEST_MULTIPLE}: export a network with fewer halvings."
-        )
+    multiple = _known_multiple(translator)
     free = {name: shape for name, shape in shapes.items() if name not in baked}
     left = [one for one in conditions if one.name in free]
     sidecars.refuse_unnameable(left)
@@ -141,6 +136,17 @@ def export(
         left, way.target, system.image_size, half, functools.partial(pictures.references, "test")
     )
     return _written(artefact, sidecar, target, choice, aspect, files, run.ranges(way))
+
+
+def _known_multiple(translator: keras.Model) -> int:
+    """The number of which sides are multiples; refuses one that no reader of sidecars takes."""
+    multiple = multiple_of(translator)
+    if multiple > LARGEST_MULTIPLE:
+        raise InputError(
+            f"The translator takes sides that are multiples of {multiple}, and apps and sidecars"
+            f" know at most {LARGEST_MULTIPLE}: export a network with fewer halvings."
+        )
+    return multiple
 
 
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
