@@ -141,12 +141,10 @@ def export(
 def _known_multiple(translator: keras.Model) -> int:
     """The number of which sides are multiples; refuses one that no reader of sidecars takes."""
     multiple = multiple_of(translator)
-    if multiple <= LARGEST_MULTIPLE:
-        return multiple
-    raise InputError(
-        f"The translator takes sides that are multiples of {multiple}, and apps and sidecars know"
-        f" at most {LARGEST_MULTIPLE}: export a network with fewer halvings."
-    )
+    if multiple > LARGEST_MULTIPLE:
+        most = f"{multiple}, and apps and sidecars know at most {LARGEST_MULTIPLE}"
+        raise InputError(f"Sides are multiples of {most}; export a network of fewer halvings.")
+    return multiple
 
 
 def _check_channels(system: Any, way: Direction, choice: Choice, to: Path | None) -> None:
