@@ -11,8 +11,9 @@ import tfi2i.data
 from tfi2i.data import Batch, Dataset
 from tfi2i.data.check import check
 from tfi2i.data.domains import Domain, DrawnDomain
+from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
-from tfi2i.pictures.pixels import to_pixels
+from tfi2i.pictures.pixels import to_image, to_pixels
 
 THREE = ("1920s2photo", "day", "Ж bird")
 
@@ -368,3 +369,26 @@ def test_scenes_say_which_splits_are_pairs():
     assert data.description()["paired"] is True
     with pytest.raises(InputError, match="scenes has no pairs to train on"):
         data.batches(Batch("paired"), image_size=32)
+
+
+def test_scenes_are_pairs_in_training_too_where_that_is_wanted():
+    data = tfi2i.data.scenes(train_size=3, test_size=2, paired=True)
+    assert data.paired == {"train", "test", "validation"}
+    a, b = (data.train[key].read(1, 32) for key in "ab")
+    for pixels, drawn in zip((a, b), draw(0, "train_a", 1, 32), strict=True):
+        np.testing.assert_array_equal(pixels, drawn)
+    batch = next(data.batches(Batch("paired"), image_size=32).as_numpy_iterator())
+    assert batch["a"].shape == batch["b"].shape
+    # A system that learns without pairs shuffles each side alone.
+    steps = taken(data.batches(image_size=32, load_size=32, flip=False), 6)
+    for key, domain in data.train.items():
+        whole = [to_image(domain.read(index, 32)) for index in range(3)]
+        rows = [[np.array_equal(one, step[key][0]) for one in whole] for step in steps]
+        assert np.sum(rows, axis=0).tolist() == [2, 2, 2]
+
+
+def test_pairs_of_two_sizes_are_refused_where_a_crop_would_part_them():
+    domains = {"a": Waves(1, (12, 16)), "b": Waves(1, (16, 12))}
+    data = Dataset("odd", domains, {}, frozenset({"train"}))
+    with pytest.raises(InputError, match=r"0.png of waves 0 and 0.png of waves 0 .* one size"):
+        data.batches(Batch("paired"), image_size=8, aspect="crop")

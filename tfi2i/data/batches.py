@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Literal, get_args
@@ -19,6 +19,7 @@ from tfi2i.errors import InputError
 from tfi2i.limits import beyond_memory, memory_bytes
 from tfi2i.pictures.pixels import to_image
 from tfi2i.pictures.sizes import Size, size_text
+from tfi2i.terminal import printable
 
 ASPECTS = ("squash", "crop")
 
@@ -207,6 +208,11 @@ class Loader:
                 if pixels is not None:
                     sides[key] = pixels
             if len(sides) == len(domains):
+                if len({pixels.shape[:2] for pixels in sides.values()}) > 1:
+                    raise InputError(
+                        f"{_called(domains, index)} have different proportions, so a crop would "
+                        "part them; give both pictures of a pair one size."
+                    )
                 return index, sides
         raise max(domains.values(), key=lambda domain: len(domain.unreadable)).unusable()
 
@@ -280,6 +286,11 @@ class _Calls:
 
 
 CALLS = _Calls()
+
+
+def _called(domains: Mapping[str, Domain], index: int) -> str:
+    """The pictures of a row as a sentence names them."""
+    return " and ".join(f"{printable(d.names[index])} of {d.where}" for d in domains.values())
 
 
 def check_aspect(aspect: str) -> None:

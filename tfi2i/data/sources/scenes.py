@@ -9,25 +9,29 @@ VALIDATION_SIZE = 128  # pairs of scenes beyond the test set, to choose a checkp
 
 
 @source
-def scenes(*, train_size: Count = 1000, test_size: Count = 200, seed: Seed = 0) -> Dataset:
+def scenes(
+    *, train_size: Count = 1000, test_size: Count = 200, seed: Seed = 0, paired: bool = False
+) -> Dataset:
     """The embedded data set, drawn on demand: summer days (a) and dusk posters (b).
 
-    The training scenes of a and b are different ones; test scenes are the same in both, so a
-    translation can be compared with the truth.
+    The training scenes of a and b are different ones, unless they are wanted as pairs; test scenes
+    are the same in both, so a translation can be compared with the truth.
 
     Args:
         train_size: Scenes in each domain.
         test_size: Pairs of scenes.
         seed: Another seed, other scenes.
+        paired: True where the training scenes of a and b are the same ones too, row by row.
 
     Raises:
         InputError: A number out of its range.
     """
+    train = {key: "train_a" if paired else f"train_{key}" for key in "ab"}
     return Dataset(
         "scenes",
-        train={key: _drawn(seed, f"train_{key}", key, 0, train_size) for key in "ab"},
+        train={key: _drawn(seed, split, key, 0, train_size) for key, split in train.items()},
         test={key: _drawn(seed, "test", key, 0, test_size) for key in "ab"},
-        paired=frozenset({"test", "validation"}),
+        paired=frozenset({"train", "test", "validation"} if paired else {"test", "validation"}),
         validation={key: _drawn(seed, "test", key, test_size, VALIDATION_SIZE) for key in "ab"},
     )
 
