@@ -189,6 +189,13 @@ class PictureDomain(Domain):
                 return None if deep is None else Header(deep, 1)
             return None
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Height and width by a picture's header; None if it cannot be read."""
+        try:
+            return read_header(*self._given(index)).size
+        except InputError:
+            return None
+
     def opens(self, index: int) -> bool:
         """Whether a picture can be read, be it with the right range; if not, it is left out."""
         try:

@@ -52,6 +52,7 @@ _T = TypeVar("_T")
 Opened = Image.Image | WideColours
 
 _BLEED = 2  # pixels over which a JPEG's colours are smoothed beyond a block
+_ORIENTATION = 0x0112  # EXIF's tag
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # Without subsampling: colour edges are what a translation is judged by.
@@ -186,10 +187,12 @@ class Header(NamedTuple):
     Attributes:
         deep: True where a channel has more than 8 bits.
         frames: Number of frames or pages.
+        size: Height and width, as a JPEG's camera tag turns them; (0, 0) where nobody looked.
     """
 
     deep: bool
     frames: int
+    size: tuple[int, int] = (0, 0)
 
 
 def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
@@ -203,7 +206,11 @@ def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
         deep, frames = image.deep if isinstance(image, WideColours) else is_deep(image), 1
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             frames = int(getattr(image, "n_frames", 1))
-        return Header(deep, frames)
+        turned = False
+        if isinstance(image, Image.Image) and image.format == "JPEG":  # others would be loaded
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        size = (image.width, image.height) if turned else (image.height, image.width)
+        return Header(deep, frames, size)
 
     return _read(source, name, made)
 

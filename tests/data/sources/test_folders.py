@@ -174,7 +174,7 @@ def test_validation_folders_by_name_and_one_alone(tmp_path, caplog):
 
 
 def test_aligned_pairs_are_named_as_what_they_are(tmp_path):
-    with pytest.raises(InputError, match="aligned pairs .* cut each pair in two"):
+    with pytest.raises(InputError, match="aligned pairs .* set data.side_by_side to a or b"):
         folders(layout(tmp_path, {"train": 2}))
 
 
