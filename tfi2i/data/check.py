@@ -15,6 +15,11 @@ from tfi2i.terminal import printable
 SHOWN = 6
 """How many lines of a kind the text shows: it has to fit a screen."""
 
+LABELS = 8
+"""How many labels' shares it shows."""
+RARE = 10
+"""How many times another label's pictures make a label rare."""
+
 _USES = {"train": "train", "test": "test", "validation": "validate"}
 
 Place = tuple[str, str]
@@ -55,6 +60,7 @@ class Report:
         duplicates: Groups of (set's title, picture's name) with exactly the same pixels.
         problems: One sentence each; empty if the data can be trained and tested on as it is.
         notes: Remarks that are no reason to stop.
+        facts: Lines on pairs, domains and labels.
     """
 
     name: str
@@ -62,13 +68,14 @@ class Report:
     duplicates: list[list[Place]]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
 
     def refuse(self, reason: str) -> None:
         """Puts the reason why these pictures cannot be trained on before all other problems."""
         self.problems.insert(0, f"Training refuses this: {printable(reason)}")
 
     def text(self) -> str:
-        """A table of the sets, then problems and notes: one screen."""
+        """A table of the sets, then pairs and labels, problems and notes: one screen."""
         rows: list[tuple[str, ...]]
         rows = [("", "pictures", "unreadable", "smallest", "median", "largest", "modes")]
         for found in self.sets:
@@ -78,6 +85,7 @@ class Report:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"Data: {printable(self.name)}"]
         lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        lines += self.facts
         for title, sentences in (("Problems", self.problems), ("Notes", self.notes)):
             if sentences:
                 lines.append(f"{title} ({len(sentences)}):")
@@ -117,6 +125,7 @@ def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> 
                 progress(done, total)
     report.duplicates += [group for group in places.values() if len(group) > 1]
     _judge(report, data)
+    _weigh(report, data)
     return report
 
 
@@ -160,6 +169,42 @@ def _judge(report: Report, data: Dataset) -> None:
         if 2 * found.beyond <= found.count  # else one sentence says it of the whole
         for _, reason in found.unreadable
     ]
+
+
+def _weigh(report: Report, data: Dataset) -> None:
+    """Adds counts of pairs, and how many pictures of training each domain or label has."""
+    paired = [split for split in data.splits() if split in data.paired]
+    for split in paired:
+        whole = [found for found in report.sets if found.title.startswith(f"{split} ")]
+        lost = {name for found in whole for name, _ in found.unreadable}
+        if lost and len(whole) == 2:
+            report.notes.append(
+                f"{split}: of a pair with an unreadable picture the partner is left out too."
+            )
+    if paired:
+        counts = (
+            f"{len(next(iter(data.splits()[one].values()))):,} to {_USES[one]} on" for one in paired
+        )
+        report.facts.append(f"Pairs: {', '.join(counts)}.")
+    labels = data.labels("train")
+    if labels is None or (data.attributes is None and len(data.train) == 2):
+        return
+    what = "Domains" if data.attributes is None else "Labels"
+    held = dict(zip(map(printable, data.label_names), labels.sum(0), strict=True))
+    shares = [f"{name} {100 * count / len(labels):.0f} %" for name, count in held.items()]
+    more = f" and {len(shares) - LABELS} more" if len(shares) > LABELS else ""
+    report.facts.append(f"{what} of training: {', '.join(shares[:LABELS])}{more}.")
+    report.problems += [
+        f"Training has no picture {without} {name}, so that nothing of it can be learned."
+        for without, least in (("with", 0), ("without", len(labels)))
+        for name, count in held.items()
+        if count == least
+    ]
+    rarest, most = min(held, key=held.__getitem__), max(held, key=held.__getitem__)
+    if 0 < RARE * held[rarest] < held[most]:
+        report.notes.append(
+            f"Training sees {most} {held[most] / held[rarest]:.0f} times as often as {rarest}."
+        )
 
 
 def _sizes(found: SetReport) -> list[str]:

@@ -220,13 +220,16 @@ class PictureDomain(Domain):
 
     def part(self, indices: Sequence[int]) -> "PictureDomain":
         """The pictures of these indices, in their order."""
-        pictures = [self.pictures[index] for index in indices]
-        names = [self.names[index] for index in indices]
-        part = PictureDomain(names, pictures, self.where, self.passed_over, self.megapixels)
+        part = self._like(indices)
         part.value_range = self.value_range
         known = self.unreadable
         part.unreadable = {i: known[index] for i, index in enumerate(indices) if index in known}
         return part
+
+    def _like(self, indices: Sequence[int]) -> "PictureDomain":
+        pictures = [self.pictures[index] for index in indices]
+        names = [self.names[index] for index in indices]
+        return PictureDomain(names, pictures, self.where, self.passed_over, self.megapixels)
 
     def with_test_share(self, place: str, kind: str) -> tuple["PictureDomain", "PictureDomain"]:
         """Two domains, to train on and the share held out; of two pictures or more.

@@ -55,14 +55,8 @@ class Half(PictureDomain):
         one = self.picture(index)
         return in_channels(one.pixels, channels, one.alpha)
 
-    def part(self, indices: Sequence[int]) -> "Half":
-        """As `PictureDomain.part`."""
-        half = Half(self._whole.part(indices), self._right)
-        half.value_range = self.value_range
-        half.unreadable = {
-            i: self.unreadable[index] for i, index in enumerate(indices) if index in self.unreadable
-        }
-        return half
+    def _like(self, indices: Sequence[int]) -> "Half":
+        return Half(self._whole.part(indices), self._right)
 
     def digest(self) -> str:
         """SHA-256 of the whole files, after the side."""

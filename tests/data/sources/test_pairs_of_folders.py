@@ -10,6 +10,7 @@ from tfi2i.cli import main
 from tfi2i.data import Batch, folders
 from tfi2i.data.check import check
 from tfi2i.errors import InputError
+from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.pictures.pixels import to_pixels
 
 
@@ -164,22 +165,32 @@ def test_a_turned_photograph_has_the_size_that_it_is_seen_in(tmp_path):
     assert len(folders(a=tmp_path / "a", b=tmp_path / "b", paired=True).train["a"]) == 1
 
 
-def test_a_check_counts_pairs_and_data_without_them_is_refused_before_anything_is_written(
-    tmp_path, capsys, monkeypatch
+def test_a_check_counts_pairs(tmp_path):
+    pairs(tmp_path, ["x", "y", "z"])
+    pairs(tmp_path, ["u"], split="test")
+    assert check(folders(tmp_path)).facts == []
+    (tmp_path / "trainB" / "y.png").write_bytes(b"broken")
+    report = check(folders(tmp_path, paired=True))
+    assert report.facts == ["Pairs: 3 to train on, 1 to test on."]
+    assert report.facts[0] in report.text()
+    assert (
+        "train: of a pair with an unreadable picture the partner is left out too." in report.notes
+    )
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_pairs_that_are_not_there_are_missed_before_anything_is_written(
+    tmp_path, capsys, monkeypatch, paired
 ):
     pairs(tmp_path / "data", ["x", "y", "z"])
-    Image.new("RGB", (9, 9)).save(tmp_path / "data" / "trainB" / "alone.png")
-    report = check(folders(tmp_path / "data"))
-    assert not any("pairs" in note for note in report.notes)
     monkeypatch.chdir(tmp_path)
-    source = [
-        "--set",
-        "data.source=folders",
-        "--set",
-        "data.root=data",
-        "--set",
-        "data.paired=true",
-    ]
+    monkeypatch.setattr(CycleGAN, "batch", Batch("paired"))
+    source = ["--set", "data.source=folders", "--set", "data.root=data"]
+    if paired:
+        (tmp_path / "data" / "trainB" / "x.png").unlink()
+        source += ["--set", "data.paired=true"]
     assert main(["train", "cyclegan/scenes", *source]) == 2
-    assert "have no partner in" in capsys.readouterr().err
+    assert (
+        "have no partner in" if paired else "has no pairs to train on"
+    ) in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

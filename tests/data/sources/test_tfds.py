@@ -14,8 +14,7 @@ from PIL import Image
 from tfi2i.data import tfds
 from tfi2i.errors import InputError
 
-# The package binds the function of the same name over the module.
-module = importlib.import_module("tfi2i.data.sources.tfds")
+module = importlib.import_module("tfi2i.data.builders")
 
 SPECIES = {"Cat": 8, "Dog": 6}
 
@@ -142,6 +141,56 @@ def test_a_domain_can_have_its_own_feature_and_range(data_dir, no_network):
     for wrong in ({"c": "mask"}, {"a": 1}, {"a": "label"}):
         with pytest.raises(InputError, match="image_key"):
             tfds("tiny_pets", image_key=wrong, data_dir=data_dir)
+
+
+def test_two_features_of_one_example_are_a_pair_and_a_mask_becomes_a_colour_picture(data_dir):
+    keys, palette = {"a": "image", "b": "mask"}, tuple(f"#{i:02x}00ff" for i in range(200))
+    data = tfds("tiny_pets", image_key=keys, paired=True, palette=palette, data_dir=data_dir)
+    assert data.paired == {"train", "test"}
+    assert [len(one["a"]) for one in data.splits().values()] == [14, 7]
+    for domains in data.splits().values():
+        for index in range(len(domains["a"])):
+            level = int(domains["a"].read(index)[0, 0, 0])
+            assert np.unique(domains["b"].read(index)).tolist() == sorted({0, level, 255})
+    assert data.train["b"].read(0).shape == (6, 5, 3)
+    grey = tfds("tiny_pets", image_key=keys, paired=True, data_dir=data_dir)
+    assert grey.train["b"].read(0).std() == 0
+    assert grey.description() != data.description()
+    cats = {"label_key": "species", "label_a": "Cat", "test_split_a": "train[:1]"}
+    cats |= {"test_split_b": "train[:1]", "split_a": "train[1:]", "split_b": "train[1:]"}
+    data = tfds("tiny_pets", image_key=keys, paired=True, **cats, data_dir=data_dir)
+    assert levels(data.train["a"]) == levels(data.train["b"]) and max(levels(data.train["a"])) < 48
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_key": "image"}, "examples of tiny_pets, but image_key is 'image' for both"),
+        ({"name_b": "tiny_digits", "image_key": "image"}, "name_b is tiny_digits; leave it out"),
+        ({"label_a": "pug", "label_b": "beagle"}, "label_a and label_b differ"),
+        ({"split_b": "test"}, "split_a is 'train' and split_b 'test'; choose one split for both"),
+        ({"test_split_b": "train"}, "test_split_a is 'test' and test_split_b 'train'"),
+        ({"palette": ("#00000g",)}, "palette holds '#00000g', which is no colour"),
+        ({"palette": ()}, "palette has 0 colours"),
+        ({"palette": ("#000000",), "value_range": {"b": "auto"}}, "leave one of the two out"),
+        ({"palette": ("#000000",), "image_key": "image", "paired": False, "label_a": 0,
+          "label_b": 1}, "one channel, which 'image' of tiny_pets are not"),
+    ],
+)  # fmt: skip
+def test_features_that_are_no_pairs_are_refused(data_dir, settings, message):
+    settings = {"image_key": {"b": "mask"}, "paired": True} | settings
+    with pytest.raises(InputError, match=message):
+        tfds("tiny_pets", **settings, data_dir=data_dir)
+
+
+def test_numbers_beyond_the_palette_are_said(data_dir):
+    data = tfds(
+        *("tiny_pets",), image_key={"b": "mask"}, palette=("#000000",) * 9, data_dir=data_dir
+    )
+    with pytest.raises(
+        InputError, match=r"holds the number \d+, but the palette has colours for 0"
+    ):
+        data.batches(image_size=8)
 
 
 def test_labels_can_be_numbers_truth_values_and_texts(data_dir):

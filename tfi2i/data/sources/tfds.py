@@ -1,39 +1,15 @@
-"""Pictures from tensorflow-datasets: two splits, two labels, or two data sets.
+"""Pictures from tensorflow-datasets: two splits, labels or features, or two data sets."""
 
-Its pictures stay encoded in memory, so that examples have random access and no step waits for a
-file. Without network the library would retry for minutes: what has to be downloaded is probed for
-first, and the answer comes within seconds.
-"""
-
-import contextlib
-import difflib
-import logging
-import re
-import ssl
-import threading
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from tfi2i.data.builders import Label, Side, builder_of
 from tfi2i.data.dataset import Dataset, source
-from tfi2i.data.domains import PictureDomain
+from tfi2i.data.masks import colours_of
+from tfi2i.data.pairs import Pair, require_one_size, with_test_share
 from tfi2i.data.ranges import ValueRange, settle, wishes
-from tfi2i.errors import InputError, first_line
-from tfi2i.limits import MEGAPIXELS, Between, Megapixels
-from tfi2i.terminal import printable
-
-PROBE_SECONDS = 4.0
-PROBE_LIMIT_SECONDS = 8.0  # name servers have time limits of their own, which nobody can shorten
-LARGEST_BYTES = 16 * 2**30
-
-log = logging.getLogger("tfi2i")
-
-Label = str | Annotated[int, Between(0, 1_000_000)]
+from tfi2i.errors import InputError
+from tfi2i.limits import MEGAPIXELS, Megapixels
 
 
 @source
@@ -49,6 +25,8 @@ def tfds(
     label_b: Label | None = None,
     label_key: str = "label",
     image_key: str | dict[str, str] = "image",
+    paired: bool = False,
+    palette: tuple[str, ...] | None = None,
     data_dir: str | Path | None = None,
     download: bool = True,
     value_range: ValueRange = None,
@@ -73,6 +51,10 @@ def tfds(
         label_b: Label for domain b.
         label_key: Feature that holds the label.
         image_key: Feature that holds the picture, or one a domain: {a: ..., b: ...}.
+        paired: True where the two features of `image_key` in one example are a pair, for systems
+            that learn from pairs.
+        palette: Colours "#rrggbb" of the numbers 0, 1, 2 ... in pictures of one channel, such as
+            masks, which are grey without.
         data_dir: Folder in which the library keeps prepared data sets; ~/tensorflow_datasets or
             $TFDS_DATA_DIR if not given.
         download: Permission to download a data set that is not there.
@@ -86,44 +68,47 @@ def tfds(
     """
     same = name_b in (None, name)
     wanted, keys = wishes(value_range), _image_keys(image_key)
-    side_a = _Side("a", name, _found(name, data_dir), keys["a"], label_key)
-    builder_b = side_a.builder if same else _found(str(name_b), data_dir)
-    side_b = _Side("b", name if same else str(name_b), builder_b, keys["b"], label_key)
+    side_a = Side("a", name, builder_of(name, data_dir), keys["a"], label_key)
+    builder_b = side_a.builder if same else builder_of(str(name_b), data_dir)
+    side_b = Side("b", name if same else str(name_b), builder_b, keys["b"], label_key)
     # A wrong label shows before the download, not after it.
     side_a.choose(label_a)
-    side_b.choose(label_b)
+    side_b.choose(label_a if paired and label_b is None else label_b)
+    if paired:
+        _require_pairs(side_a, side_b, same)
+    if palette is not None:
+        _paint((side_a, side_b), palette, wanted)
     side_a.prepare(download)
     side_b.prepare(download)
     train_a = side_a.split(split_a, "split", ("trainA", "train"))
     train_b = side_b.split(split_b, "split", ("trainB", "train"))
-    alike = same and train_a == train_b and keys["a"] == keys["b"]
-    if alike and None in (label_a, label_b):
-        raise InputError(
-            f"{name} gives both domains the pictures of split {train_a!r}; set label_a and "
-            f"label_b, split_a and split_b (it has {', '.join(side_a.splits)}), image_key as "
-            "{a: ..., b: ...}, or name_b."
-        )
-    if alike and side_a.label == side_b.label:
-        raise InputError(
-            f"label_a and label_b of {name} are both {label_a!r}; choose two different labels."
-        )
+    if paired and train_a != train_b:
+        raise _two_splits(name, "split", train_a, train_b)
+    if same and train_a == train_b and keys["a"] == keys["b"]:
+        _require_two_labels(side_a, side_b, train_a)
     # Of one data set, what one domain trains on must not be what the other is tested on.
     taken_a, taken_b = ({train_a, train_b},) * 2 if same else ({train_a}, {train_b})
     test_a = side_a.split(test_split_a, "test_split", ("testA", "test"), taken_a)
     test_b = side_b.split(test_split_b, "test_split", ("testB", "test"), taken_b)
-    sets_a = side_a.domains(train_a, test_a, megapixels)
-    sets_b = side_b.domains(train_b, test_b, megapixels)
-    found = {
-        key: settle(train, [test], wanted[key])
-        for key, (train, test) in {"a": sets_a, "b": sets_b}.items()
-    }
-    kept = {key: [*one] for key, one in found.items() if one is not None}
+    if paired:
+        sets_a, sets_b = _pairs(side_a, side_b, train_a, (test_a, test_b), megapixels)
+    else:
+        sets_a = side_a.domains(train_a, test_a, megapixels)
+        sets_b = side_b.domains(train_b, test_b, megapixels)
     return Dataset(
         name if same else f"{name}2{name_b}",
         train={"a": sets_a[0], "b": sets_b[0]},
         test={"a": sets_a[1], "b": sets_b[1]},
-        settings={"value_range": kept} if kept else {},
+        paired=frozenset({"train", "test"} if paired else ()),
+        settings=_settled(wanted, {"a": sets_a, "b": sets_b}),
     )
+
+
+def _settled(wanted: dict[str, Any], sets: dict[str, Pair]) -> dict[str, Any]:
+    """The settings of the ranges that the domains get, training before test."""
+    found = {key: settle(train, [test], wanted[key]) for key, (train, test) in sets.items()}
+    kept = {key: [*one] for key, one in found.items() if one is not None}
+    return {"value_range": kept} if kept else {}
 
 
 def _image_keys(given: str | dict[str, str]) -> dict[str, str]:
@@ -135,247 +120,73 @@ def _image_keys(given: str | dict[str, str]) -> dict[str, str]:
     return {"a": "image", "b": "image"} | given
 
 
-class _Label(NamedTuple):
-    """A label as the records store it, and as people call it."""
-
-    value: int | bytes
-    name: str
-
-
-class _Side:
-    """One domain: a data set of the library, and which of its pictures count."""
-
-    def __init__(self, key: str, name: str, builder: Any, image_key: str, label_key: str) -> None:
-        self.key, self.name, self.builder = key, name, builder
-        self.image_key, self.label_key = image_key, label_key
-        self.label: _Label | None = None
-
-    @property
-    def splits(self) -> list[str]:
-        return [str(split) for split in self.builder.info.splits]
-
-    def choose(self, label: Label | None) -> None:
-        """Keeps the label to select, once both features are there and of the right kind."""
-        from tensorflow_datasets import features as kinds
-
-        features = dict(self.builder.info.features.items())
-        images = [key for key, kind in features.items() if isinstance(kind, kinds.Image)]
-        if self.image_key not in images:
-            raise InputError(
-                f"{self.name} has no picture feature {self.image_key!r} as image_key; it has "
-                f"{', '.join(images) or 'none, so it cannot be used here'}."
-            )
-        if label is None:
-            return
-        feature, setting = features.get(self.label_key), f"label_{self.key}"
-        if isinstance(feature, kinds.ClassLabel):
-            self.label = _class_label(self.name, list(feature.names), label, setting)
-        elif isinstance(feature, kinds.Text):
-            self.label = _Label(str(label).encode("utf-8", "surrogateescape"), str(label))
-        elif feature is None or feature.shape or np.dtype(feature.np_dtype).kind not in "iub":
-            labels = [key for key, kind in features.items() if isinstance(kind, kinds.ClassLabel)]
-            raise InputError(
-                f"{self.name} has no label feature {self.label_key!r} as label_key; it has "
-                f"{', '.join(labels) or 'none'}."
-            )
-        elif isinstance(label, int):
-            self.label = _Label(int(label), str(label))
-        else:
-            raise InputError(
-                f"{setting} is {label!r}, but the labels of {self.name} are numbers; give a number."
-            )
-
-    def prepare(self, download: bool) -> None:
-        """Downloads the data set unless it is there."""
-        import tensorflow_datasets as library
-
-        builder = self.builder
-        if builder.is_prepared():
-            log.info("data: %s from %s", builder.info.full_name, builder.data_dir)
-            return
-        where = f"{self.name} is not prepared in {builder.data_dir}"
-        way_out = (
-            'prepare it on a machine with network (python -c "import tensorflow_datasets as tfds; '
-            f"tfds.builder('{self.name}').download_and_prepare()\") and copy its folder "
-            f"{self.name.partition(':')[0]} below ~/tensorflow_datasets to "
-            f"{Path(builder.data_dir).parent}, set data_dir to where it is prepared, or use "
-            "`source: scenes`, which needs no download"
-        )
-        if not download:
-            raise InputError(f"{where} and `download` is off; {way_out}.")
-        # Builders without registered addresses (a user's own) may read local files only.
-        urls = [url for url in builder.url_infos or () if url.startswith(("http://", "https://"))]
-        for host, url in {urllib.parse.urlsplit(url).hostname: url for url in urls}.items():
-            if reason := unreachable(url):
-                raise InputError(f"{where} and {host} cannot be reached ({reason}); {way_out}.")
-        config = library.download.DownloadConfig(try_download_gcs=False)
-        log.info("data: downloading %s to %s", builder.info.full_name, builder.data_dir)
-        try:
-            builder.download_and_prepare(download_config=config)
-        # What a stranger's builder, a server or a full disk may raise is not a closed set.
-        except Exception as error:
-            raise InputError(
-                f"{self.name} could not be prepared in {builder.data_dir} ({_line(error)}); mend "
-                f"that and start again, or {way_out}."
-            ) from error
-
-    def split(
-        self, given: str | None, setting: str, usual: Collection[str], taken: Collection[str] = ()
-    ) -> str:
-        """The split that was given or is usual; "": there is none beside those taken.
-
-        Args:
-            given: Choice of the user.
-            setting: Argument's name without its domain.
-            usual: Splits to look for.
-            taken: Training splits, if a test split is asked for.
-        """
-        setting = f"{setting}_{self.key}"
-        if given is not None:
-            try:
-                self.builder.info.splits[given]
-            except (KeyError, ValueError, AssertionError) as error:
-                raise InputError(
-                    f"{setting} is {given!r}, but {self.name} has the splits "
-                    f"{', '.join(self.splits)} (and parts such as {self.splits[0]}[:10%])."
-                ) from error
-            return given
-        free = [split for split in usual if split in self.splits and split not in taken]
-        if free or taken:
-            return free[0] if free else ""
-        if len(self.splits) == 1:
-            return self.splits[0]
+def _require_two_labels(a: Side, b: Side, split: str) -> None:
+    """Raises `InputError` unless domains of one split and feature differ by their labels."""
+    if None in (a.label, b.label):
         raise InputError(
-            f"{self.name} has neither of the splits {' and '.join(usual)}; choose {setting} "
-            f"from {', '.join(self.splits)}."
+            f"{a.name} gives both domains the pictures of split {split!r}; set label_a and "
+            f"label_b, split_a and split_b (it has {', '.join(a.splits)}), image_key as "
+            "{a: ..., b: ...}, or name_b."
         )
-
-    def domains(
-        self, train: str, test: str, megapixels: int
-    ) -> tuple[PictureDomain, PictureDomain]:
-        """The training and the test domain."""
-        training = self._read(train, megapixels)
-        if test:
-            return training, self._read(test, megapixels)
-        if len(training) < 2:
-            raise InputError(
-                f"{training.where} is a single picture and {self.name} has no test split; choose "
-                f"test_split_{self.key}."
-            )
-        return training.with_test_share(training.where, "split")
-
-    def _read(self, split: str, megapixels: int) -> PictureDomain:
-        """The encoded pictures of a split with the label, in the order of the records."""
-        import tensorflow_datasets as library
-
-        # Only what is needed is parsed: some data sets hold masks, boxes and texts beside it.
-        needed = {self.image_key} if self.label is None else {self.image_key, self.label_key}
-        decoders = library.decode.PartialDecoding(
-            dict.fromkeys(needed, True), decoders={self.image_key: library.decode.SkipDecoding()}
-        )
-        found: dict[str, bytes] = {}
-        total = 0
-        try:
-            records = self.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
-            for number, record in enumerate(records.as_numpy_iterator()):
-                if self.label is not None and record[self.label_key] != self.label.value:
-                    continue
-                found[f"{split}/{number:06d}"] = bytes(record[self.image_key])
-                total += len(record[self.image_key])
-                if total > LARGEST_BYTES:
-                    raise InputError(
-                        f"{self.name} {split} has more than {LARGEST_BYTES // 2**30} GiB of "
-                        "pictures; choose a part of it, such as split_a: train[:10%]."
-                    )
-        except InputError:
-            raise
-        # TensorFlow's errors for damaged records share no base class with the library's own.
-        except Exception as error:
-            raise InputError(
-                f"Split {split} of {self.name} cannot be read from {self.builder.data_dir} "
-                f"({_line(error)}); remove that folder and prepare it again."
-            ) from error
-        where = f"{self.name} {split}" + (f" with label {self.label.name}" if self.label else "")
-        if not found:
-            raise InputError(f"{where} has no pictures; choose another split or label.")
-        return PictureDomain(list(found), list(found.values()), where, (), megapixels)
-
-
-def unreachable(url: str) -> str | None:
-    """Why a server does not answer within seconds; None if it does, whatever it says.
-
-    Goes through the proxies of the environment, as the download will.
-    """
-    answer: list[str | None] = []
-    thread = threading.Thread(target=lambda: answer.append(_asked(url)), daemon=True)
-    thread.start()
-    thread.join(PROBE_LIMIT_SECONDS)
-    return answer[0] if answer else f"no answer in {PROBE_LIMIT_SECONDS:g} s"
-
-
-def _asked(url: str) -> str | None:
-    request = urllib.request.Request(url, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError as error:
-        error.close()
-    except urllib.error.URLError as error:
-        # The downloader brings its own certificates, so only the server's answer counts here.
-        return None if isinstance(error.reason, ssl.SSLError) else str(error.reason)
-    except (OSError, ValueError) as error:
-        return str(error) or type(error).__name__
-    return None
-
-
-def _found(name: str, data_dir: str | Path | None) -> Any:
-    """The library's builder of a name, without asking a server."""
-    import tensorflow_datasets as library
-
-    plain, _, after = name.partition(":")
-    if after and not re.match(r"[\d*]", after):
+    if a.label == b.label:
         raise InputError(
-            f"The data set {name!r} is in the namespace {plain!r}, which is not supported; name "
-            "one of tensorflow-datasets itself."
+            f"label_a and label_b of {a.name} are both {a.given!r}; choose two different labels."
         )
-    try:
-        return library.builder(name, data_dir=data_dir and Path(data_dir).expanduser())
-    except Exception as error:  # a builder's own code may raise anything
-        raise InputError(_why_not_found(name, *plain.split("/", 1), reason=error)) from error
 
 
-def _why_not_found(name: str, dataset: str, config: str = "", *, reason: Exception) -> str:
-    import tensorflow_datasets as library
-
-    known = library.list_builders(with_community_datasets=False)
-    if dataset not in known:
-        close = difflib.get_close_matches(dataset, known, 3)
-        way_out = f"did you mean {' or '.join(close)}?" if close else "check its catalogue."
-        return f"tensorflow-datasets has no data set {dataset!r}; {way_out}"
-    configs: list[str] = []
-    with contextlib.suppress(Exception):  # then the reason says why
-        configs += library.builder_cls(dataset).builder_configs
-    if config and config not in configs:
-        close = difflib.get_close_matches(config, configs, 3) or configs[:20]
-        way_out = f"choose from {', '.join(close)}" if close else "it has none"
-        return f"{dataset} has no configuration {config!r}; {way_out}."
-    return f"The data set {name!r} cannot be opened ({_line(reason)})."
+def _require_pairs(a: Side, b: Side, same: bool) -> None:
+    """Raises `InputError` unless both domains are of the same examples, by two features."""
+    fault = ""
+    if not same:
+        fault = f"name_b is {b.name}; leave it out"
+    elif a.image_key == b.image_key:
+        fault = f"image_key is {a.image_key!r} for both; set it to {{a: ..., b: ...}}"
+    elif a.label != b.label:
+        fault = "label_a and label_b differ; leave label_b out"
+    if fault:
+        raise InputError(f"paired takes two features of the examples of {a.name}, but {fault}.")
 
 
-def _class_label(name: str, names: list[str], label: Label, setting: str) -> _Label:
-    if isinstance(label, str):
-        lower = label.lower()
-        found = [n for n in names if n == label] or [n for n in names if n.lower() == lower]
-    else:
-        # In YAML the label "3" of mnist is a number: where names are numbers, they go first.
-        by_place = names[label : label + 1] if label >= 0 else []
-        found = [str(label)] if str(label) in names else by_place
-    if len(found) == 1:
-        return _Label(names.index(found[0]), found[0])
-    shown = ", ".join(names[:40]) + (" ..." if len(names) > 40 else "")
-    raise InputError(
-        f"{setting} is {label!r}, but the labels of {name} are {shown} (or 0 to {len(names) - 1})."
+def _two_splits(name: str, setting: str, a: str, b: str) -> InputError:
+    return InputError(
+        f"paired takes two features of the examples of {name}, but {setting}_a is {a!r} and "
+        f"{setting}_b {b!r}; choose one split for both."
     )
 
 
-def _line(error: Exception) -> str:
-    return printable(first_line(error, 300))
+def _paint(sides: tuple[Side, Side], palette: tuple[str, ...], ranges: Any) -> None:
+    """Gives the sides whose pictures have one channel the colours of a palette."""
+    colours = colours_of(palette)
+    masks = [side for side in sides if side.builder.info.features[side.image_key].shape[-1] == 1]
+    for side in masks:
+        if ranges[side.key] is not None:
+            raise InputError(
+                f"palette paints {side.image_key!r} of {side.name}, for which data.value_range is "
+                "given too; leave one of the two out."
+            )
+        side.colours = colours
+    if not masks:
+        features = " and ".join(dict.fromkeys(repr(side.image_key) for side in sides))
+        raise InputError(
+            f"palette paints pictures of one channel, which {features} of {sides[0].name} are not; "
+            "leave it out or choose another image_key."
+        )
+
+
+def _pairs(
+    a: Side, b: Side, train: str, tests: tuple[str, str], megapixels: int
+) -> tuple[Pair, Pair]:
+    """Training and test domain of each side, whose rows are pairs."""
+    test = tests[0]
+    if test != tests[1]:
+        raise _two_splits(a.name, "test_split", *tests)
+    training = a.read(train, megapixels), b.read(train, megapixels)
+    require_one_size(*training)
+    if test:
+        testing = a.read(test, megapixels), b.read(test, megapixels)
+        require_one_size(*testing)
+    elif len(training[0]) < 2:
+        raise a.alone(training[0])
+    else:
+        training, testing = with_test_share(training, training[0].where, "split")
+    return (training[0], testing[0]), (training[1], testing[1])
