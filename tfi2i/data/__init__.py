@@ -9,13 +9,24 @@ from tfi2i.data.batches import Batch
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain
 from tfi2i.data.sources.folders import folders
+from tfi2i.data.sources.moods import moods
 from tfi2i.data.sources.scenes import scenes
 from tfi2i.data.sources.single_image import single_image
 from tfi2i.data.sources.tfds import tfds
 
-__all__ = ["SOURCES", "Batch", "Dataset", "Domain", "folders", "scenes", "single_image", "tfds"]
+__all__ = [
+    "SOURCES",
+    "Batch",
+    "Dataset",
+    "Domain",
+    "folders",
+    "moods",
+    "scenes",
+    "single_image",
+    "tfds",
+]
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
-    source.__name__: source for source in (scenes, folders, tfds, single_image)
+    source.__name__: source for source in (scenes, moods, folders, tfds, single_image)
 }
 """What `source` in the section `data` of a config can be."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfi2i.conditions import between
 from tfi2i.errors import InputError
 from tfi2i.limits import MEGAPIXELS
 from tfi2i.pictures.bands import are_deep_bands, band_values, read_bands
@@ -369,6 +370,14 @@ def require_at_least(what: str, **numbers: tuple[int, int]) -> None:
     for name, (value, least) in numbers.items():
         if value < least:
             raise InputError(f"{name} of {what} is {value}; choose {least} or more.")
+
+
+def require_domains(names: Sequence[str], setting: str) -> None:
+    """Raises `InputError` unless these are two names or more that domains can have."""
+    try:
+        between(tuple(names))
+    except ValueError as error:
+        raise InputError(f"{setting}: {error}") from error
 
 
 def held_out(names: Sequence[str], opens: Callable[[int], bool] = lambda index: True) -> list[int]:

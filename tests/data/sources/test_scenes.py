@@ -1,5 +1,7 @@
 """The embedded scenes: the same bytes each time, aligned styles, and shortcuts that lose."""
 
+import hashlib
+import itertools
 import subprocess
 import sys
 
@@ -8,7 +10,9 @@ import pytest
 from PIL import Image
 from recolouring import oracle_recolouring
 
-from tfi2i.data.sources.scene_drawing import HORIZON, PALETTE, SPLITS, compose, draw
+from tfi2i.data import scenes
+from tfi2i.data.sources.scene_drawing import HORIZON, SPLITS, compose, draw, paint
+from tfi2i.data.sources.scene_paints import PALETTE, STYLES
 from tfi2i.errors import InputError
 from tfi2i.evaluate import paired
 
@@ -156,6 +160,73 @@ def test_even_the_best_recolouring_is_wrong(domains, direction):
     inputs, targets, _, _ = directions(domains)[direction]
     assert oracle_recolouring(inputs, targets, levels=16) >= 0.06
     assert oracle_recolouring(inputs, targets, levels=32) >= 0.05
+
+
+def test_the_styles_a_and_b_stay_bit_for_bit():
+    """The digest was taken before there were more styles."""
+    total = hashlib.sha256()
+    for split in ("train_a", "train_b", "test"):
+        for index in range(20):
+            for pixels in draw(3, split, index, 64):
+                total.update(pixels.tobytes())
+    expected = "7bd764efdcfe3a16f677d9b5239e90cf7aff182278aff9ff6c830d540f67f768"
+    assert total.hexdigest() == expected
+    data = scenes(train_size=1, test_size=1, seed=3)
+    for domains in (data.train, data.test, data.validation):
+        assert [*domains] == ["a", "b"]
+    for style, key in (("day", "a"), ("dusk", "b")):
+        data_in_styles = scenes(train_size=1, test_size=1, seed=3, styles=("dusk", "day", "neon"))
+        np.testing.assert_array_equal(
+            data.train[key].read(0, 32), data_in_styles.train[style].read(0, 32)
+        )
+
+
+@pytest.fixture(scope="module")
+def styled():
+    """Test and training pictures of 32 pixels in every style."""
+    data = scenes(train_size=40, test_size=40, styles=tuple(STYLES))
+    test = {style: data.pixels("test", style, 32)[0] for style in STYLES}
+    return test, {style: data.pixels("train", style, 32)[0] for style in STYLES}
+
+
+@pytest.mark.parametrize(("source", "target"), [*itertools.permutations(STYLES, 2)])
+def test_between_any_two_styles_shortcuts_lose(styled, source, target):
+    test, train = styled
+    answers = paired.trivial_answers(test[source], test[target], train[source], train[target])
+    assert min(answers.values()) >= 0.16
+    assert oracle_recolouring(test[source], test[target], levels=16) >= 0.05
+    meanings: dict[tuple, set] = {}
+    for name, colour in STYLES[source].items():
+        meanings.setdefault(colour, set()).add(STYLES[target][name])
+    assert sum(len(others) > 1 for others in meanings.values()) >= 4
+
+
+def test_styles_show_the_same_scenes_in_the_test_and_others_in_training():
+    data = scenes(train_size=3, test_size=2, styles=("winter", "day", "neon"))
+    assert [*data.train] == ["winter", "day", "neon"] and data.label_names == (*data.train,)
+    assert data.paired == {"test", "validation"}
+    for style, domain in data.test.items():
+        expected = paint(compose(0, "test", 1), STYLES[style], 40)
+        np.testing.assert_array_equal(domain.read(1, 40), expected)
+    assert len({one.digest() for one in data.train.values()}) == 3
+    pairs = scenes(train_size=3, test_size=2, styles=("winter", "neon"), paired=True)
+    first = compose(0, "train_a", 0)
+    for style, domain in pairs.train.items():
+        np.testing.assert_array_equal(domain.read(0, 40), paint(first, STYLES[style], 40))
+    assert "train" in pairs.paired
+
+
+@pytest.mark.parametrize(
+    ("styles", "message"),
+    [
+        (("day",), "data.styles: domains must be two or more different names, received"),
+        (("day", "day"), "two or more different names"),
+        (("day", "autumn"), "styles holds 'autumn'; choose from day, dusk, winter, neon"),
+    ],
+)
+def test_styles_that_are_not_there_are_refused(styles, message):
+    with pytest.raises(InputError, match=message):
+        scenes(styles=styles)
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,37 @@
-"""The embedded data set: outdoor scenes drawn in two styles, a summer day (a), a dusk poster (b).
+"""The embedded data set: outdoor scenes, drawn in styles that agree to the pixel.
 
-A scene is a list of shapes in the unit square; a style only chooses the paint. So a and b agree to
-the pixel, and a translation can be measured against the truth although training sees no pairs.
+A scene is a list of shapes in the unit square; a style only chooses the paint. So a translation
+between any two of them can be measured against the truth although training sees no pairs. Style a
+is a summer day, style b a dusk poster.
 
-Shortcuts lose on purpose. A colour of one style stands for several of the other, in both
-directions (see `PALETTE`): the blue of a sky turns indigo and the same blue of a lake turns gold;
-teal is a mountain, a corn field or a tree. The sky outshines the ground in a and the ground
-outshines the sky in b. The horizon lies anywhere between 28 and 72 % of the height.
+Shortcuts lose on purpose, by the colours (`scene_paints`) and by what is light: the sky outshines
+the ground in a and the ground outshines the sky in b. The horizon lies anywhere between 28 and 72 %
+of the height.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from tfi2i.data.domains import Pixels, require_at_least
+from tfi2i.data.sources.scene_paints import STYLES, Colour
 from tfi2i.errors import InputError
 
-Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-SPLITS = ("train_a", "train_b", "test")  # the position seeds the split's stream: only append
+SPLITS = (
+    "train_a",
+    "train_b",
+    "test",
+    "train_winter",
+    "train_neon",
+)  # the position seeds the split's stream: only append
 SMALLEST, LARGEST = 32, 1024
 SUPERSAMPLING = 4
 HORIZON = (0.28, 0.72)
-
-# Each paint's (colour in a, colour in b). A colour that appears twice in one column and differs in
-# the other is what a network has to recognise objects for.
-BLUE_HIGH, BLUE_LOW = (52, 148, 246), (150, 214, 255)
-GREEN, GREEN_SHADE = (112, 196, 58), (44, 122, 52)
-YELLOW, YELLOW_SHADE = (255, 216, 76), (234, 180, 44)
-RED, RED_SHADE = (232, 60, 48), (164, 30, 42)
-WHITE = (255, 252, 244)
-INDIGO, VIOLET = (40, 20, 98), (104, 30, 128)
-CORAL, CORAL_SHADE = (255, 104, 98), (236, 78, 92)
-GOLD, GOLD_SHADE = (255, 206, 66), (214, 132, 40)
-TEAL, TEAL_SHADE = (44, 206, 190), (14, 128, 148)
-CREAM = (255, 240, 206)
-
-PALETTE: dict[str, tuple[Colour, Colour]] = {
-    "sky_high": (BLUE_HIGH, INDIGO),
-    "sky_low": (BLUE_LOW, VIOLET),
-    "lake_far": (BLUE_LOW, (255, 226, 120)),
-    "lake_near": (BLUE_HIGH, (255, 190, 40)),
-    "shore": ((240, 222, 170), CREAM),
-    "sun": (YELLOW, CREAM),
-    "cloud": (WHITE, CORAL),
-    "cloud_shade": ((222, 236, 248), CORAL_SHADE),
-    "balloon": (RED, CREAM),
-    "balloon_stripe": (YELLOW, GOLD),
-    "basket": ((120, 76, 48), GOLD_SHADE),
-    "mountain": ((136, 146, 190), TEAL),
-    "mountain_shade": ((98, 106, 156), TEAL_SHADE),
-    "snow": ((206, 226, 250), (255, 192, 188)),  # not white: clouds pass behind it
-    "meadow": (GREEN, CORAL),
-    "meadow_stripe": ((98, 184, 52), CORAL_SHADE),
-    "corn": (YELLOW, TEAL),
-    "corn_stripe": (YELLOW_SHADE, (30, 182, 176)),
-    "hedge": (GREEN_SHADE, INDIGO),
-    "path": ((240, 222, 170), CREAM),
-    "trunk": ((120, 76, 48), INDIGO),
-    "crown": (GREEN, TEAL),
-    "crown_shade": (GREEN_SHADE, TEAL_SHADE),
-    "wall": (WHITE, INDIGO),
-    "roof": (RED, GOLD),
-    "roof_shade": (RED_SHADE, GOLD_SHADE),
-    "door": ((120, 76, 48), GOLD),
-    "window": (BLUE_HIGH, GOLD),
-}
-
 
 # Objects as polygons in units of their size, x to the right and y downwards from the foot point.
 Parts = tuple[tuple[str, tuple[Point, ...]], ...]
@@ -122,12 +83,28 @@ def draw(seed: int, split: str, index: int, image_size: int) -> tuple[Pixels, Pi
     Raises:
         InputError: an unknown split, a negative seed or index, or a size outside 32..1024.
     """
+    scene = compose(seed, split, index)
+    return paint(scene, STYLES["day"], image_size), paint(scene, STYLES["dusk"], image_size)
+
+
+def paint(scene: Scene, colours: Mapping[str, Colour], image_size: int) -> Pixels:
+    """A scene as pixels (S, S, 3) in the colours of each paint.
+
+    Raises:
+        InputError: A size outside 32..1024.
+    """
     if not SMALLEST <= image_size <= LARGEST:
         raise InputError(
             f"image_size of scenes is {image_size}; choose from {SMALLEST} to {LARGEST}."
         )
-    scene = compose(seed, split, index)
-    return _paint(scene, 0, image_size), _paint(scene, 1, image_size)
+    side = image_size * SUPERSAMPLING
+    canvas = Image.new("RGB", (side, side), colours["sky_low"])
+    pen = ImageDraw.Draw(canvas)
+    for shape in scene.shapes:
+        points = [(x * side, y * side) for x, y in shape.points]
+        outline = pen.ellipse if len(points) == 2 else pen.polygon
+        outline(points, fill=tint(shape, colours))
+    return np.asarray(canvas.reduce(SUPERSAMPLING), np.uint8)
 
 
 def compose(seed: int, split: str, index: int) -> Scene:
@@ -323,18 +300,8 @@ def _disc(paint: str, x: float, y: float, radius: float, flat: float = 1.0, *mix
     return Shape(paint, corners, *mixed)
 
 
-def _colour(shape: Shape, style: int) -> tuple[int, ...]:
+def tint(shape: Shape, colours: Mapping[str, Colour]) -> tuple[int, ...]:
+    """The colour of a shape, given that of each paint."""
     paints = shape.paint, shape.towards or shape.paint
-    own, other = (np.array(PALETTE[paint][style]) for paint in paints)
+    own, other = (np.array(colours[paint]) for paint in paints)
     return tuple(np.rint(own + (other - own) * shape.share).astype(int).tolist())
-
-
-def _paint(scene: Scene, style: int, image_size: int) -> Pixels:
-    side = image_size * SUPERSAMPLING
-    canvas = Image.new("RGB", (side, side), PALETTE["sky_low"][style])
-    pen = ImageDraw.Draw(canvas)
-    for shape in scene.shapes:
-        points = [(x * side, y * side) for x, y in shape.points]
-        outline = pen.ellipse if len(points) == 2 else pen.polygon
-        outline(points, fill=_colour(shape, style))
-    return np.asarray(canvas.reduce(SUPERSAMPLING), np.uint8)
