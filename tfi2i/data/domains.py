@@ -9,14 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfi2i.conditions import between
 from tfi2i.errors import InputError
-from tfi2i.limits import MEGAPIXELS
+from tfi2i.limits import MEGAPIXELS, Between
 from tfi2i.pictures.bands import are_deep_bands, band_values, read_bands
 from tfi2i.pictures.channels import in_channels
 from tfi2i.pictures.depth import OutOfRange, Range, Values
@@ -35,6 +35,7 @@ Pixels = NDArray[Any]
 Draw = Callable[[int, int], Pixels]
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 50
+TestShare = Annotated[float, Between(0.001, 0.9)]
 
 log = logging.getLogger("tfi2i")
 
@@ -232,14 +233,17 @@ class PictureDomain(Domain):
         names = [self.names[index] for index in indices]
         return PictureDomain(names, pictures, self.where, self.passed_over, self.megapixels)
 
-    def with_test_share(self, place: str, kind: str) -> tuple["PictureDomain", "PictureDomain"]:
+    def with_test_share(
+        self, place: str, kind: str, share: float | None = None
+    ) -> tuple["PictureDomain", "PictureDomain"]:
         """Two domains, to train on and the share held out; of two pictures or more.
 
         Args:
             place: Name of the whole for the log.
             kind: Noun for what is missing, "folder" or "split".
+            share: As in `held_out`.
         """
-        kept = held_out(self.names, self.opens)
+        kept = held_out(self.names, self.opens, share)
         log.info(
             f"{place}: no test {kind}, so {len(kept)} of its {len(self)} pictures are held out of "
             "training, chosen by name"
@@ -380,7 +384,11 @@ def require_domains(names: Sequence[str], setting: str) -> None:
         raise InputError(f"{setting}: {error}") from error
 
 
-def held_out(names: Sequence[str], opens: Callable[[int], bool] = lambda index: True) -> list[int]:
+def held_out(
+    names: Sequence[str],
+    opens: Callable[[int], bool] = lambda index: True,
+    share: float | None = None,
+) -> list[int]:
     """The indices to keep for testing where a source has no test pictures, in order.
 
     The names with the smallest hashes of pictures that open: a fixed choice that does not depend on
@@ -389,10 +397,12 @@ def held_out(names: Sequence[str], opens: Callable[[int], bool] = lambda index: 
     Args:
         names: One a picture.
         opens: Function (index) -> whether the picture can be read.
+        share: Share to keep; 5 %, but 50 at most, if not given.
     """
     if len(names) < 2:
         return []
-    count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(names))))
+    most = HELD_OUT_MOST if share is None else len(names) - 1
+    count = min(most, max(1, round((share or HELD_OUT_SHARE) * len(names))))
     hashes = [hashlib.sha256(n.encode("utf-8", "surrogateescape")).digest() for n in names]
     candidates = sorted(range(len(names)), key=hashes.__getitem__)
     return sorted(islice(filter(opens, candidates), count))

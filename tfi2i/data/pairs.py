@@ -132,16 +132,19 @@ def require_one_size(a: PictureDomain, b: PictureDomain) -> None:
             )
 
 
-def with_test_share(pair: Pair, place: str, kind: str) -> tuple[Pair, Pair]:
+def with_test_share(
+    pair: Pair, place: str, kind: str, share: float | None = None
+) -> tuple[Pair, Pair]:
     """The pairs to train on, and the share held out; of two pairs or more.
 
     Args:
         pair: Domains whose rows belong together.
         place: Name of the whole for the log.
         kind: Noun for what is missing, "folder" or "split".
+        share: As in `held_out`.
     """
     a, b = pair
-    kept = held_out(a.names, lambda index: a.opens(index) and b.opens(index))
+    kept = held_out(a.names, lambda index: a.opens(index) and b.opens(index), share)
     log.info(
         f"{place}: no test {kind}, so {len(kept)} of its {len(a)} pairs are held out of training, "
         "chosen by name"

@@ -5,7 +5,7 @@ Files of 16 bits or of floating-point numbers often fill a small part of their r
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -29,22 +29,22 @@ FILLED = 0.5  # least share of their range that the numbers of a domain span wit
 log = logging.getLogger("tfi2i")
 
 
-def wishes(given: ValueRange) -> dict[str, Any]:
-    """The wishes for domain a and for domain b: a pair, "auto", a mapping of percentiles or None.
+def wishes(given: ValueRange, domains: Sequence[str] = ("a", "b")) -> dict[str, Any]:
+    """The wishes for each domain: a pair, "auto", a mapping of percentiles or None.
 
     Raises:
         InputError: It is none of these.
     """
-    parts: dict[str, Any] = dict.fromkeys("ab", given)
+    parts: dict[str, Any] = dict.fromkeys(domains, given)
     single = True
     if isinstance(given, Mapping) and "percentiles" not in given:
-        parts, single = {"a": None, "b": None} | dict(given), False
+        parts, single = dict.fromkeys(domains) | dict(given), False
     for key, wish in parts.items():
-        if key not in ("a", "b") or not _is_wish(wish):
-            got = given if key not in ("a", "b") or single else f"{wish} for {key}"
+        if key not in domains or not _is_wish(wish):
+            got = given if key not in domains or single else f"{wish} for {key}"
             raise InputError(
                 f"data.value_range is {got}; give two rising numbers, auto, {{percentiles: "
-                "[1, 99]}, or one of them a domain, {a: ..., b: ...}."
+                f"[1, 99]}}, or one of them a domain, {{{domains[0]}: ..., {domains[1]}: ...}}."
             )
     return parts
 

@@ -4,10 +4,10 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tfi2i.data.dataset import Dataset, source
-from tfi2i.data.domains import PictureDomain
+from tfi2i.data.domains import PictureDomain, TestShare, require_domains
 from tfi2i.data.pairs import Pair, halves, matched, with_test_share
 from tfi2i.data.ranges import ValueRange, settle, wishes
 from tfi2i.errors import InputError
@@ -26,6 +26,13 @@ _PLACES = {
 """Split and domain of each argument, by which its folder is called in `root`."""
 
 
+class _How(NamedTuple):
+    """How folders are read: the largest picture, and the share that is held out."""
+
+    megapixels: int
+    test_share: float | None
+
+
 @source
 def folders(
     root: Path | str | None = None,
@@ -39,14 +46,16 @@ def folders(
     paired_test: bool = False,
     paired: bool = False,
     side_by_side: Literal["a", "b"] | None = None,
+    domains: tuple[str, ...] | Literal["all"] | None = None,
+    test_share: TestShare | None = None,
     value_range: ValueRange = None,
     megapixels: Megapixels = MEGAPIXELS,
 ) -> Dataset:
     """Pictures in folders, read with all their sub-folders and sorted by name.
 
     Either a root that holds trainA and trainB (and testA, testB, valA, valB), or two folders by
-    name. train/A and A/train are read like trainA. Where a domain has no test folder, a fixed 5 %
-    of its pictures (1 to 50) is kept out of training.
+    name. train/A and A/train are read like trainA. Or any number of domains, a folder each. Where a
+    domain has no test folder, a share of its pictures is kept out of training.
 
     Args:
         root: Folder of all these.
@@ -62,6 +71,10 @@ def folders(
             the same but for the suffix, and for "_A" and "_B" before it.
         side_by_side: Domain of the left half, a or b, of files that hold both pictures of a pair
             side by side, in root/train (and root/test, root/val) or in root itself.
+        domains: Names of two folders or more that are the domains, or "all" folders there are:
+            root/train/NAME (and root/test/NAME, root/val/NAME), root/NAME/train or root/NAME.
+        test_share: Share of the pictures that is kept out of training where there is no test
+            folder; a fixed 5 % (1 to 50 pictures) if not given.
         value_range: Numbers in the files that become black and white: two of them, auto (smallest
             and largest of the training pictures) or {percentiles: [1, 99]}; for both domains, or
             {a: ..., b: ...}. For files of more than 8 bits, whose full depth is trained on.
@@ -70,19 +83,28 @@ def folders(
     Raises:
         InputError: A folder is missing or holds no pictures, or test names do not match.
     """
-    wanted, one_file = wishes(value_range), side_by_side is not None
+    wanted, how = {} if domains else wishes(value_range), _How(megapixels, test_share)
     named = {"a": a, "b": b, "test_a": test_a, "test_b": test_b, "val_a": val_a, "val_b": val_b}
-    if side_by_side is not None:
-        splits = _cut_in_two(root, named, side_by_side, megapixels)
+    if domains is not None:
+        _require_root_alone("domains", root, named)
+        if paired or side_by_side or paired_test:
+            raise InputError(
+                "Pairs have two domains, a and b; leave out data.domains or the pairs."
+            )
+        splits = _of_domains(Path(str(root)).expanduser(), domains, how)
+    elif side_by_side is not None:
+        _require_root_alone("side_by_side", root, named)
+        splits = _cut_in_two(Path(str(root)).expanduser(), side_by_side, how)
     else:
         places = {key: _folder(root, given, *_PLACES[key], key) for key, given in named.items()}
-        splits = _read(places, paired, paired_test, megapixels)
+        splits = _read(places, paired, paired_test, how)
+    wanted = wanted or wishes(value_range, [*splits["train"]])
     found = {}
     for key, domain in splits["train"].items():
         others = [splits[split][key] for split in ("test", "validation") if splits.get(split)]
         found[key] = settle(domain, others, wanted[key])
     kept = {key: [*one] for key, one in found.items() if one is not None}
-    pairs = splits if paired or one_file else ["test"] if paired_test else ()
+    pairs = splits if paired or side_by_side else ["test"] if paired_test else ()
     return Dataset(
         Path(root).resolve().name if root else f"{Path(str(a)).name}2{Path(str(b)).name}",
         dict(splits["train"]),
@@ -94,7 +116,7 @@ def folders(
 
 
 def _read(
-    places: Mapping[str, Path | None], paired: bool, paired_test: bool, megapixels: int
+    places: Mapping[str, Path | None], paired: bool, paired_test: bool, how: _How
 ) -> dict[str, dict[str, PictureDomain]]:
     """The domains of each split, from a folder a domain."""
     train_a, train_b = places["a"], places["b"]
@@ -103,11 +125,11 @@ def _read(
         raise InputError(
             f"Domains a and b are the same folder {printable(str(train_a))}; name two folders."
         )
-    validation = _validation(places["val_a"], places["val_b"], megapixels)
+    validation = _validation(places["val_a"], places["val_b"], how)
     if paired:
-        return _pairs(train_a, train_b, places, validation, megapixels)
-    sets_a = _train_and_test("a", train_a, places["test_a"], megapixels)
-    sets_b = _train_and_test("b", train_b, places["test_b"], megapixels)
+        return _pairs(train_a, train_b, places, validation, how)
+    sets_a = _train_and_test("name `test_a`", train_a, places["test_a"], how)
+    sets_b = _train_and_test("name `test_b`", train_b, places["test_b"], how)
     splits = {
         "train": {"a": sets_a[0], "b": sets_b[0]},
         "test": {"a": sets_a[1], "b": _matched(sets_a[1], sets_b[1]) if paired_test else sets_b[1]},
@@ -120,7 +142,7 @@ def _pairs(
     train_b: Path,
     places: Mapping[str, Path | None],
     validation: Mapping[str, PictureDomain],
-    megapixels: int,
+    how: _How,
 ) -> dict[str, dict[str, PictureDomain]]:
     """The domains of each split, whose rows are pairs."""
     tests = places["test_a"], places["test_b"]
@@ -131,31 +153,69 @@ def _pairs(
             f"({printable(str(tests[0] or tests[1]))}); name the folder of their partners as "
             f"`test_{missing}`."
         )
-    training = matched(_filled(train_a, megapixels), _filled(train_b, megapixels))
+    training = matched(_filled(train_a, how), _filled(train_b, how))
     if tests[0] is not None and tests[1] is not None:
-        testing = matched(_filled_test(tests[0], megapixels), _filled_test(tests[1], megapixels))
+        testing = matched(_filled_test(tests[0], how), _filled_test(tests[1], how))
     else:
-        training, testing = _with_share(training, train_a, "name `test_a` and `test_b`")
+        training, testing = _with_share(training, train_a, "name `test_a` and `test_b`", how)
     splits = {"train": training, "test": testing}
     if validation:
         splits["validation"] = matched(validation["a"], validation["b"])
     return {split: dict(zip("ab", pair, strict=True)) for split, pair in splits.items()}
 
 
-def _cut_in_two(
-    root: Path | str | None, named: Mapping[str, object], first: str, megapixels: int
-) -> dict[str, dict[str, PictureDomain]]:
-    """The domains of each split, from files that hold both pictures of a pair."""
+def _require_root_alone(setting: str, root: Path | str | None, named: Mapping[str, object]) -> None:
+    """Raises `InputError` unless there is a root, and no folder by name beside it."""
     beside = [key for key, given in named.items() if given is not None]
     if root is None or beside:
         wrong = f"`{beside[0]}` is given" if beside else "`root` is missing"
-        raise InputError(
-            "side_by_side takes the files of `root`, with its folders train, test and val, but "
-            f"{wrong}; give `root` alone."
-        )
-    home = Path(root).expanduser()
+        raise InputError(f"{setting} takes the folders in `root`, but {wrong}; give `root` alone.")
+    if not Path(root).expanduser().is_dir():
+        raise _missing(Path(root).expanduser(), "root", "train")
+
+
+def _of_domains(
+    home: Path, domains: tuple[str, ...] | Literal["all"], how: _How
+) -> dict[str, dict[str, PictureDomain]]:
+    """The domains of each split, from a folder a domain."""
+    inside = _folders_in(home)
+    names = domains
+    if domains == "all":
+        above = _folders_in(home / "train")
+        names = tuple(above or (name for name in inside if name not in ("train", "test", "val")))
+    require_domains(names, f"data.domains of {printable(str(home))}")
+    splits: dict[str, dict[str, PictureDomain]] = {"train": {}, "test": {}}
+    for name in names:
+        train = _place(home, "train", name) or home / name
+        if not train.is_dir():
+            raise InputError(
+                f"{printable(str(home))} has no folder {printable(name)} (it holds "
+                f"{', '.join(map(printable, inside[:6])) or 'no folders'}), nor train/"
+                f"{printable(name)}; name folders that are there as data.domains."
+            )
+        sets = _train_and_test(f"add a folder test/{name}", train, _place(home, "test", name), how)
+        splits["train"][name], splits["test"][name] = sets
+    vals = {name: place for name in names if (place := _place(home, "val", name))}
+    if len(vals) == len(names):
+        splits["validation"] = {name: _filled(place, how) for name, place in vals.items()}
+    for place in vals.values() if len(vals) < len(names) else ():
+        log.warning("%s is not used, since not every domain has one.", printable(str(place)))
+    return splits
+
+
+def _place(home: Path, split: str, name: str) -> Path | None:
+    """The folder of a domain in a split, if there is one."""
+    return next((p for p in (home / split / name, home / name / split) if p.is_dir()), None)
+
+
+def _folders_in(home: Path) -> list[str]:
     if not home.is_dir():
-        raise _missing(home, "root", "train")
+        return []
+    return sorted(p.name for p in home.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _cut_in_two(home: Path, first: str, how: _How) -> dict[str, dict[str, PictureDomain]]:
+    """The domains of each split, from files that hold both pictures of a pair."""
     train = home / "train"
     if not train.is_dir():
         if not any(path.parent == home for path in listed(home)[0]):
@@ -164,32 +224,34 @@ def _cut_in_two(
                 "side_by_side takes; name the folder that holds them, or leave side_by_side out."
             )
         train = home
-    splits = {"train": halves(_filled(train, megapixels), first)}
+    splits = {"train": halves(_filled(train, how), first)}
     if train != home and (home / "test").is_dir():
-        splits["test"] = halves(_filled_test(home / "test", megapixels), first)
+        splits["test"] = halves(_filled_test(home / "test", how), first)
     else:
-        splits["train"], splits["test"] = _with_share(splits["train"], train, "add a folder test")
+        splits["train"], splits["test"] = _with_share(
+            splits["train"], train, "add a folder test", how
+        )
     if train != home and (home / "val").is_dir():
-        splits["validation"] = halves(_filled(home / "val", megapixels), first)
+        splits["validation"] = halves(_filled(home / "val", how), first)
     return {split: dict(zip("ab", pair, strict=True)) for split, pair in splits.items()}
 
 
-def _with_share(pair: Pair, train: Path, way_out: str) -> tuple[Pair, Pair]:
+def _with_share(pair: Pair, train: Path, way_out: str, how: _How) -> tuple[Pair, Pair]:
     if len(pair[0]) < 2:
         raise InputError(
             f"The folder {printable(str(train))} holds a single pair and there is no test folder; "
             f"add pairs or {way_out}."
         )
-    return with_test_share(pair, printable(str(train)), "folder")
+    return with_test_share(pair, printable(str(train)), "folder", how.test_share)
 
 
-def _validation(a: Path | None, b: Path | None, megapixels: int) -> dict[str, PictureDomain]:
+def _validation(a: Path | None, b: Path | None, how: _How) -> dict[str, PictureDomain]:
     """The domains of two validation folders; none if one is missing."""
     if a is None or b is None:
         if alone := a or b:
             log.warning("%s is not used, since the other domain has none.", printable(str(alone)))
         return {}
-    domains = {"a": _domain(a, megapixels), "b": _domain(b, megapixels)}
+    domains = {"a": _domain(a, how), "b": _domain(b, how)}
     for domain in domains.values():
         if not domain.names:
             raise InputError(f"{domain.where} holds no pictures{_beside(domain)}; add some.")
@@ -244,22 +306,22 @@ def _missing(folder: Path, setting: str, child: str) -> InputError:
 
 
 def _train_and_test(
-    key: str, train: Path, test: Path | None, megapixels: int
+    way_out: str, train: Path, test: Path | None, how: _How
 ) -> tuple[PictureDomain, PictureDomain]:
-    training = _filled(train, megapixels)
+    training = _filled(train, how)
     if test is not None:
-        return training, _filled_test(test, megapixels)
+        return training, _filled_test(test, how)
     if len(training) < 2:
         raise InputError(
             f"{training.where} holds a single picture and there is no test folder; add pictures or "
-            f"name `test_{key}`."
+            f"{way_out}."
         )
-    return training.with_test_share(printable(str(train)), "folder")
+    return training.with_test_share(printable(str(train)), "folder", how.test_share)
 
 
-def _filled(train: Path, megapixels: int) -> PictureDomain:
+def _filled(train: Path, how: _How) -> PictureDomain:
     """The pictures of a folder to train on; there are some."""
-    training = _domain(train, megapixels)
+    training = _domain(train, how)
     if not training.names:
         raise InputError(
             f"{training.where} holds no pictures (png, jpg, webp, bmp, tiff ...)"
@@ -268,9 +330,9 @@ def _filled(train: Path, megapixels: int) -> PictureDomain:
     return training
 
 
-def _filled_test(test: Path, megapixels: int) -> PictureDomain:
+def _filled_test(test: Path, how: _How) -> PictureDomain:
     """The pictures of a folder to test on; there are some."""
-    testing = _domain(test, megapixels)
+    testing = _domain(test, how)
     if not testing.names:
         raise InputError(
             f"The test folder {printable(str(test))} holds no pictures{_beside(testing)}; add "
@@ -279,11 +341,11 @@ def _filled_test(test: Path, megapixels: int) -> PictureDomain:
     return testing
 
 
-def _domain(folder: Path, megapixels: int) -> PictureDomain:
+def _domain(folder: Path, how: _How) -> PictureDomain:
     paths, others = listed(folder)
     names = [path.relative_to(folder).as_posix() for path in paths]
     kinds = [kind_of(path) for path in others]
-    return PictureDomain(names, paths, printable(f"The folder {folder}"), kinds, megapixels)
+    return PictureDomain(names, paths, printable(f"The folder {folder}"), kinds, how.megapixels)
 
 
 def _beside(domain: PictureDomain) -> str:
