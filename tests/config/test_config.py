@@ -214,7 +214,7 @@ def test_the_run_is_named_after_the_data():
         ("source: scenes", "source: scene", "/my.yaml line 8: there is no data source 'scene';"
          " did you mean `scenes`?"),
         ("source: scenes", "name: horse2zebra", "/my.yaml line 8: `data.source` is missing; there"
-         " are `scenes`, `moods`, `folders`, `tfds`, `single_image`."),
+         " are `scenes`, `moods`, `folders`, `tfds`, `attributes`, `single_image`."),
         ("source: scenes", "source: tfds", "/my.yaml: `data.name` is missing; it takes text."),
         ("compile:", "compiler:", "/my.yaml line 4: unknown section `compiler`; did you mean"
          " `compile`?"),

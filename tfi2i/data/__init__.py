@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tfi2i.data.batches import Batch
 from tfi2i.data.dataset import Dataset
 from tfi2i.data.domains import Domain
+from tfi2i.data.sources.attributes import attributes
 from tfi2i.data.sources.folders import folders
 from tfi2i.data.sources.moods import moods
 from tfi2i.data.sources.scenes import scenes
@@ -27,6 +28,6 @@ __all__ = [
 ]
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
-    source.__name__: source for source in (scenes, moods, folders, tfds, single_image)
+    source.__name__: source for source in (scenes, moods, folders, tfds, attributes, single_image)
 }
 """What `source` in the section `data` of a config can be."""

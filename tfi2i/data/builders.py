@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -134,7 +134,7 @@ class Side:
             usual: Splits to look for.
             taken: Training splits, if a test split is asked for.
         """
-        setting = f"{setting}_{self.key}"
+        setting = self._setting(setting)
         if given is not None:
             try:
                 self.builder.info.splits[given]
@@ -169,32 +169,62 @@ class Side:
         """The error of a single picture that cannot be held out."""
         return InputError(
             f"{training.where} is a single picture and {self.name} has no test split; choose "
-            f"test_split_{self.key}."
+            f"{self._setting('test_split')}."
         )
+
+    def _setting(self, name: str) -> str:
+        return f"{name}_{self.key}" if self.key else name
 
     def read(self, split: str, megapixels: int) -> PictureDomain:
         """The encoded pictures of a split with the label, in the order of the records."""
+        label, key = self.label, self.label_key
+        needed = {} if label is None else {key: True}
+        records = self.records(split, needed, lambda r: label is None or r[key] == label.value)
+        found = {name: content for name, content, _ in records}
+        where = f"{self.name} {split}" + (f" with label {self.label.name}" if self.label else "")
+        if not found:
+            raise InputError(f"{where} has no pictures; choose another split or label.")
+        read = PictureDomain(list(found), list(found.values()), where, (), megapixels)
+        return read if self.colours is None else Painted(read, self.colours)
+
+    def records(
+        self,
+        split: str,
+        needed: Mapping[str, Any],
+        keep: Callable[[Any], bool] = lambda record: True,
+    ) -> Iterator[tuple[str, bytes, Any]]:
+        """Name, encoded picture and record of each example, in their order.
+
+        Args:
+            split: Split, or a part of one.
+            needed: Features that are decoded too, as `PartialDecoding` takes them. Some data sets
+                hold masks, boxes and texts beside them.
+            keep: Function (record) -> whether it counts.
+
+        Raises:
+            InputError: The records are damaged, or hold more than 16 GiB of pictures.
+        """
         import tensorflow_datasets as library
 
-        # Only what is needed is parsed: some data sets hold masks, boxes and texts beside it.
-        needed = {self.image_key} if self.label is None else {self.image_key, self.label_key}
         decoders = library.decode.PartialDecoding(
-            dict.fromkeys(needed, True), decoders={self.image_key: library.decode.SkipDecoding()}
+            {self.image_key: True, **needed},
+            decoders={self.image_key: library.decode.SkipDecoding()},
         )
-        found: dict[str, bytes] = {}
         total = 0
         try:
             records = self.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
             for number, record in enumerate(records.as_numpy_iterator()):
-                if self.label is not None and record[self.label_key] != self.label.value:
+                if not keep(record):
                     continue
-                found[f"{split}/{number:06d}"] = bytes(record[self.image_key])
-                total += len(record[self.image_key])
+                content = bytes(record[self.image_key])
+                total += len(content)
                 if total > LARGEST_BYTES:
                     raise InputError(
                         f"{self.name} {split} has more than {LARGEST_BYTES // 2**30} GiB of "
-                        "pictures; choose a part of it, such as split_a: train[:10%]."
+                        f"pictures; choose a part of it, such as {self._setting('split')}: "
+                        "train[:10%]."
                     )
+                yield f"{split}/{number:06d}", content, record
         except InputError:
             raise
         # TensorFlow's errors for damaged records share no base class with the library's own.
@@ -203,11 +233,6 @@ class Side:
                 f"Split {split} of {self.name} cannot be read from {self.builder.data_dir} "
                 f"({_line(error)}); remove that folder and prepare it again."
             ) from error
-        where = f"{self.name} {split}" + (f" with label {self.label.name}" if self.label else "")
-        if not found:
-            raise InputError(f"{where} has no pictures; choose another split or label.")
-        read = PictureDomain(list(found), list(found.values()), where, (), megapixels)
-        return read if self.colours is None else Painted(read, self.colours)
 
 
 def unreachable(url: str) -> str | None:

@@ -44,7 +44,7 @@ def wishes(given: ValueRange, domains: Sequence[str] = ("a", "b")) -> dict[str, 
             got = given if key not in domains or single else f"{wish} for {key}"
             raise InputError(
                 f"data.value_range is {got}; give two rising numbers, auto, {{percentiles: "
-                f"[1, 99]}}, or one of them a domain, {{{domains[0]}: ..., {domains[1]}: ...}}."
+                f"[1, 99]}}, or one of them a domain, {{{': ..., '.join(domains[:2])}: ...}}."
             )
     return parts
 

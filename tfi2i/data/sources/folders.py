@@ -27,7 +27,7 @@ _PLACES = {
 
 
 class _How(NamedTuple):
-    """How folders are read: the largest picture, and the share that is held out."""
+    """Largest picture that is read, and share that is held out."""
 
     megapixels: int
     test_share: float | None
