@@ -241,7 +241,7 @@ class PictureDomain(Domain):
         Args:
             place: Name of the whole for the log.
             kind: Noun for what is missing, "folder" or "split".
-            share: As in `held_out`.
+            share: Share to keep, as in `held_out`.
         """
         kept = held_out(self.names, self.opens, share)
         log.info(

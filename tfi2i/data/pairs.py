@@ -141,7 +141,7 @@ def with_test_share(
         pair: Domains whose rows belong together.
         place: Name of the whole for the log.
         kind: Noun for what is missing, "folder" or "split".
-        share: As in `held_out`.
+        share: Share to keep, as in `held_out`.
     """
     a, b = pair
     kept = held_out(a.names, lambda index: a.opens(index) and b.opens(index), share)

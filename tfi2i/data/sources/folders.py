@@ -300,8 +300,8 @@ def _missing(folder: Path, setting: str, child: str) -> InputError:
         )
     holds = f"it holds {', '.join(map(printable, inside[:6]))}" if inside else "it holds no folders"
     return InputError(
-        f"{where} has no folder {child} ({holds}); rename one to that or name the two folders with "
-        "`a` and `b`."
+        f"{where} has no folder {child} ({holds}); rename one to that, name the two folders with `a` "
+        "and `b`, or set data.domains to all where each folder is a domain."
     )
 
 
