@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 import tfi2i.data
+from tfi2i.conditions import A_TO_B, BOTH_WAYS, between
 from tfi2i.data import Batch, Dataset
 from tfi2i.data.check import check
 from tfi2i.data.domains import Domain, DrawnDomain
+from tfi2i.data.ranges import settled
 from tfi2i.data.sources.scene_drawing import draw
 from tfi2i.errors import InputError
 from tfi2i.pictures.pixels import to_image, to_pixels
@@ -273,6 +275,30 @@ def test_two_of_several_domains_can_be_chosen():
     for names in (("day", "day"), ("day", "dusk"), ("any", "day")):
         with pytest.raises(InputError, match="choose two of them, not"):
             data.choose(*names)
+
+
+def test_two_domains_are_called_as_the_directions_of_a_system_call_them():
+    data = three().choose("Ж bird", "day")
+    named = Dataset("named", {"day": numbered(0, 3), "dusk": numbered(1, 3)}, {})
+    assert data.on(BOTH_WAYS) is data
+    assert [*named.on(BOTH_WAYS).train] == [*named.on(A_TO_B).train] == ["a", "b"]
+    assert named.on(BOTH_WAYS).name == "named"
+    assert named.on(between(("day", "dusk"))) is named
+    assert three().on(BOTH_WAYS).train.keys() == {*THREE}
+
+
+@pytest.mark.parametrize(
+    ("settings", "domain", "expected"),
+    [
+        ({"domains": ["cat", "dog"]}, "b", (0, 9)),
+        ({"domains": ["cat", "dog"], "swap": True}, "a", (0, 9)),
+        ({"domains": ["cat", "dog"]}, "dog", (0, 9)),
+        ({"domains": ["cat", "dog"]}, "a", None),
+        ({"domains": ["cat", "dog", "wild"]}, "any", (0, 9)),
+    ],
+)
+def test_the_range_of_a_domain_is_found_by_either_of_its_names(settings, domain, expected):
+    assert settled(settings | {"value_range": {"dog": [0, 9]}}, domain, "x") == expected
 
 
 def test_attributes_go_with_chosen_and_swapped_domains():

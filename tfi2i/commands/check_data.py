@@ -15,8 +15,8 @@ def add(verbs) -> None:
         "check-data",
         "look at every picture before hours of training depend on them",
         "Reports counts, sizes, unreadable files, duplicates, pictures that training and test\n"
-        "share, values that do not fill their range, pairs, the balance of domains and labels, and\n"
-        "whatever `tfi2i train` would refuse. The exit code is 1 if there are problems.",
+        "share, values that do not fill their range, pairs, the balance of domains and labels,\n"
+        "and whatever `tfi2i train` would refuse. The exit code is 1 if there are problems.",
         "  tfi2i check-data horse2zebra/            a folder with trainA and trainB\n"
         "  tfi2i check-data my.yaml\n"
         "  tfi2i check-data --set data.source=folders --set data.a=photos --set data.b=paintings",

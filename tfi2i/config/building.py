@@ -114,7 +114,8 @@ def build_data(config: Config) -> Any:
     arguments = dict(config.data)
     source, swap = SOURCES[arguments.pop("source")], arguments.pop("swap", False)
     data = source(**arguments)
-    return data.swapped() if swap else data
+    directions = system_class(config.system).directions_of(config.model)
+    return (data.swapped() if swap else data).on(directions)
 
 
 def require_trainable(config: Config, data: Any, system: Any = None) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.conditions import ANY, Condition
+from tfi2i.conditions import ANY, Condition, Direction
 from tfi2i.data.batches import (
     CALLS,
     PREFETCHED_BYTES,
@@ -141,6 +141,16 @@ class Dataset:
         settings = self.settings and self.settings | {"swap": not self.settings.get("swap", False)}
         name = f"{self.name}-swapped"
         return replace(self.choose(second, first), name=name, settings=settings)
+
+    def on(self, directions: Iterable[Direction]) -> "Dataset":
+        """Dataset whose two domains are called a and b, where a system's directions call them so.
+
+        Any other dataset is returned as it is.
+        """
+        called = {name for way in directions for name in (way.source, way.target)}
+        if len(self.train) != 2 or called != {"a", "b"} or {*self.train} == called:
+            return self
+        return replace(self.choose(*self.train), name=self.name, settings=self.settings)
 
     def in_channels(self, channels: int | Mapping[str, int]) -> "Dataset":
         """Dataset with the pictures in a system's channels; itself if they are in these.

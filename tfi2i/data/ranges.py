@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
+from tfi2i.conditions import ANY
 from tfi2i.data.domains import Domain, PictureDomain
 from tfi2i.errors import InputError
 from tfi2i.limits import Between
@@ -96,8 +97,7 @@ def settled(settings: Mapping[str, Any], domain: str | None, where: str) -> Rang
     """
     kept = settings.get("value_range")
     if isinstance(kept, dict) and "percentiles" not in kept:
-        other = {"a": "b", "b": "a"} if settings.get("swap") else {}
-        kept = kept.get(other.get(str(domain), domain))
+        kept = _of_domain(kept, settings, str(domain))
     if kept is None:
         return None
     numbers = isinstance(kept, list) and all(isinstance(n, int | float) for n in kept)
@@ -107,6 +107,21 @@ def settled(settings: Mapping[str, Any], domain: str | None, where: str) -> Rang
         )
     low, high = kept
     return float(low), float(high)
+
+
+def _of_domain(kept: Mapping[str, Any], settings: Mapping[str, Any], domain: str) -> Any:
+    """The range of a domain, which a system of two may call a or b whatever the data's name."""
+    pair: Sequence[str] = ("a", "b")
+    for key in ("domains", "names"):
+        named = settings.get(key)
+        if isinstance(named, list | tuple) and len(named) == 2:
+            pair = named
+    if settings.get("swap"):
+        pair = pair[::-1]
+    own = dict(zip("ab", pair, strict=True)).get(domain, domain)
+    if own == ANY and len({str(one) for one in kept.values()}) == 1:
+        return next(iter(kept.values()))
+    return kept.get(own)
 
 
 def _found(domain: PictureDomain, wish: Any) -> Range:

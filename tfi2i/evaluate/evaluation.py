@@ -82,7 +82,7 @@ def evaluate(
     features = backbones.load(name, weights=weights, protocol=protocol)
     started, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     metrics, system = run.read_metrics(), system or run.load_system("last")
-    data = data.in_channels(system.channels)
+    data = data.on(system.directions).in_channels(system.channels)
     measure = Measure(
         data,
         features,

@@ -115,7 +115,7 @@ def fit(
             f"{run.path}: is trained to step {system.step} already; raise compile.total_steps "
             f"(now {system.total_steps}) to go on."
         )
-    data = data.in_channels(system.channels)
+    data = data.on(system.directions).in_channels(system.channels)
     _set_up_tensorflow(deterministic)
     _log_devices()
     run.truncate_metrics(system.step)

@@ -314,5 +314,6 @@ def _in_range(data: Dataset, value_range: ValueRange) -> Dataset:
             domain, [o for o in others if isinstance(o, PictureDomain)], wanted[key]
         ):
             found[key] = [*chosen]
-    data.settings = {"value_range": found} if found else {}
+    named = [*data.train] if data.attributes is None else [*data.attribute_names]
+    data.settings = {"names": named} | ({"value_range": found} if found else {})
     return data

@@ -111,7 +111,8 @@ def folders(
         dict(splits["test"]),
         frozenset(pairs),
         dict(splits.get("validation", {})),
-        settings={"value_range": kept} if kept else {},
+        settings=({"domains": [*splits["train"]]} if domains else {})
+        | ({"value_range": kept} if kept else {}),
     )
 
 
@@ -300,8 +301,8 @@ def _missing(folder: Path, setting: str, child: str) -> InputError:
         )
     holds = f"it holds {', '.join(map(printable, inside[:6]))}" if inside else "it holds no folders"
     return InputError(
-        f"{where} has no folder {child} ({holds}); rename one to that, name the two folders with `a` "
-        "and `b`, or set data.domains to all where each folder is a domain."
+        f"{where} has no folder {child} ({holds}); rename one to that, name the two folders with "
+        "`a` and `b`, or set data.domains to all where each folder is a domain."
     )
 
 
