@@ -114,6 +114,7 @@ def test_what_is_stated_is_kept_and_the_rest_is_the_default(tmp_path):
     complete = config.resolved()
     assert complete.model["width"] == 64 and complete.compile["cycle_weight"] == 10.0
     defaults = {"train_size": 1000, "test_size": 200, "seed": 0, "swap": False}
+    defaults |= {"styles": None, "paired": False}
     assert complete.data == {"source": "scenes"} | defaults
 
 

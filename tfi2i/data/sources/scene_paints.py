@@ -67,8 +67,8 @@ PALETTE: dict[str, tuple[Colour, Colour]] = {
 WINTER: dict[str, Colour] = {
     "sky_high": GREY_HIGH,
     "sky_low": GREY_LOW,
-    "lake_far": GREY_LOW,
-    "lake_near": GREY_HIGH,
+    "lake_far": SNOW_SHADE,
+    "lake_near": (84, 178, 206),
     "shore": SNOW_SHADE,
     "sun": (255, 236, 200),
     "cloud": (232, 236, 242),
