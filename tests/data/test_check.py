@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfi2i.cli import main
 from tfi2i.data import folders, scenes
 from tfi2i.data.check import check
 
@@ -103,3 +104,16 @@ def test_a_long_list_of_problems_still_fits_a_screen(root):
 def test_the_embedded_set_is_clean():
     report = check(scenes(train_size=6, test_size=3))
     assert report.problems == [] and [found.count for found in report.sets] == [6, 6, 3, 3]
+
+
+def test_domains_and_labels_are_checked_without_a_configuration(capsys):
+    data = ["--set", "data.source=scenes", "--set", "data.styles=[day, winter, neon]"]
+    sizes = ["--set", "data.train_size=2", "--set", "data.test_size=2"]
+    assert main(["check-data", *data, *sizes]) == 0
+    told = capsys.readouterr().out
+    assert "Pairs: 2 to test on, 128 to validate on.\n" in told
+    assert "Domains of training: day 33 %, winter 33 %, neon 33 %.\nNo problems found." in told
+    assert main(["check-data", "cyclegan/scenes", *data[2:], *sizes]) == 1
+    assert "Training refuses this: scenes has the domains day, winter and neon, but unpaired" in (
+        capsys.readouterr().out
+    )

@@ -5,6 +5,7 @@ Tables are untrusted: their size is bounded, and every fault is one sentence wit
 
 import csv
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +49,7 @@ def read_table(path: Path, names: Sequence[str] | None = None) -> Table:
     lines = _lines(path)
     where = printable(str(path))
     first = lines[0][1].strip() if lines else ""
-    if first.isdigit():
+    if first.isascii() and first.isdigit():
         listed = [(number, line.split()) for number, line in lines[1:]]
         if len(listed) - 1 != int(first[:12]):
             raise InputError(
@@ -58,7 +59,10 @@ def read_table(path: Path, names: Sequence[str] | None = None) -> Table:
         header, listed = (["file", *listed[0][1]], listed[1:]) if listed else ([], [])
     else:
         delimiter = next((one for one in DELIMITERS if one in first), ",")
-        cells = list(csv.reader((line for _, line in lines), delimiter=delimiter))
+        try:
+            cells = list(csv.reader((line for _, line in lines), delimiter=delimiter))
+        except csv.Error as error:
+            raise InputError(f"The table {where} is no CSV ({error}); save it as one.") from error
         if len(cells) != len(lines):
             raise InputError(f"{where} has a cell over several lines; write one line a picture.")
         listed = [(n, row) for (n, _), row in zip(lines[1:], cells[1:], strict=True)]
@@ -129,7 +133,7 @@ def closest(names: Sequence[str], name: str) -> str:
 def _chosen(where: str, columns: list[str], names: Sequence[str] | None) -> list[int]:
     """The places of the wanted columns."""
     for what, every in (("the columns of " + where, columns), ("names", list(names or ()))):
-        if twice := sorted({name for name in every if every.count(name) > 1}):
+        if twice := [name for name, count in Counter(every).items() if count > 1]:
             raise InputError(f"{what} hold {printable(twice[0])} twice; rename or remove one.")
     if names is None:
         return list(range(len(columns)))

@@ -99,8 +99,9 @@ def matched(a: PictureDomain, b: PictureDomain) -> Pair:
     keys_a, keys_b = _keys(plain_a, plain_b, "a"), _keys(plain_b, plain_a, "b")
     for domain, keys in ((a, keys_a), (b, keys_b)):
         _refuse_twice(domain, keys)
-    for domain, keys, other, partners in ((a, keys_a, b, keys_b), (b, keys_b, a, keys_a)):
-        alone = [n for n, key in zip(domain.names, keys, strict=True) if key not in {*partners}]
+    for domain, keys, other, others in ((a, keys_a, b, keys_b), (b, keys_b, a, keys_a)):
+        partners = {*others}
+        alone = [name for name, key in zip(domain.names, keys, strict=True) if key not in partners]
         if alone:
             raise InputError(
                 f"{len(alone)} of the {len(domain)} pictures of {domain.where} have no partner in "

@@ -115,6 +115,8 @@ def test_a_check_shows_the_balance_of_labels_and_labels_that_nothing_has(tmp_pat
         ("file,Young\n../x.png,1\n", r"lacks 1 of the 1 pictures that .* \(the first: ../x.png\)"),
         ("3\nYoung\n000000.png 1\n", "says that it lists 3 pictures, but lists 1; copy it again"),
         ('file,Young\n"000000\n.png",1\n', "has a cell over several lines"),
+        ("file,Young\n" + "x" * 200_000 + ",1\n", "is no CSV"),
+        ("\u00b2\n\n", "holds no attributes"),
         (b"\xff\xfe\x00", "is no text in UTF-8"),
         (None, "is not there; name a file"),
     ],
