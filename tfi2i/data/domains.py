@@ -26,6 +26,7 @@ from tfi2i.pictures.files import (
     Picture,
     read_header,
     read_picture,
+    read_size,
     read_values,
 )
 from tfi2i.pictures.pixels import sixteen_bit
@@ -194,7 +195,7 @@ class PictureDomain(Domain):
     def size(self, index: int) -> tuple[int, int] | None:
         """Height and width by a picture's header; None if it cannot be read."""
         try:
-            return read_header(*self._given(index)).size
+            return read_size(*self._given(index))
         except InputError:
             return None
 

@@ -187,12 +187,10 @@ class Header(NamedTuple):
     Attributes:
         deep: True where a channel has more than 8 bits.
         frames: Number of frames or pages.
-        size: Height and width, as a JPEG's camera tag turns them; (0, 0) where nobody looked.
     """
 
     deep: bool
     frames: int
-    size: tuple[int, int] = (0, 0)
 
 
 def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
@@ -206,11 +204,19 @@ def read_header(source: Path | str | bytes, name: str | None = None) -> Header:
         deep, frames = image.deep if isinstance(image, WideColours) else is_deep(image), 1
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             frames = int(getattr(image, "n_frames", 1))
+        return Header(deep, frames)
+
+    return _read(source, name, made)
+
+
+def read_size(source: Path | bytes, name: str | None = None) -> tuple[int, int]:
+    """Height and width by a file's header, as a JPEG's camera tag turns them; as `read_header`."""
+
+    def made(image: Opened, file: BinaryIO, label: str) -> tuple[int, int]:
         turned = False
         if isinstance(image, Image.Image) and image.format == "JPEG":  # others would be loaded
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        size = (image.width, image.height) if turned else (image.height, image.width)
-        return Header(deep, frames, size)
+        return (image.width, image.height) if turned else (image.height, image.width)
 
     return _read(source, name, made)
 
