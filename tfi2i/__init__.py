@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from tfi2i.models import CUT as CUT
     from tfi2i.models import NICEGAN as NICEGAN
     from tfi2i.models import UGATIT as UGATIT
+    from tfi2i.models import BicycleGAN as BicycleGAN
     from tfi2i.models import CycleGAN as CycleGAN
     from tfi2i.models import FastCUT as FastCUT
+    from tfi2i.models import Pix2Pix as Pix2Pix
     from tfi2i.models import SinCUT as SinCUT
     from tfi2i.runs.initial import init_from as init_from
     from tfi2i.runs.run import Run as Run
@@ -42,7 +44,7 @@ _PUBLIC = {
 
 __all__ = [
     *("Config", "InputError", "Run", "data", "evaluate", "fit", "init_from", "new_run"),
-    *("CUT", "CycleGAN", "FastCUT", "NICEGAN", "SinCUT", "UGATIT"),
+    *("BicycleGAN", "CUT", "CycleGAN", "FastCUT", "NICEGAN", "Pix2Pix", "SinCUT", "UGATIT"),
 ]
 
 

@@ -22,7 +22,7 @@ COMMANDS = (
 
 ABOUT = """\
 Image-to-image translation, from training to the phone: NICE-GAN, U-GAT-IT,
-CycleGAN, CUT, FastCUT and SinCUT, one file a paper.
+CycleGAN, CUT, FastCUT, SinCUT, Pix2Pix and BicycleGAN, one file a paper.
 
 A configuration (YAML) goes in, a run directory comes out; everything else reads that directory.
 """

@@ -110,6 +110,16 @@ def l1(image, target):
     return tf.reduce_mean(tf.abs(_full(image) - tf.cast(target, _full(image).dtype)))
 
 
+def gaussian_kl(mean, log_variance):
+    """Divergence of N(mean, variance) from N(0, 1), both (N, S): a sum over all of them.
+
+    Source: Kingma and Welling 2014, appendix B.
+    """
+    mean, log_variance = _full(mean), _full(log_variance)
+    terms = 1 + log_variance - tf.square(mean) - tf.exp(log_variance)
+    return -0.5 * tf.reduce_sum(terms)
+
+
 def patch_nce(query, key, temperature: float = 0.07):
     """PatchNCE: each query (G, P, D) shall be nearest to its own key among its group's P keys.
 

@@ -27,6 +27,12 @@ def batch_of_shapes(system, seed=0):
     return {key: rng.uniform(-1, 1, (1, *one)).astype(np.float32) for key, one in shapes}
 
 
+def given(system, image):
+    """What the network of the first direction takes: an image, and values of its conditions."""
+    values = system.values_of(None, len(image), 0)
+    return [tf.constant(one) for one in (image, *values.values())] if values else image
+
+
 def stepped(system, steps=1):
     """The losses of the last step. To make a graph takes ten times as long as a few steps."""
     for seed in range(steps):
@@ -135,36 +141,36 @@ def test_translators_are_functional_and_in_range_and_can_be_saved(trained, tmp_p
     system, *_ = trained
     image = batch_for(system)["a"]
     for direction in system.directions:
-        translator = system.network(direction.name)
+        translator, inputs = system.network(direction.name), given(system, image)
         assert type(translator) is keras.Model or isinstance(
             translator, keras.src.models.Functional
         )
-        output = np.asarray(translator(image))
+        output = np.asarray(translator(inputs))
         assert output.shape == image.shape
         assert output.dtype == np.float32
         assert np.abs(output).max() <= 1
         translator.save(tmp_path / f"{direction}.keras")
         again = keras.saving.load_model(tmp_path / f"{direction}.keras")
-        np.testing.assert_array_equal(np.asarray(again(image)), output)
+        np.testing.assert_array_equal(np.asarray(again(inputs)), output)
 
 
 def test_the_translator_is_the_average_where_one_is_kept(trained):
     system, *_ = trained
-    image = batch_for(system)["a"]
+    inputs = given(system, batch_for(system)["a"])
     averages, system.averages = system.averages, {}
     try:
-        live = np.asarray(system.network()(image))
+        live = np.asarray(system.network()(inputs))
     finally:
         system.averages = averages
-    assert np.abs(np.asarray(system.network()(image)) - live).max() > 1e-4
+    assert np.abs(np.asarray(system.network()(inputs)) - live).max() > 1e-4
 
 
 def test_the_predictor_follows_the_weights(trained):
     system, *_ = trained
-    image = batch_for(system)["a"]
-    before = np.asarray(system.predictor("a2b")(image))
+    inputs = tf.nest.flatten(given(system, batch_for(system)["a"]))
+    before = np.asarray(system.predictor("a2b")(*inputs))
     stepped(system)
-    assert not np.array_equal(np.asarray(system.predictor("a2b")(image)), before)
+    assert not np.array_equal(np.asarray(system.predictor("a2b")(*inputs)), before)
 
 
 def test_translate_takes_and_gives_pixels_of_any_size(trained):
@@ -190,7 +196,7 @@ def test_rectangles_and_grey_to_colour_train_and_are_saved(cls, tmp_path):
         "b": (1, *size, 3),
     }
     assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
-    assert system.network()(batch["a"]).shape == (1, *size, 3)
+    assert system.network()(given(system, batch["a"])).shape == (1, *size, 3)
     if len(system.directions) == 2:
         assert system.network("b2a")(batch["b"]).shape == (1, *size, 1)
     assert system.translate(np.zeros((33, 40, 1), np.uint8)).shape == (33, 40, 3)
@@ -254,10 +260,10 @@ def test_half_precision_trains_and_can_be_saved(cls, policy, tmp_path):
     assert all(v.dtype == "float32" for v in system.trainable_variables)
     assert system.network().output.dtype == "float32"
     assert system.get_config()["dtype"] == policy
-    image = batch_for(system)["a"]
+    inputs = given(system, batch_for(system)["a"])
     for name in ("translator", "system"):
         saved = system if name == "system" else system.network()
         saved.save(tmp_path / f"{name}.keras")
         again = keras.saving.load_model(tmp_path / f"{name}.keras")
         translator = again.network() if name == "system" else again
-        np.testing.assert_array_equal(translator(image), system.network()(image))
+        np.testing.assert_array_equal(translator(inputs), system.network()(inputs))

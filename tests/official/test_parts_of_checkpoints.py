@@ -7,11 +7,13 @@ import pytest
 from torch_writer import state_dict, write_zip
 
 from tfi2i.errors import InputError
-from tfi2i.models import CUT, NICEGAN, UGATIT, CycleGAN, SinCUT
+from tfi2i.models import CUT, NICEGAN, UGATIT, BicycleGAN, CycleGAN, Pix2Pix, SinCUT
 from tfi2i.official.checkpoints import import_checkpoint, read_checkpoint
 from tfi2i.official.weights import export_official
 
-SYSTEMS = {cls.__name__: cls for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT)}
+SYSTEMS = {
+    cls.__name__: cls for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN)
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,8 @@ PARTS = [
     ("UGATIT", ("genB2A",), ("b2a",)),
     ("NICEGAN", ("disB", "gen2A", "gen2B"), ("b2a",)),
     ("SinCUT", ("G",), ("a2b",)),
+    ("Pix2Pix", ("G",), ("a2b",)),
+    ("BicycleGAN", ("G", "E"), ("a2b",)),
 ]
 
 

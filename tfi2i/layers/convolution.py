@@ -183,5 +183,26 @@ class BilinearUp(keras.layers.Layer):
         return resized(input_shape, lambda side: 2 * side)
 
 
-for _layer in (ReflectionPad2D, LeakyReLU, PixelShuffle, TransposedConv2D, BlurDown, BilinearUp):
+class AveragePool3x3(keras.layers.Layer):
+    """(N, H, W, C) -> (N, ceil(H/2), ceil(W/2), C): means of 3 x 3 pixels, of those that are there.
+
+    Keras' "same" takes other pixels where a side is even.
+
+    Source: torch.nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False).
+    """
+
+    def call(self, x):
+        around = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        there = tf.pad(tf.ones_like(x[:1, :, :, :1]), around)
+        sums, counts = (tf.nn.avg_pool2d(y, 3, 2, "VALID") for y in (tf.pad(x, around), there))
+        return sums / counts
+
+    def compute_output_shape(self, input_shape):
+        return resized(input_shape, lambda side: (side + 1) // 2)
+
+
+for _layer in (
+    *(ReflectionPad2D, LeakyReLU, PixelShuffle, TransposedConv2D),
+    *(BlurDown, BilinearUp, AveragePool3x3),
+):
     keras.saving.register_keras_serializable("tfi2i")(_layer)

@@ -218,6 +218,94 @@ def _mixed(x, instance_share, layer_share, gamma, beta):
     return x * scale + shift, gradient
 
 
+Statistics = Literal["picture", "moving"]
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+class BatchNormalization(keras.layers.Layer):
+    """gamma (x - mean) / sqrt(variance + 1e-5) + beta per channel of x (N, H, W, C).
+
+    In training mean and variance are those of the batch.
+
+    Args:
+        statistics: Mean and variance at use: "picture", of each image alone, which is what training
+            does with one image a step; "moving", the averages that training keeps.
+        spread: Standard deviation of gamma's first values around 1.
+
+    Source: torch.nn.BatchNorm2d: the variance's divisor is N H W, but N H W - 1 in the average,
+    which moves by a tenth at each call.
+    """
+
+    momentum = 0.1
+
+    def __init__(self, statistics: Statistics = "picture", spread: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        if statistics not in ("picture", "moving"):
+            raise ValueError(f"statistics must be picture or moving, received {statistics!r}.")
+        self.statistics, self.spread = statistics, spread
+
+    def build(self, input_shape):
+        def add(name: str, start: Any, trainable: bool = True) -> Any:
+            # autocast=False: statistics in half precision lose the mean of a bright image.
+            return self.add_weight(
+                name=name,
+                shape=input_shape[-1:],
+                initializer=start,
+                trainable=trainable,
+                autocast=False,
+            )
+
+        around_one = keras.initializers.RandomNormal(1.0, self.spread)
+        self.gamma = add("gamma", around_one if self.spread else "ones")
+        self.beta = add("beta", "zeros")
+        self.moving_mean = add("moving_mean", "zeros", trainable=False)
+        self.moving_variance = add("moving_variance", "ones", trainable=False)
+
+    def call(self, x, training=False):
+        full = _in_full(x)
+        gamma, beta = (tf.cast(each, full.dtype) for each in (self.gamma, self.beta))
+        if training:
+            result, mean, variance = _batch(full, training=True)
+            for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                kept.assign_add(self.momentum * (tf.cast(new, kept.dtype) - kept))
+            return tf.cast(result * gamma + beta, x.dtype)
+        if self.statistics == "picture":
+            return tf.cast(_instance(full, training=False) * gamma + beta, x.dtype)
+        scale, shift = (tf.cast(each, full.dtype) for each in self.moving())
+        return tf.cast(full * scale + shift, x.dtype)
+
+    def moving(self) -> tuple[Any, Any]:
+        """Scale and shift (C,) that stand for the layer where the averages are used."""
+        scale = self.gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
+        return scale, self.beta - self.moving_mean * scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "statistics": self.statistics, "spread": self.spread}
+
+
+@_in_training
+def _batch(x):
+    """Normalised x (N, H, W, C), the batch's mean (C,), unbiased variance (C,); and the gradient.
+
+    The gradient is that of the first.
+    """
+    axes = (0, 1, 2)
+    count = _count(x, axes)
+    mean = tf.reduce_mean(x, axes)
+    variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes)
+    scale = tf.math.rsqrt(variance + EPSILON)
+    result = (x - mean) * scale
+
+    def gradient(upstream, *_):
+        along = tf.reduce_mean(upstream * result, axes)
+        return scale * (upstream - tf.reduce_mean(upstream, axes) - result * along)
+
+    return (result, mean, variance * (count / (count - 1))), gradient
+
+
 Mixing = Literal["softmax", "clip"]
 
 

@@ -1,9 +1,11 @@
 """The systems: one file, one paper."""
 
+from tfi2i.models.bicyclegan import BicycleGAN
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.model import ImageTranslator
 from tfi2i.models.nice_gan import NICEGAN
+from tfi2i.models.pix2pix import Pix2Pix
 from tfi2i.models.sincut import SinCUT
 from tfi2i.models.ugatit import UGATIT
 
@@ -14,5 +16,7 @@ ALL: dict[str, type[ImageTranslator]] = {
     "CUT": CUT,
     "FastCUT": FastCUT,
     "SinCUT": SinCUT,
+    "Pix2Pix": Pix2Pix,
+    "BicycleGAN": BicycleGAN,
 }
 """Every system by name: the only list of them."""

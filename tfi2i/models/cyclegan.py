@@ -42,60 +42,20 @@ from tfi2i.limits import (
 )
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import patch_discriminator
-from tfi2i.networks.ends import SLOPE, conv, each, full_input, image_output
-from tfi2i.networks.generators import Upsampling, doubled, resnet_generator
+from tfi2i.networks.ends import SLOPE, conv, each, full_input, normal
+from tfi2i.networks.generators import Upsampling, resnet_generator, unet_generator
 from tfi2i.optimizers import CoupledAdam, LinearDecay
-from tfi2i.pictures.sizes import Size
 
 # networks
-
-
-def _normal() -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=0.02)
-
-
-def unet_generator(
-    size: Size,
-    width: int,
-    levels: int,
-    name: str,
-    channels: tuple[int, int] = (3, 3),
-    upsampling: Upsampling = "transposed",
-) -> keras.Model:
-    """Image (N, H, W, C) -> image (N, H, W, C) in [-1, 1], sides multiples of 2^levels: a U-Net.
-
-    The width, the source's `ngf`, is that of the first layer, doubled on each level up to 8 times;
-    levels, the source's `num_downs`, is the number of convolutions of stride 2.
-
-    Source: Ronneberger et al. 2015 as in pix2pix, with instance normalisation and without dropout.
-    """
-    image = full_input((*size, channels[0]), "image")
-    x, skips = image, []
-    for i in range(levels):
-        if i > 0:
-            skips.append(x)
-            x = LeakyReLU(SLOPE, name=f"down{i}_lrelu")(x)
-        x = keras.layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
-        x = conv(x, width * min(2**i, 8), 4, 2, f"down{i}", _normal)
-        if 0 < i < levels - 1:
-            x = InstanceNormalization(name=f"down{i}_norm")(x)
-    for i in reversed(range(levels)):
-        filters = channels[1] if i == 0 else width * min(2 ** (i - 1), 8)
-        x = keras.layers.ReLU(name=f"up{i}_relu")(x)
-        x = doubled(x, filters, 4, upsampling, f"up{i}", _normal)
-        if i > 0:
-            x = InstanceNormalization(name=f"up{i}_norm")(x)
-            x = keras.layers.Concatenate(name=f"up{i}_skip")([skips[i - 1], x])
-    return keras.Model(image, image_output(x, "tanh"), name=name)
 
 
 def pixel_discriminator(width: int, name: str, channels: int = 3) -> keras.Model:
     """Image (N, H, W, channels) -> logits (N, H, W, 1), each of one pixel: PixelGAN."""
     image = full_input((None, None, channels), "image")
-    x = LeakyReLU(SLOPE, name="conv0_lrelu")(conv(image, width, 1, 1, "conv0", _normal))
-    x = InstanceNormalization(name="conv1_norm")(conv(x, 2 * width, 1, 1, "conv1", _normal))
+    x = LeakyReLU(SLOPE, name="conv0_lrelu")(conv(image, width, 1, 1, "conv0", normal))
+    x = InstanceNormalization(name="conv1_norm")(conv(x, 2 * width, 1, 1, "conv1", normal))
     x = LeakyReLU(SLOPE, name="conv1_lrelu")(x)
-    return keras.Model(image, conv(x, 1, 1, 1, "logits", _normal), name=name)
+    return keras.Model(image, conv(x, 1, 1, 1, "logits", normal), name=name)
 
 
 # the history of fakes
@@ -227,7 +187,7 @@ class CycleGAN(ImageTranslator):
             self.width,
             self.blocks,
             name,
-            _normal,
+            normal,
             antialias=self.antialias,
             upsampling=self.upsampling,
             channels=channels,
@@ -239,7 +199,7 @@ class CycleGAN(ImageTranslator):
         if self.discriminator == "pixel":
             return pixel_discriminator(width, name, channels)
         blurs = {"antialias": self.antialias, "channels": channels}
-        return patch_discriminator(width, depth, name, _normal, **blurs)
+        return patch_discriminator(width, depth, name, normal, **blurs)
 
     def compile(
         self,

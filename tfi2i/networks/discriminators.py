@@ -5,10 +5,9 @@ The layers' names are stable: `conv0`, `conv0_norm`, `logits`. Shape letters: N 
 
 import keras
 
-from tfi2i.layers.convolution import BlurDown, LeakyReLU, ReflectionPad2D
-from tfi2i.layers.normalization import InstanceNormalization
+from tfi2i.layers.convolution import AveragePool3x3, BlurDown, LeakyReLU, ReflectionPad2D
 from tfi2i.layers.spectral import SpectralConv2D
-from tfi2i.networks.ends import SLOPE, Initializer, conv, full_input
+from tfi2i.networks.ends import SLOPE, Initializer, Norm, conv, full_input, normalization
 
 
 def spectral_conv(x, filters: int, strides: int, name: str, use_bias: bool = True):
@@ -25,6 +24,7 @@ def patch_discriminator(
     *,
     antialias: bool = False,
     channels: int = 3,
+    norm: Norm = "instance",
 ) -> keras.Model:
     """Image (N, H, W, channels) -> logits (N, h', w', 1), one for each patch: PatchGAN.
 
@@ -35,6 +35,7 @@ def patch_discriminator(
         initializer: Initializer of every kernel; biases start at 0.
         antialias: Blurs while sampling down, as CUT does.
         channels: Channels of the image.
+        norm: Normalisation of all maps but the first and the logits.
 
     Source: `NLayerDiscriminator` of the two repositories of `resnet_generator`.
     """
@@ -43,11 +44,45 @@ def patch_discriminator(
     for i in range(depth + 1):
         strides = 2 if i < depth and not antialias else 1
         x = keras.layers.ZeroPadding2D(1, name=f"conv{i}_pad")(x)
-        x = conv(x, width * min(2**i, 8), 4, strides, f"conv{i}", initializer)
+        bias = i == 0 or norm == "instance"
+        x = conv(x, width * min(2**i, 8), 4, strides, f"conv{i}", initializer, bias)
         if i > 0:
-            x = InstanceNormalization(name=f"conv{i}_norm")(x)
+            x = normalization(norm, f"conv{i}_norm")(x)
         x = LeakyReLU(SLOPE, name=f"conv{i}_lrelu")(x)
         if i < depth and antialias:
             x = BlurDown(name=f"conv{i}_blur")(x)
     x = keras.layers.ZeroPadding2D(1, name="logits_pad")(x)
     return keras.Model(image, conv(x, 1, 4, 1, "logits", initializer), name=name)
+
+
+def multi_scale_discriminator(
+    width: int,
+    depth: int,
+    scales: int,
+    name: str,
+    initializer: Initializer,
+    *,
+    channels: int = 3,
+) -> keras.Model:
+    """Image (N, H, W, channels) -> a list of logits (N, h', w', 1), one PatchGAN a scale.
+
+    Each scale sees half the sides of the one before, in half its width: `scale0`, `scale1` ...
+
+    Args:
+        width: Channels of the first layer of the first scale.
+        depth: Convolutions of stride 2 of each.
+        scales: Number of them.
+        name: Name of the model.
+        initializer: Initializer of every kernel; biases start at 0.
+        channels: Channels of the image.
+
+    Source: `D_NLayersMulti` of junyanz/BicycleGAN.
+    """
+    image = full_input((None, None, channels), "image")
+    x, logits = image, []
+    for i in range(scales):
+        x = AveragePool3x3(name=f"half{i}")(x) if i else x
+        own = max(width // 2**i, 1)
+        scale = patch_discriminator(own, depth, f"scale{i}", initializer, channels=channels)
+        logits.append(scale(x))
+    return keras.Model(image, logits, name=name)

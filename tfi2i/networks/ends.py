@@ -4,15 +4,23 @@ Shape letters: N images, H W space (h w = H/4 W/4), K channels.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from tfi2i.layers.convolution import bias_initializer, kernel_initializer
-from tfi2i.layers.normalization import InstanceNormalization, PerImage
+from tfi2i.layers.normalization import (
+    BatchNormalization,
+    InstanceNormalization,
+    PerImage,
+    Statistics,
+)
 
 Initializer = Callable[[], keras.initializers.Initializer]
 """Makes a new initializer for every kernel: one that is used twice gives the same numbers twice."""
+
+Norm = Literal["batch", "instance"]
 
 SLOPE = 0.2  # of every leaky ReLU
 
@@ -43,6 +51,21 @@ def in_channels(image, channels: int):
         return colour
     last = image[..., -1:] if have in (2, 4) else tf.ones_like(colour[..., :1])
     return tf.concat([colour, last], -1)
+
+
+def normal() -> keras.initializers.Initializer:
+    """CycleGAN's and pix2pix' `normal`: kernels of N(0, 0.02)."""
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def normalization(kind: Norm, name: str, statistics: Statistics = "picture"):
+    """A layer (N, H, W, K) -> the same, as CycleGAN's and pix2pix' code make it.
+
+    Convolutions in front of batch normalisation have no bias: it would take it away.
+    """
+    if kind == "instance":
+        return InstanceNormalization(name=name)
+    return BatchNormalization(statistics=statistics, spread=0.02, name=name)
 
 
 def xavier() -> keras.initializers.Initializer:

@@ -7,7 +7,6 @@ A trap: the source names a discriminator after the generator that it judges. `D_
 of `G_A`, which translates a -> b: it is our `disc_b`.
 """
 
-import re
 from typing import Any
 
 from tfi2i.official.tensors import (
@@ -23,6 +22,8 @@ from tfi2i.official.tensors import (
     patch_names,
     resnet_arguments,
     resnet_names,
+    unet_arguments,
+    unet_names,
 )
 
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
@@ -32,17 +33,6 @@ TRANSLATORS = {"a2b": ("G_A",), "b2a": ("G_B",)}
 """The networks that a direction's translator is made of."""
 
 PIXEL_NAMES = {"conv0": "net.0", "conv1": "net.2", "logits": "net.5"}
-
-
-def unet_names(levels: int) -> dict[str, str]:
-    """The source's names of a U-Net's convolutions, each level's inside the one's above it."""
-    names, prefix = {}, "model.model"
-    for i in range(levels):
-        down, inner = (0, 1) if i == 0 else (1, 3)
-        names[f"down{i}"] = f"{prefix}.{down}"
-        names[f"up{i}"] = f"{prefix}.{3 if i in (0, levels - 1) else 5}"
-        prefix += f".{inner}.model"
-    return names
 
 
 def tensors(system: Any) -> dict[str, Tensors]:
@@ -69,12 +59,7 @@ def architecture(networks: Networks, given: Arguments = NOTHING) -> dict[str, An
     """
     generator, discriminator = one_of(networks, "G_A", "G_B"), one_of(networks, "D_A", "D_B")
     if "model.model.0.weight" in generator:
-        inner = r"model\.model\.1(\.model\.3)*\.model\.1\.weight"
-        arguments: dict[str, Any] = {
-            "generator": "unet",
-            "width": generator["model.model.0.weight"].shape[0],
-            "unet_levels": 1 + sum(bool(re.fullmatch(inner, name)) for name in generator),
-        }
+        arguments: dict[str, Any] = {"generator": "unet", **unet_arguments(generator)}
     else:
         arguments = {"generator": "resnet", **resnet_arguments(generator)}
     if not discriminator:

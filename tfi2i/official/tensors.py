@@ -10,7 +10,7 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import BilinearUp, BlurDown
-from tfi2i.layers.normalization import LIN, AdaLIN
+from tfi2i.layers.normalization import LIN, AdaLIN, BatchNormalization
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 
 Tensors = dict[str, tuple[Any, Any]]
@@ -39,7 +39,7 @@ def layers(network: Any, names: Mapping[str, str]) -> Tensors:
 
 
 def tensors_of(layer: Any, name: str) -> Tensors:
-    """The tensors of a layer: a convolution, a dense layer, a LIN, an AdaLIN or a blur."""
+    """The tensors of a layer: a convolution, a dense layer, a normalisation or a blur."""
     if isinstance(layer, BlurDown | BilinearUp):
         blur = DOWN if isinstance(layer, BlurDown) else UP
         repeated = np.broadcast_to(blur, (layer.output.shape[-1], 1, *blur.shape))
@@ -51,6 +51,10 @@ def tensors_of(layer: Any, name: str) -> Tensors:
             for part, variable in parts.items()
             if variable is not None
         }
+    if isinstance(layer, BatchNormalization):
+        trained = {"weight": layer.gamma, "bias": layer.beta}
+        kept = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}
+        return {f"{name}.{part}": (one, "same") for part, one in (trained | kept).items()}
     kernel = (layer.kernel, "conv" if len(layer.kernel.shape) == 4 else "dense")
     found: Tensors = {f"{name}.weight": kernel}
     if isinstance(layer, SpectralConv2D | SpectralDense):
@@ -100,11 +104,29 @@ def resnet_names(blocks: int, antialias: bool) -> dict[str, str]:
     return names | {"to_rgb": f"model.{at + 1}"}
 
 
-def patch_names(depth: int, antialias: bool) -> dict[str, str]:
+def unet_names(levels: int, batch_norm: bool = False) -> dict[str, str]:
+    """The source's names of a U-Net's layers with tensors, each level's inside the one's above."""
+    names: dict[str, str] = {}
+    prefix = "model.model"
+    for i in range(levels):
+        down, inner = (0, 1) if i == 0 else (1, 3)
+        up = 3 if i in (0, levels - 1) else 5
+        names |= {f"down{i}": f"{prefix}.{down}", f"up{i}": f"{prefix}.{up}"}
+        if batch_norm and i > 0:
+            names[f"up{i}_norm"] = f"{prefix}.{up + 1}"
+            if i < levels - 1:
+                names[f"down{i}_norm"] = f"{prefix}.2"
+        prefix += f".{inner}.model"
+    return names
+
+
+def patch_names(depth: int, antialias: bool, batch_norm: bool = False) -> dict[str, str]:
     """The sources' names of the layers of `tfi2i.networks.patch_discriminator`."""
     names, at = {}, 0
     for i in range(depth + 1):
         names[f"conv{i}"] = f"model.{at}"
+        if batch_norm and i > 0:
+            names[f"conv{i}_norm"] = f"model.{at + 1}"
         at += 2 if i == 0 else 3  # no normalisation after the first
         if antialias and i < depth:
             names[f"conv{i}_blur"] = f"model.{at}"
@@ -145,6 +167,15 @@ def resnet_arguments(generator: Arrays) -> dict[str, Any]:
     check_blurs(antialias, f"model.{first + blocks}.filt" in generator)
     width = generator["model.1.weight"].shape[0]
     return {"width": width, "blocks": blocks, "antialias": antialias}
+
+
+def unet_arguments(generator: Arrays) -> dict[str, Any]:
+    """Arguments of CycleGAN and pix2pix that a U-Net's tensors tell."""
+    inner = r"model\.model\.1(\.model\.3)*\.model\.1\.weight"
+    return {
+        "width": generator["model.model.0.weight"].shape[0],
+        "unet_levels": 1 + sum(bool(re.fullmatch(inner, name)) for name in generator),
+    }
 
 
 def patch_arguments(discriminator: Arrays) -> dict[str, Any]:

@@ -23,7 +23,15 @@ from tfi2i.layers.convolution import (
     ReflectionPad2D,
     TransposedConv2D,
 )
-from tfi2i.layers.normalization import EPSILON, LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i.layers.dropout import Dropout
+from tfi2i.layers.normalization import (
+    EPSILON,
+    LIN,
+    AdaLIN,
+    BatchNormalization,
+    InstanceNormalization,
+    PerImage,
+)
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 from tfi2i_export.graph.keras_graph import (
     Array,
@@ -120,8 +128,23 @@ def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
 
 def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> Any:
     """(x - mean) / deviation, by two-pass statistics as in `mixed_normalization`."""
+    centred, scale = _by_own_statistics(x)
+    return centred * scale
+
+
+def _by_own_statistics(x: Any) -> tuple[Any, Any]:
+    """Centred x, by the mean of each image's channels, and 1 / deviation (N, 1, 1, C)."""
     centred = x - ops.mean(x, (1, 2), keepdims=True)
-    return centred * ops.rsqrt(ops.mean(ops.square(centred), (1, 2), keepdims=True) + EPSILON)
+    return centred, ops.rsqrt(ops.mean(ops.square(centred), (1, 2), keepdims=True) + EPSILON)
+
+
+def batch_normalization(layer: BatchNormalization, name: str, x: Any) -> Any:
+    """By each image's statistics, or a scale and a shift of each channel."""
+    if layer.statistics == "picture":
+        centred, scale = _by_own_statistics(x)
+        return centred * (scale * array(layer.gamma)) + array(layer.beta)
+    scale, shift = map(array, layer.moving())
+    return x * scale + shift
 
 
 def mixed_normalization(layer: LIN | AdaLIN, name: str, x: Any, *vectors: Any) -> Any:
@@ -223,6 +246,8 @@ def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
         layers.UpSampling2D: nearest,
         BilinearUp: bilinear,
         InstanceNormalization: instance_normalization,
+        BatchNormalization: batch_normalization,
+        Dropout: passed_on,
         LIN: mixed_normalization,
         AdaLIN: mixed_normalization,
         LeakyReLU: system_rules.leaky_relu,
