@@ -1,4 +1,4 @@
-# `make demo`, `make test`, `make test-all`, `make android` and `make app-models` set up what they need in .venv and run it.
+# `make demo`, `make test`, `make test-all`, `make fuzz`, `make android` and `make app-models` set up what they need in .venv and run it.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all lint android app-models clean
+.PHONY: demo test test-all fuzz lint android app-models clean
 demo: .venv/ready
 	$(BIN)/tfi2i demo --out demo
 
@@ -20,6 +20,11 @@ test: .venv/ready lint
 
 test-all: .venv/ready lint
 	$(PYTEST)
+
+# Mutated files, hostile servers and broken disks, with fresh seeds; TARGET and SEED try a case again.
+MINUTES ?= 30
+fuzz: .venv/ready
+	$(BIN)/python tests/fuzz --minutes $(MINUTES) $(if $(TARGET),--target '$(TARGET)') $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(BIN)/ruff check .
