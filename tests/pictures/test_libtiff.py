@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import io
+import logging
+import struct
 from concurrent import futures
 
 import numpy as np
@@ -13,6 +15,7 @@ from tfi2i.errors import InputError
 from tfi2i.pictures.files import read_picture
 from tfi2i.pictures.libtiff import complaints, damage_in
 
+SAMPLES = struct.pack("<HHII", 277, 3, 1, 60_000)  # a tag: channels of each pixel
 COMPRESSIONS = ("group4", "tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd", "packbits", "jpeg")
 
 
@@ -61,6 +64,14 @@ def test_a_fax_with_a_wrong_line_is_damaged(tmp_path):
     path.write_bytes(changed)
     with pytest.raises(InputError, match=r"fax.tif is damaged or incomplete \("):
         read_picture(path)
+
+
+def test_what_pillow_logs_of_a_damaged_file_is_not_printed(capfd):
+    changed = tiff("packbits").replace(struct.pack("<HHII", 277, 3, 1, 3), SAMPLES)
+    assert SAMPLES in changed
+    with pytest.raises(InputError, match="is damaged or incomplete|is not a picture|is a TIFF"):
+        read_picture(changed)
+    assert capfd.readouterr() == ("", "") and not logging.getLogger("PIL").level
 
 
 def test_each_thread_hears_of_its_own_file():

@@ -8,8 +8,6 @@ decoder is an `InputError` that names the file.
 
 import io
 import secrets
-import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +44,7 @@ from tfi2i.pictures.formats import (
 )
 from tfi2i.pictures.libtiff import complaints, damage_in
 from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
+from tfi2i.pictures.pillow import pillow_silenced
 from tfi2i.pictures.pixels import Pixels, are_pixels
 
 _T = TypeVar("_T")
@@ -88,35 +87,6 @@ class Picture:
     mode: str
     format: str
     deep: bool = False
-
-
-class _PillowSilenced:
-    """Silences Pillow's own warnings while at least one thread is inside.
-
-    `warnings.catch_warnings` alone is not safe here: when two threads that decode pictures leave it
-    in another order than they entered, the filters of the whole process stay changed.
-    """
-
-    _lock = threading.Lock()
-    _inside = 0
-    _filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_pillow_silenced = _PillowSilenced()
 
 
 def read_picture(
@@ -273,7 +243,7 @@ def _decoded(
     if reason := missing(start):
         raise InputError(f"{label} {reason}.")
     try:
-        with _pillow_silenced:
+        with pillow_silenced:
             try:
                 return _worked(file, byte_count, label, work)
             except (InputError, Image.DecompressionBombError):
