@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf import json_format, message  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -131,7 +131,7 @@ def parsed(url: str) -> Address:
     found = _URL.fullmatch(url.strip())
     if found is None or not _is_consistent(found):
         raise InputError(
-            f"{_without_password(url)!r} is no URL of a served model; write "
+            f"{printable(_without_password(url), 200)!r} is no URL of a served model; write "
             "http://HOST:PORT/v1/models/NAME or grpc://HOST:PORT/NAME (with TLS: https, grpcs), "
             "and /versions/NUMBER or /labels/LABEL behind it for a certain version."
         )
@@ -149,16 +149,17 @@ def _is_consistent(found: re.Match[str]) -> bool:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"//[^/]*@", "//…@", url)
+    return re.sub(r"//.*@", "//…@", url, flags=re.DOTALL)
 
 
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turns what goes wrong with a reply of another form into a failure."""
-    other_form = (LookupError, TypeError, ValueError, AttributeError, json_format.ParseError)
+    other_form = (LookupError, TypeError, ValueError, AttributeError, message.Error)
     try:
         yield
-    except (*other_form, OverflowError, RecursionError) as error:
+    # SystemError: what protobuf makes of half a surrogate pair in a field's name.
+    except (*other_form, json_format.Error, OverflowError, RecursionError, SystemError) as error:
         raise Failure("REPLY", f"{what} cannot be read") from error
 
 

@@ -6,8 +6,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from serving_fake import FLOATS, Fake, listening, noise, refusal, signature, url_of
+from serving_fake import (
+    FLOATS,
+    Fake,
+    GrpcFake,
+    listening,
+    noise,
+    refusal,
+    rest_handler,
+    signature,
+    url_of,
+)
 from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 from tfi2i_export.serving import client, replies, rest, wire
 from tfi2i_export.serving import grpc as serving_grpc
 from tfi2i_export.serving.client import ServerSampler, ServerTranslator
@@ -100,6 +111,28 @@ def test_a_reply_is_read_until_the_deadline(monkeypatch):
 
 
 # replies
+
+
+def test_a_description_with_half_a_surrogate_pair_is_refused(monkeypatch):
+    def metadata(self):
+        return {"metadata": {"signature_def": {"signature_def": {"f": {"\ud800": 1}}}}}
+
+    fake = Fake()
+    handler = rest_handler(fake)
+    monkeypatch.setattr(handler, "metadata", metadata)
+    with listening("http", fake, handler=handler) as port:
+        said = refusal(ServerTranslator, url_of("http", port))
+    assert "the description of the model cannot be read" in said
+
+
+def test_a_description_that_is_none_is_refused(monkeypatch):
+    fake, found = Fake(), get_model_metadata_pb2.GetModelMetadataResponse()
+    found.metadata["signature_def"].Pack(get_model_metadata_pb2.SignatureDefMap())
+    found.metadata["signature_def"].value = b"\xff\xff"
+    monkeypatch.setattr(GrpcFake, "GetModelMetadata", lambda self, request, context: found)
+    with listening("grpc", fake) as port:
+        said = refusal(ServerTranslator, url_of("grpc", port))
+    assert "the description of the model cannot be read" in said
 
 
 def image_reply(image, form='{"outputs": %s}'):

@@ -61,7 +61,12 @@ def test_other_urls_are_refused_with_the_right_form(url):
 
 
 def test_a_password_in_the_url_is_not_repeated():
-    assert "secret" not in refusal(parsed, "http://me:secret@h:8501/v1/models/m")
+    for url in ("http://me:secret@h:8501/v1/models/m", "http://me:a/secret@h:8501/v1/models/m"):
+        assert "secret" not in refusal(parsed, url)
+
+
+def test_a_long_url_is_cut_in_the_message():
+    assert "x..." in refusal(parsed, f"http://h/{'x' * 3_000}")
 
 
 def test_bad_numbers_are_refused(served):
