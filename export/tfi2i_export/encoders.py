@@ -25,6 +25,7 @@ from tfi2i.terminal import quiet
 from tfi2i_export.inputs import Array, Shape
 from tfi2i_export.sidecar import Sidecar, Tensor
 from tfi2i_export.tflite.interpreter import DAMAGE, ENCODER_END, VALUE, content_of, opened
+from tfi2i_export.tflite.trial import require_alive
 
 SIGNATURE = "encode"
 LIMITS = {False: 1e-3, True: 2e-2}
@@ -158,6 +159,8 @@ def companion_reader(
     """
 
     def read(pixels: Pixels, target: str | None) -> Array:
+        if sha256 is None:  # of a sidecar of before there were any
+            require_alive(path, is_encoder=True)
         content = content_of(path)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise InputError(f"{path} is not the encoder that the sidecar names; copy both again.")
