@@ -169,8 +169,9 @@ def takes_text(annotation: Any) -> bool:
     """Whether any text at all fits."""
     if typing.get_origin(annotation) is Annotated:
         return takes_text(typing.get_args(annotation)[0])
-    choices = typing.get_args(annotation) or (annotation,)
-    return typing.get_origin(annotation) is not Literal and any(c in (str, Path) for c in choices)
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    choices = typing.get_args(annotation) if is_union else (annotation,)
+    return any(c in (str, Path) for c in choices)
 
 
 def wanted(annotation: Any, *, ranges: bool = True) -> str:

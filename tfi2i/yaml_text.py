@@ -141,6 +141,8 @@ def _value(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> 
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, origin, path, lines) for item in text]
     if kind == "str":
+        if "\0" in text:  # a path with one raises errors of another kind
+            raise InputError(f"{where}: '{brief(text)}' holds a null character; leave it out.")
         return text
     if kind == "null":
         return None

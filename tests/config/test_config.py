@@ -151,6 +151,19 @@ def test_a_path_on_the_command_line_is_taken_as_it_is_typed(tmp_path, folder):
     assert configs.load(written(tmp_path, configs.dump(config))) == config
 
 
+def test_a_list_of_texts_is_no_text_on_the_command_line():
+    data = {"source": "tfds", "name": "oxford_pets"}
+    for text in ("0.5", "true", "relu1_2"):
+        with pytest.raises(InputError, match=r"`model.taps` takes a list of values"):
+            configs.load({"system": "CUT", "data": data}, [f"model.taps={text}"])
+
+
+def test_a_long_override_is_cut_in_the_message():
+    with pytest.raises(InputError) as caught:
+        configs.load({"system": "NICEGAN"}, [f"model.image_size={'x' * 3_000}"])
+    assert len(str(caught.value)) < 500
+
+
 def test_an_override_with_equals_signs_is_cut_at_the_first():
     config = configs.load({"system": "NICEGAN"}, ["data.source=folders", "data.root=a=b.c=d"])
     assert config.data["root"] == "a=b.c=d"
@@ -204,6 +217,8 @@ def test_the_run_is_named_after_the_data():
         ("1e-4", f"1{'0' * 400}", f"/my.yaml line 5: `compile.learning_rate` takes a number, but"
          f" 1{'0' * 56}... came."),
         ("1e-4", "9" * 5000, f"/my.yaml line 5: '{'9' * 57}...' is not a number that can be read."),
+        ("source: scenes", 'source: folders\n  root: "a\\0b"', "/my.yaml line 9: 'a\\x00b' holds a"
+         " null character; leave it out."),
         ("1e-4", "&x 1e-4\n  l2: *x", "/my.yaml line 6: is not valid YAML: aliases (*name) are not"
          " allowed."),
         ("1e-4", "!!python/name:os.system x", "/my.yaml line 5: the tag"

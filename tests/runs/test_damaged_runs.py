@@ -174,6 +174,9 @@ def test_numbers_that_are_not_finite_are_null(run):
         (r"domains: .day, winter.", "domains: 5", "model.domains is 5, but"),
         (r"\ndata:\n", "\ndata:\n  value_range: [1, 2, 3]\n", r"data.value_range is \[1, 2, 3\]"),
         (r"\ndata:\n", "\ndata:\n  value_range: [5, 5]\n", r"data.value_range is \[5, 5\]"),
+        (r"\ndata:\n", f"\ndata:\n  value_range: [0, 1{'0' * 400}]\n", r"range is \[0, 10+\.\.\."),
+        (r"\ndata:\n", '\ndata:\n  value_range: "a\\\\nb"\n', r"value_range is 'a\\nb'"),
+        (r"\ndata:\n", f"\ndata:\n  value_range: {'x' * 900}\n", r"value_range is 'x+\.\.\.,"),
     ],
 )
 def test_sections_of_another_type_are_named(run, pattern, replacement, words, capsys):

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from fuzz.disks import Disk
 
 from tfi2i.conditions import BOTH_WAYS
 from tfi2i.errors import InputError
@@ -275,6 +276,17 @@ def test_the_lock_is_free_again_after_use_and_names_this_process_meanwhile(tmp_p
         pass
 
 
+def test_a_full_disk_names_the_lock(tmp_path):
+    run = new_run(tmp_path)
+    with (
+        Disk(tmp_path, "full", 1),
+        pytest.raises(OSError, match=r"No space left on device: .*lock") as caught,
+        run.lock(),
+    ):
+        pass
+    assert caught.value.filename == str(run.path / "lock")
+
+
 def test_the_log_is_added_to_and_ends_with_what_went_wrong(tmp_path):
     run = new_run(tmp_path)
     log = logging.getLogger("tfi2i")
@@ -434,3 +446,16 @@ def test_a_run_can_have_a_name_of_its_own_that_is_free(tmp_path):
     assert run.path == tmp_path / "mine"
     with pytest.raises(InputError, match="mine: exists already"):
         Run.create(tmp_path, "NICEGAN", "x", {"system": "NICEGAN"}, {}, folder="mine")
+
+
+def test_a_file_that_repeats_itself_as_a_name_is_refused_in_a_short_sentence(tmp_path):
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(name, " " * 3_000)
+    content = bytearray(path.read_bytes())
+    content[26:28] = (2_000).to_bytes(2, "little")  # the length of the first name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.keras: .*File name in directory") as caught:
+        load_translator(path)
+    assert len(str(caught.value)) < 500 and str(caught.value).endswith(".")

@@ -25,7 +25,7 @@ from tfi2i.config.signatures import REQUIRED, Setting, closest, settings
 from tfi2i.errors import InputError
 from tfi2i.files import refuse_special
 from tfi2i.limits import Steps, Unfit, fitted, shown, takes_text, wanted
-from tfi2i.terminal import brief
+from tfi2i.terminal import brief, printable
 
 SECTIONS = ("model", "compile", "data", "batches", "fit")
 
@@ -261,7 +261,7 @@ def _override(override: str) -> tuple[tuple[str, ...], _Stated]:
     """The path of keys and the value of `section.key=value`."""
     name, equals, text = override.partition("=")
     keys = tuple(name.strip().split("."))
-    where = f"--set {override}"
+    where = f"--set {printable(override, 200)}"
     if not equals:
         raise InputError(f"{where}: has no value; write it as --set {name}=VALUE.")
     if keys != ("system",) and (len(keys) != 2 or keys[0] not in SECTIONS):

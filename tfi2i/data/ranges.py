@@ -14,7 +14,7 @@ import numpy as np
 from tfi2i.conditions import ANY
 from tfi2i.data.domains import Domain, PictureDomain
 from tfi2i.errors import InputError
-from tfi2i.limits import Between
+from tfi2i.limits import Between, shown
 from tfi2i.pictures.depth import OutOfRange, Range, Values
 from tfi2i.pictures.formats import counted
 
@@ -100,10 +100,10 @@ def settled(settings: Mapping[str, Any], domain: str | None, where: str) -> Rang
         kept = _of_domain(kept, settings, str(domain))
     if kept is None:
         return None
-    numbers = isinstance(kept, list) and all(isinstance(n, int | float) for n in kept)
-    if not numbers or len(set(kept)) != 2 or len(kept) != 2:
+    if not _is_pair(kept):
         raise InputError(
-            f"{where}: data.value_range is {kept}, which no training has settled; give two numbers."
+            f"{where}: data.value_range is {shown(kept)}, which no training has settled; give two"
+            " numbers."
         )
     low, high = kept
     return float(low), float(high)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfi2i.conditions import Condition
-from tfi2i.errors import InputError, is_out_of_memory
+from tfi2i.errors import InputError, first_line, is_out_of_memory
 from tfi2i.files import parsed, refuse_special, start_of, to_json
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.depth import PLAIN, Range, Ranges
 from tfi2i.runs import completion
+from tfi2i.terminal import printable
 
 _Fact = TypeVar("_Fact")
 
@@ -108,7 +109,7 @@ def _fact(path: Path, name: str, made: Callable[[Any], _Fact], otherwise: _Fact)
         with zipfile.ZipFile(path) as archive:
             return made(json.loads(archive.read(name)))
     except _DAMAGE as error:
-        raise InputError(f"{path}: its {name} is damaged ({error}).") from error
+        raise InputError(f"{path}: its {name} is damaged ({_told(error)}).") from error
 
 
 def load_translator(path: str | Path) -> Any:
@@ -161,7 +162,7 @@ def load_keras(path: Path, compile: bool) -> Any:
     except InputError:
         raise
     except _DAMAGE as error:
-        raise InputError(f"{path}: is damaged ({declared.WEIGHTS}: {error}).") from error
+        raise InputError(f"{path}: is damaged ({declared.WEIGHTS}: {_told(error)}).") from error
     try:
         with declared.Bound(most) as bound:
             # safe_mode refuses Lambda layers, whose code would run here.
@@ -195,7 +196,7 @@ def read_config(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             raw = archive.read("config.json")
     except _DAMAGE as error:
-        raise InputError(f"{path}: its config.json is damaged ({error}).") from error
+        raise InputError(f"{path}: its config.json is damaged ({_told(error)}).") from error
     values = parsed(raw, f"{path}: its config.json", finite=False)
     return values if isinstance(values, dict) else {}
 
@@ -206,7 +207,7 @@ def _check_archive(path: Path) -> dict[str, int]:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
     except _DAMAGE as error:
-        raise InputError(f"{path}: is damaged or no .keras file ({error}).") from error
+        raise InputError(f"{path}: is damaged or no .keras file ({_told(error)}).") from error
     missing = {"config.json", "metadata.json", "model.weights.h5"} - set(sizes)
     if missing:
         raise InputError(f"{path}: is no .keras file: {', '.join(sorted(missing))} missing in it.")
@@ -216,3 +217,8 @@ def _check_archive(path: Path) -> dict[str, int]:
             f"{path}: unpacks to {sum(sizes.values()):,} bytes, which no model of its size does."
         )
     return sizes
+
+
+def _told(error: Exception) -> str:
+    """An error's first line, in which zipfile may repeat a part of the file."""
+    return printable(first_line(error)).removesuffix(".")

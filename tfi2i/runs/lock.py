@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.errors import InputError
-from tfi2i.files import TEMPORARY
+from tfi2i.files import TEMPORARY, full_disk
 
 
 @contextlib.contextmanager
@@ -21,16 +21,19 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         InputError: Another process holds it.
     """
-    with (path / "lock").open("a+", encoding="utf-8", errors="replace") as file:
+    # Without a buffer, whose rest would be written once more at the end.
+    with (path / "lock").open("a+b", buffering=0) as file:
         if not _try_lock(file):
             file.seek(0)
-            holder = file.read(100).strip() or "another process"
+            holder = (file.read(100) or b"").decode(errors="replace").strip() or "another process"
             raise InputError(
                 f"{path}: is being written by {holder}; stop that first, or wait until it ends."
             )
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node() or 'this machine'}")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node() or 'this machine'}".encode())
+        except OSError as error:
+            raise full_disk(error, path / "lock") or error from error
         # Not evaluation/ and exports/: they may be written while the run trains.
         for folder in ("", "samples", "checkpoints", "translators"):
             for leftover in (path / folder).glob(TEMPORARY):
