@@ -72,6 +72,7 @@ class Runner:
         """Tries all targets by turns, each for as long as the others, until the time is over."""
         self.counts = {name: Count() for name in self.targets}
         end = time.monotonic() + seconds
+        turn = min(BATCH_SECONDS, 0.8 * seconds / len(self.targets))  # each has one at least
         seeds = dict.fromkeys(self.targets, first_seed)
         bar = progress_bar(TextColumn("{task.fields[told]}"), TimeRemainingColumn(), show=show)
         with bar:
@@ -79,7 +80,7 @@ class Runner:
             while (left := end - time.monotonic()) > 0 and (open_ := self._open()):
                 name = min(open_, key=lambda one: self.counts[one].seconds)
                 started = time.monotonic()
-                for _ in self.batch(name, seeds[name], min(BATCH_SECONDS, left)):
+                for _ in self.batch(name, seeds[name], min(turn, left)):
                     seeds[name] += 1
                     told = f"{len(self.faults)} faults" if self.faults else ""
                     bar.update(task, description=name, told=told)
