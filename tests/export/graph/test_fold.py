@@ -17,7 +17,14 @@ from tfi2i.layers.convolution import (
     ReflectionPad2D,
     TransposedConv2D,
 )
-from tfi2i.layers.normalization import LIN, AdaLIN, InstanceNormalization, PerImage
+from tfi2i.layers.dropout import Dropout
+from tfi2i.layers.normalization import (
+    LIN,
+    AdaLIN,
+    BatchNormalization,
+    InstanceNormalization,
+    PerImage,
+)
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 from tfi2i.layers.stylegan2 import (
     Blur,
@@ -75,6 +82,9 @@ LAYERS = {
     "clipped LIN": (LIN("clip"), [MAP]),
     "clipped AdaLIN": (AdaLIN("clip"), [MAP, VECTOR, VECTOR]),
     "InstanceNormalization": (InstanceNormalization(), [MAP]),
+    "BatchNormalization of a picture": (BatchNormalization(spread=0.5), [MAP]),
+    "BatchNormalization by averages": (BatchNormalization("moving", spread=0.5), [MAP]),
+    "Dropout": (Dropout(0.5), [MAP]),
     "SpectralConv2D": (SpectralConv2D(5, 4, 2), [MAP]),
     "SpectralConv2D without bias": (SpectralConv2D(5, 3, use_bias=False), [MAP]),
     "SpectralDense": (SpectralDense(3), [VECTOR]),
@@ -123,6 +133,8 @@ def test_every_rule_is_exact(case):
     as_list = isinstance(layer, (ResidualSum, NoiseAndBias))
     layer(*([given] if as_list else given))
     shaken(layer)
+    if isinstance(layer, BatchNormalization):
+        layer(given[0], training=True)  # moves the averages
     expected = np.asarray(keras.tree.flatten(layer(*([given] if as_list else given)))[0])
     rule = rules("mirror" if "mirror" in case else "slice")[type(layer)]
     output = keras.tree.flatten(rule(layer, "layer", *([inputs] if as_list else inputs)))[0]
