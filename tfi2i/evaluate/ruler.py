@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Ruler = dict[str, dict[str, float]]
 
-PICTURES = 200
+PICTURES = 100
 """Real pictures that are blurred and made noisy, at most."""
 
 MARKS: dict[str, tuple[float, ...]] = {"blur": (0.5, 0.8, 1.2), "noise": (1, 2, 4, 8)}
