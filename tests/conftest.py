@@ -1,10 +1,14 @@
 """Ctrl-C stops tests and what they start, files that take long come first, and draws are seeded."""
 
+import os
 import random
 import shutil
 import signal
 
 import pytest
+
+# As `tfi2i translate --server` does, before whatever imports gRPC first: it logs to stderr.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 # Also where a shell's & had it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
