@@ -84,4 +84,4 @@ def grid_note(fake: Mapping[int, float], real: Mapping[int, float]) -> str | Non
         f" spectrum, {real[period]:.1f} times in real pictures)"
         for period in seen
     )
-    return f"the translations have {grids}; model.upsampling: nearest begins without one"
+    return f"the translations have {grids}; of the ways of model.upsampling, nearest leaves least"
