@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 ANDROID := PYTHON=$(CURDIR)/$(BIN)/python TFI2I_ANDROID_MODELS=$(CURDIR)/android_demo/build/models
 
-# Where it is set, every process of the tests would compile TensorFlow's 1,800 files anew (8 s each).
+# Where it is set, every process of the tests would compile TensorFlow's 1,800 files anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Processes that test files are spread over; each takes up to 3 GB.

@@ -57,6 +57,15 @@ def for_generator(kind: GanLoss, logits):
     return tf.reduce_mean(_TERMS[kind][2](_full(logits)))
 
 
+def refuse_wasserstein(kind: GanLoss) -> None:
+    """Raises ValueError for "wasserstein", in systems that do nothing to keep a critic smooth."""
+    if kind == "wasserstein":
+        raise ValueError(
+            "gan_loss='wasserstein' needs a discriminator that is kept smooth, and those here are "
+            "not; choose another."
+        )
+
+
 def undecided(kind: GanLoss) -> float | None:
     """Sum of a discriminator's two terms at the constant logits that make it least.
 

@@ -5,7 +5,6 @@
 
 import base64
 import hashlib
-import importlib.util
 import io
 import json
 import tempfile
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from script import loaded
 from tfi2i_export import sidecar
 from tfi2i_export.sidecar import Sidecar, Signature, Tensor
 from tfi2i_export.tflite import pictures as tflite_pictures
@@ -243,9 +243,7 @@ def test_the_vectors_are_what_python_gives_today(tmp_path):
 @pytest.fixture
 def fetch(monkeypatch):
     """ci/fetch.py, which copies files instead of downloading them."""
-    specification = importlib.util.spec_from_file_location("fetch", DEMO / "ci/fetch.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = loaded("android_demo/ci/fetch.py")
     monkeypatch.setattr(module, "_command", lambda kind, path, folder: ["cp", path, str(folder)])
     return module
 

@@ -1,22 +1,17 @@
 import argparse
 import hashlib
-import importlib.util
 import struct
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "android_demo" / "ci" / "check_apk.py"
+from script import loaded
 
 
 @pytest.fixture(scope="module")
 def check():
-    spec = importlib.util.spec_from_file_location("check_apk", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("android_demo/ci/check_apk.py")
 
 
 @pytest.fixture

@@ -1,23 +1,17 @@
 """configs/search.py: who goes on to the next rung, the table, and trainings that stop and go on."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
+from script import loaded
 
 from tfi2i.errors import InputError
 from tfi2i.runs.run import Run
 
-SCRIPT = Path(__file__).parents[2] / "configs" / "search.py"
-
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("search", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("configs/search.py")
 
 
 def test_the_better_half_by_both_figures_and_the_reference_go_on(script):

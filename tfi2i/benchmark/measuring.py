@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tfi2i.benchmark.training_step import prepare, step_seconds
+from tfi2i.benchmark.training_step import prepare, timed
 from tfi2i.config import building
 from tfi2i.config import config as configs
 from tfi2i.data.dataset import Dataset
@@ -87,31 +87,11 @@ def _count(variables: Iterable[Any]) -> int:
 
 def cost(path: Path) -> dict[str, Any]:
     """Seconds per training step, loading included, and the memory that training takes."""
-    import tensorflow as tf
-
-    config = configs.load(path)
-    batches = prepare(config)
-    next(batches)
-    before = _memory_mb(peak=False)
-    system = building.build_system(config)
-    took = step_seconds(tf.function(system.train_step, autograph=False), batches, STEPS)
-    after = _memory_mb(peak=True)
+    _, _, found = timed(configs.load(path), STEPS)
     return {
-        "seconds_per_step": statistics.median(took),
-        "memory_mb": None if before is None or after is None else after - before,
+        "seconds_per_step": statistics.median(found["seconds"]),
+        "memory_mb": found["memory_mb"],
     }
-
-
-def _memory_mb(peak: bool) -> float | None:
-    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown."""
-    import tensorflow as tf
-
-    from tfi2i.runs import environment
-
-    if tf.config.list_logical_devices("GPU"):
-        used = tf.config.experimental.get_memory_info("GPU:0")
-        return used["peak" if peak else "current"] / 1e6
-    return environment.memory_mb(peak=peak)
 
 
 def training(path: Path) -> dict[str, Any]:

@@ -52,26 +52,54 @@ def step_seconds(step: Step, batches: Iterator[Any], steps: int) -> list[float]:
     return took
 
 
-def measure(path: Path, steps: int) -> dict[str, Any]:
-    """Seconds of the steps of a configuration, and of steps that leave something out.
+def timed(config: Any, steps: int) -> tuple[Any, Iterator[Any], dict[str, Any]]:
+    """A system, its batches, and what its steps take.
 
     Returns:
-        `seconds` a step, `first` of building the graph and its first step, `data` of loading alone,
-        `without` by what is left out: the update of an optimizer's variables, with its gradients,
-        or the optimizers' own work; `batch_size`, and multiplications a second of a large matrix
-        product in the precision of the layers.
+        Besides the two, `first` seconds of building the graph and its first step, `seconds` of each
+        later one, and `memory_mb` that all of it takes, None where that is unknown.
+    """
+    import tensorflow as tf
+
+    batches = prepare(config)
+    next(batches)
+    before = memory_mb(peak=False)
+    system = building.build_system(config)
+    step = tf.function(system.train_step, autograph=False)
+    first = _seconds(lambda: step(next(batches)))
+    seconds = step_seconds(step, batches, steps)
+    after = memory_mb(peak=True)
+    taken = None if before is None or after is None else after - before
+    return system, batches, {"first": first, "seconds": seconds, "memory_mb": taken}
+
+
+def memory_mb(peak: bool) -> float | None:
+    """The memory in use, or the most that was: the GPU's, or else this process'; None: unknown."""
+    import tensorflow as tf
+
+    from tfi2i.runs import environment
+
+    if tf.config.list_logical_devices("GPU"):
+        used = tf.config.experimental.get_memory_info("GPU:0")
+        return used["peak" if peak else "current"] / 1e6
+    return environment.memory_mb(peak=peak)
+
+
+def measure(path: Path, steps: int) -> dict[str, Any]:
+    """Times of the steps of a configuration, and of steps that leave something out.
+
+    Returns:
+        What `timed` finds; seconds of loading alone as `data`, and `without` by what is left out:
+        the update of an optimizer's variables, with its gradients, or the optimizers' own work;
+        `batch_size`, and multiplications a second of a large matrix product in the precision of the
+        layers.
     """
     import tensorflow as tf
 
     config = configs.load(path)
-    batches = prepare(config)
-    system = building.build_system(config)
+    system, batches, found = timed(config, steps)
     loading = [_seconds(lambda: next(batches)) for _ in range(steps)]
-    step = tf.function(system.train_step, autograph=False)
-    first = _seconds(lambda: step(next(batches)))
-    found = {
-        "seconds": step_seconds(step, batches, steps),
-        "first": first,
+    found |= {
         "data": statistics.median(loading),
         "batch_size": config.resolved().batches["batch_size"],
         "macs_per_second": _ceiling(system.compute_dtype),

@@ -62,16 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
         turns = [CHECKOUT] if other is None else [CHECKOUT, other] * ROUNDS
         found: dict[Path, list[dict[str, Any]]] = {checkout: [] for checkout in turns}
         with progress_bar() as progress:
-            task = progress.add_task("timing", total=len(turns) + 2)
-            facts: dict[str, Any] = {}
-            for name in ("work", "cost"):
-                facts |= in_own_process(name, path)
-                progress.advance(task)
+            task = progress.add_task("timing", total=len(turns) + 1)
+            macs_a_step = in_own_process("work", path)["macs"]
+            progress.advance(task)
             for checkout in turns:
                 found[checkout].append(_timed(checkout, path, arguments.steps))
                 progress.advance(task)
     console = make_console()
-    console.print(_table(arguments.config, found[CHECKOUT], facts))
+    console.print(_table(arguments.config, found[CHECKOUT], macs_a_step))
     if other is not None:
         pairs = zip(found[CHECKOUT], found[other], strict=True)
         ratios = [_median(mine) / _median(theirs) for mine, theirs in pairs]
@@ -121,7 +119,7 @@ def _median(found: dict[str, Any]) -> float:
     return statistics.median(found["seconds"])
 
 
-def _table(name: str, rounds: list[dict[str, Any]], facts: dict[str, Any]) -> "Table":
+def _table(name: str, rounds: list[dict[str, Any]], macs_a_step: int) -> "Table":
     from rich.table import Table
 
     seconds = [one for found in rounds for one in found["seconds"]]
@@ -140,13 +138,13 @@ def _table(name: str, rounds: list[dict[str, Any]], facts: dict[str, Any]) -> "T
     for left_out, rest in found["without"].items():
         words = "work of the optimizers" if left_out == "optimizers" else f"update of {left_out}"
         table.add_row(words, f"{_percent(1 - rest / whole)}: what a step without it saves")
-    macs = facts["macs"] / step
-    table.add_row("multiplications", f"{facts['macs'] / 1e9:.3f} G a step, {macs / 1e9:.1f} G/s")
+    macs = macs_a_step / step
+    table.add_row("multiplications", f"{macs_a_step / 1e9:.3f} G a step, {macs / 1e9:.1f} G/s")
     ceiling = found["macs_per_second"]
     share = f"{_percent(macs / ceiling)} of a large matrix product's {ceiling / 1e9:.0f} G/s"
     table.add_row("share of the ceiling", share)
-    if facts["memory_mb"] is not None:
-        table.add_row("memory", f"{facts['memory_mb']:.0f} MB more than before its first step")
+    if found["memory_mb"] is not None:
+        table.add_row("memory", f"{found['memory_mb']:.0f} MB of the system and its steps")
     return table
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tfi2i.commands.arguments import SYSTEM_HELP, add_runs, add_set, add_verb
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, closest
 
 
 def add(verbs) -> None:
@@ -50,7 +50,6 @@ def add(verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes a run of a checkpoint of the authors."""
     from tfi2i.config import config as configs
-    from tfi2i.config.signatures import closest
     from tfi2i.official import checkpoints
     from tfi2i.runs import environment
     from tfi2i.runs.run import Run

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tfi2i import yaml_text
-from tfi2i.config.signatures import REQUIRED, Setting, closest, settings
-from tfi2i.errors import InputError
+from tfi2i.config.signatures import REQUIRED, Setting, settings
+from tfi2i.errors import InputError, closest
 from tfi2i.files import refuse_special
 from tfi2i.limits import Steps, Unfit, fitted, shown, takes_text, wanted
 from tfi2i.terminal import brief, printable

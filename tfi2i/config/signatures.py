@@ -5,7 +5,6 @@ an argument with a type, a default and a line in the docstring. Checking values 
 jsonargparse, which names no line of the file, suggests no name and takes a key twice.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -61,14 +60,3 @@ def _argument_docs(function: Callable) -> dict[str, str]:
         for doc in docs
         for entry in google.parse(doc or "").params
     }
-
-
-def closest(word: str, words: Iterable[str]) -> str:
-    """End of a message about a word that is unknown: the closest known one, or all of them."""
-    words = list(words)
-    found = difflib.get_close_matches(word, words, 1, 0.5)
-    if found:
-        return f"did you mean `{found[0]}`?"
-    if not words:
-        return "there is nothing to set."
-    return f"there are {', '.join(f'`{w}`' for w in words)}."

@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "Domain",
+    "attributes",
     "folders",
     "moods",
     "scenes",

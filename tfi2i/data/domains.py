@@ -244,12 +244,8 @@ class PictureDomain(Domain):
             kind: Noun for what is missing, "folder" or "split".
             share: Share to keep, as in `held_out`.
         """
-        kept = held_out(self.names, self.opens, share)
-        log.info(
-            f"{place}: no test {kind}, so {len(kept)} of its {len(self)} pictures are held out of "
-            "training, chosen by name"
-        )
-        return self.part(sorted({*range(len(self))} - {*kept})), self.part(kept)
+        rest, kept = shared_out(self.names, self.opens, share, f"{place}: no test {kind}")
+        return self.part(rest), self.part(kept)
 
     def digest(self) -> str:
         """SHA-256 over names and files' sizes (cheap, so an edited pixel may not show) or bytes."""
@@ -383,6 +379,29 @@ def require_domains(names: Sequence[str], setting: str) -> None:
         between(tuple(names))
     except ValueError as error:
         raise InputError(f"{setting}: {error}") from error
+
+
+def shared_out(
+    names: Sequence[str],
+    opens: Callable[[int], bool],
+    share: float | None,
+    why: str,
+    noun: str = "pictures",
+) -> tuple[list[int], list[int]]:
+    """The indices to train on and those to keep for testing, which the log tells.
+
+    Args:
+        names: One a row.
+        opens: Function (index) -> whether the row can be read.
+        share: Share to keep, as in `held_out`.
+        why: Name of the whole, and what it lacks.
+        noun: Noun for a row.
+    """
+    kept = held_out(names, opens, share)
+    log.info(
+        f"{why}, so {len(kept)} of its {len(names)} {noun} are held out of training, chosen by name"
+    )
+    return sorted({*range(len(names))} - {*kept}), kept
 
 
 def held_out(

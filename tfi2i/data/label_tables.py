@@ -4,7 +4,6 @@ Tables are untrusted: their size is bounded, and every fault is one sentence wit
 """
 
 import csv
-import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, closest
 from tfi2i.files import refuse_special
 from tfi2i.terminal import brief, printable
 
@@ -121,15 +120,6 @@ def read_partition(path: Path, files: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def closest(names: Sequence[str], name: str) -> str:
-    """End of a sentence on a name that is unknown."""
-    near = difflib.get_close_matches(name, names, 1, 0.5)
-    if near:
-        return f"did you mean {printable(near[0])}?"
-    more = " ..." if len(names) > 40 else ""
-    return f"there are {', '.join(map(printable, names[:40]))}{more}."
-
-
 def _chosen(where: str, columns: list[str], names: Sequence[str] | None) -> list[int]:
     """The places of the wanted columns."""
     for what, every in (("the columns of " + where, columns), ("names", list(names or ()))):
@@ -142,7 +132,8 @@ def _chosen(where: str, columns: list[str], names: Sequence[str] | None) -> list
     for name in names:
         if name not in columns:
             raise InputError(
-                f"{where} has no attribute {printable(name)!r}; {closest(columns, name)}"
+                f"{where} has no attribute {printable(name)!r}; "
+                f"{closest(name, map(printable, columns), mark='')}"
             )
     return [columns.index(name) for name in names]
 

@@ -1,5 +1,6 @@
 """Masks as colour pictures: each number that a picture of one channel holds has its colour."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +51,7 @@ class Painted(PictureDomain):
 
     def digest(self) -> str:
         """SHA-256 of the masks, after the colours."""
-        return f"{self._colours.tobytes().hex()[:60]}-{super().digest()}"
+        return f"{hashlib.sha256(self._colours.tobytes()).hexdigest()}-{super().digest()}"
 
 
 def colours_of(palette: Sequence[Any]) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """Pictures that belong together: of two domains by their names, or as the halves of one file."""
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tfi2i.data.domains import PictureDomain, held_out
+from tfi2i.data.domains import PictureDomain, shared_out
 from tfi2i.errors import InputError
 from tfi2i.pictures.bands import read_bands
 from tfi2i.pictures.channels import in_channels
@@ -17,8 +16,6 @@ from tfi2i.pictures.files import Picture
 from tfi2i.terminal import printable
 
 Pair = tuple[PictureDomain, PictureDomain]
-
-log = logging.getLogger("tfi2i")
 
 
 class Half(PictureDomain):
@@ -145,12 +142,10 @@ def with_test_share(
         share: Share to keep, as in `held_out`.
     """
     a, b = pair
-    kept = held_out(a.names, lambda index: a.opens(index) and b.opens(index), share)
-    log.info(
-        f"{place}: no test {kind}, so {len(kept)} of its {len(a)} pairs are held out of training, "
-        "chosen by name"
+    rest, kept = shared_out(
+        *(a.names, lambda index: a.opens(index) and b.opens(index), share),
+        *(f"{place}: no test {kind}", "pairs"),
     )
-    rest = sorted({*range(len(a))} - {*kept})
     return (a.part(rest), b.part(rest)), (a.part(kept), b.part(kept))
 
 

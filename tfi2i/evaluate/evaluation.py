@@ -1,6 +1,7 @@
 """`tfi2i evaluate`: a run and its test pictures in; evaluation.json and report.html out."""
 
 import datetime
+import functools
 import logging
 import math
 import time
@@ -178,10 +179,12 @@ def _measured(
         for domain in {way.target for way in ways}
         for split in ("train", "test")
     )
-    total += sum(min(ruler.PICTURES, measure.planned("train", way.target)) for way in ways)
+    targets = {way.target for way in ways}
+    total += sum(min(ruler.PICTURES, measure.planned("train", target)) for target in targets)
     total += sum(_outputs(measure, systems, way) for way in ways)
     task = progress.add_task("", total=total)
     measure.advance = lambda count: progress.advance(task, count)
+    rulers = functools.cache(measure.on_ruler)  # of many directions to one target
     found: dict[str, Any] = {}
     galleries = {way.name: Gallery() for way in ways}
     for way in ways:
@@ -191,7 +194,7 @@ def _measured(
             "source": way.source,
             "target": way.target,
             "floor": measure.floor(way.target),
-            "ruler": measure.on_ruler(way.target),
+            "ruler": rulers(way.target),
             "trivial": measure.trivial(way),
             "checkpoints": {},
         }

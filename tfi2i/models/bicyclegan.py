@@ -220,7 +220,11 @@ class BicycleGAN(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_architecture(self)
+        self.require_multiple(2**unet_levels, f"unet_levels={unet_levels}")
+        # The last scale's last layers take a pixel each.
+        smallest = 3 * 2 ** (discriminator_depth + SCALES - 1)
+        self.require_least(smallest, f"discriminator_depth={discriminator_depth}")
+        self.require_least(2 ** (encoder_blocks + 1), f"encoder_blocks={encoder_blocks}")
         of_a, of_b = self.channels_of("a"), self.channels_of("b")
         dropped = DROPPED if dropout else 0.0
         judge = discriminator_width, discriminator_depth, SCALES
@@ -266,11 +270,7 @@ class BicycleGAN(ImageTranslator):
             style_weight: Weight of the L1 distance of a drawn style from what the encoder reads.
             ema_decay: Decay of averages of the weights of translator and encoder; null: none.
         """
-        if gan_loss == "wasserstein":
-            raise ValueError(
-                "gan_loss='wasserstein' needs discriminators that are kept smooth, and these are "
-                "not; choose another."
-            )
+        losses.refuse_wasserstein(gan_loss)
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
@@ -379,23 +379,3 @@ class BicycleGAN(ImageTranslator):
         encoder = self.inference_network("encoder")
         picture = keras.Input(encoder.input_shape[1:], name="picture", dtype=encoder.input.dtype)
         return keras.Model(picture, encoder(picture, training=False)[0], name="style_encoder")
-
-
-def _check_architecture(system: BicycleGAN) -> None:
-    size, sides = system.image_size, system.sides
-    divisor = 2**system.unet_levels
-    if any(side % divisor for side in sides):
-        raise ValueError(
-            f"image_size must be a multiple of {divisor} for unet_levels={system.unet_levels}, "
-            f"received image_size={size}."
-        )
-    # The last scale's last layers take a pixel each.
-    depth, blocks = system.discriminator_depth, system.encoder_blocks
-    for smallest, reason in (
-        (3 * 2 ** (depth + SCALES - 1), f"discriminator_depth={depth}"),
-        (2 ** (blocks + 1), f"encoder_blocks={blocks}"),
-    ):
-        if min(sides) < smallest:
-            raise ValueError(
-                f"image_size must be at least {smallest} for {reason}, received image_size={size}."
-            )

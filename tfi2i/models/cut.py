@@ -177,11 +177,7 @@ class CUT(ImageTranslator):
             negatives_from_batch: True: negatives come from all images of a batch, else from one.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        if gan_loss == "wasserstein":
-            raise ValueError(
-                "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
-                "not; choose another."
-            )
+        losses.refuse_wasserstein(gan_loss)
         start = int(self.full_rate_share * total_steps) if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)

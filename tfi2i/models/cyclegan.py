@@ -327,19 +327,20 @@ class CycleGAN(ImageTranslator):
 
 
 def _check_architecture(system: CycleGAN) -> None:
-    size, levels, depth = system.image_size, system.unet_levels, system.discriminator_depth
-    sides = system.sides
+    levels, depth = system.unet_levels, system.discriminator_depth
     if system.antialias and (system.generator, system.discriminator) != ("resnet", "patch"):
         raise ValueError(
             "antialias=True needs generator=resnet and discriminator=patch, received "
             f"generator={system.generator}, discriminator={system.discriminator}."
         )
-    divisor = 4 if system.generator == "resnet" else 2**levels
-    if any(side % divisor for side in sides):
-        raise ValueError(f"image_size must be a multiple of {divisor}, received image_size={size}.")
-    smallest = 3 * 2**depth if system.discriminator == "patch" else 8
-    if min(sides) < smallest:
-        raise ValueError(f"image_size must be at least {smallest}, received image_size={size}.")
+    if system.generator == "resnet":
+        system.require_multiple(4, "generator=resnet")
+    else:
+        system.require_multiple(2**levels, f"unet_levels={levels}")
+    if system.discriminator == "patch":
+        system.require_least(3 * 2**depth, f"discriminator_depth={depth}")
+    else:
+        system.require_least(8, "discriminator=pixel")
 
 
 def _check_training(gan_loss: str, gradient_penalty: float, clip_weights: float | None) -> None:

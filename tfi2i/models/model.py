@@ -103,6 +103,22 @@ class GenerativeModel(KerasMethods):
                 f"image_size={self.image_size}."
             )
 
+    def require_multiple(self, divisor: int, reason: str) -> None:
+        """Raises ValueError unless the sides of images are multiples of a number."""
+        if any(side % divisor for side in self.sides):
+            raise ValueError(
+                f"image_size must be a multiple of {divisor} for {reason}, received "
+                f"image_size={self.image_size}."
+            )
+
+    def require_least(self, least: int, reason: str) -> None:
+        """Raises ValueError if a side of images is smaller."""
+        if min(self.sides) < least:
+            raise ValueError(
+                f"image_size must be at least {least} for {reason}, received "
+                f"image_size={self.image_size}."
+            )
+
     @property
     def sides(self) -> Size:
         """Height and width of the training images."""

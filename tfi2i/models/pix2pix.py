@@ -105,7 +105,9 @@ class Pix2Pix(ImageTranslator):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._check_architecture()
+        self.require_multiple(2**unet_levels, f"unet_levels={unet_levels}")
+        depth = discriminator_depth
+        self.require_least(3 * 2**depth, f"discriminator_depth={depth}")
         of_a, of_b = self.channels_of("a"), self.channels_of("b")
         with self.precision():
             self.gen_ab = unet_generator(
@@ -115,7 +117,7 @@ class Pix2Pix(ImageTranslator):
                 dropout=DROPPED if dropout else 0.0,
             )
             self.disc = patch_discriminator(
-                *(discriminator_width, discriminator_depth, "disc", normal),
+                *(discriminator_width, depth, "disc", normal),
                 norm=norm,
                 channels=of_a + of_b,
             )
@@ -145,11 +147,7 @@ class Pix2Pix(ImageTranslator):
             l1_weight: Weight of the L1 distance from the truth.
             ema_decay: Decay of an average of the translator's weights, such as 0.999; null: none.
         """
-        if gan_loss == "wasserstein":
-            raise ValueError(
-                "gan_loss='wasserstein' needs a discriminator that is kept smooth, and this one is "
-                "not; choose another."
-            )
+        losses.refuse_wasserstein(gan_loss)
         start = total_steps // 2 if decay_start is None else decay_start
         rate = LinearDecay(learning_rate, total_steps, start, epoch_steps)
         self.prepare_training(lambda name: CoupledAdam(rate, beta_1=0.5), ema_decay)
@@ -195,16 +193,3 @@ class Pix2Pix(ImageTranslator):
     def masks(self):
         """The maker of this step's masks (N, h, w, K) of ones and zeros, one a dropout."""
         return drawn_masks(map(self.draw_seed, range(16)))
-
-    def _check_architecture(self) -> None:
-        divisor, smallest = 2**self.unet_levels, 3 * 2**self.discriminator_depth
-        if any(side % divisor for side in self.sides):
-            raise ValueError(
-                f"image_size must be a multiple of {divisor} for unet_levels={self.unet_levels}, "
-                f"received image_size={self.image_size}."
-            )
-        if min(self.sides) < smallest:
-            raise ValueError(
-                f"image_size must be at least {smallest} for discriminator_depth="
-                f"{self.discriminator_depth}, received image_size={self.image_size}."
-            )

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from tfi2i.data.builders import Side, builder_of
 from tfi2i.data.dataset import Dataset, source
-from tfi2i.data.domains import Domain, PictureDomain, TestShare, held_out, require_domains
-from tfi2i.data.label_tables import closest, read_partition, read_table
+from tfi2i.data.domains import Domain, PictureDomain, TestShare, require_domains, shared_out
+from tfi2i.data.label_tables import read_partition, read_table
 from tfi2i.data.ranges import ValueRange, settle, wishes
-from tfi2i.errors import InputError
+from tfi2i.errors import InputError, closest
 from tfi2i.limits import MEGAPIXELS, Megapixels
 from tfi2i.pictures.listing import listed
 from tfi2i.terminal import printable
@@ -258,7 +258,7 @@ def _keys_of(
     for name in names or ():
         if name not in known:
             what = "attribute" if label_key is None else "class"
-            raise InputError(f"{side.name} has no {what} {name!r}; {closest([*known], name)}")
+            raise InputError(f"{side.name} has no {what} {name!r}; {closest(name, known, mark='')}")
     return {name: known[name] for name in names or known}
 
 
@@ -279,12 +279,8 @@ def _shared(whole: Labelled, place: str, kind: str, share: float | None) -> dict
         raise InputError(
             f"{domain.where} is a single picture and there is no test {kind}; add some."
         )
-    kept = held_out(domain.names, domain.opens, share)
-    log.info(
-        f"{place}: no {kind} for the test, so {len(kept)} of its {len(domain)} pictures are held "
-        "out of training, chosen by name"
-    )
-    rest = sorted({*range(len(domain))} - {*kept})
+    why = f"{place}: no {kind} for the test"
+    rest, kept = shared_out(domain.names, domain.opens, share, why)
     return {"train": _part(whole, rest), "test": _part(whole, kept)}
 
 

@@ -19,11 +19,11 @@ from tfi2i.data.dataset import Dataset, source
 from tfi2i.data.domains import Domain, DrawnDomain, Pixels
 from tfi2i.data.sources.scene_drawing import LARGEST, SMALLEST, SPLITS, Scene, compose, paint
 from tfi2i.data.sources.scene_paints import STYLES, Colour
+from tfi2i.data.sources.scenes import VALIDATION_SIZE
 from tfi2i.errors import InputError
 from tfi2i.limits import Between, Count, Seed
 from tfi2i.pictures.pixels import require_pixels
 
-VALIDATION_SIZE = 128
 MOODS = ("hour", "palette")
 
 NIGHT_LIGHT = (0.34, 0.40, 0.62)
