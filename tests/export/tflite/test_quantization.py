@@ -2,8 +2,10 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer.quantizer import Quantizer
 from tfi2i_export.agreement import agreement
 from tfi2i_export.graph.fold import fold
@@ -55,7 +57,27 @@ def weights(model):
     return found
 
 
+def scales_of(model):
+    graph = schema.Model.GetRootAs(model).Subgraphs(0)
+    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+    found = [tensor.Quantization() for tensor in tensors]
+    return [one.ScaleAsNumpy() for one in found if one is not None and one.ScaleLength()]
+
+
 # recipes
+
+
+@pytest.mark.parametrize("format", ["int8-fast", "int8-full"])
+def test_scales_of_a_kernel_are_never_all_equal(format):
+    # TensorFlow Lite 2.16, which the Android app runs, would answer such a convolution with zeros.
+    image = keras.Input((8, 8, 3), name="image")
+    network = keras.Model(image, keras.layers.Conv2D(3, 1, use_bias=False, name="same")(image))
+    network.get_layer("same").kernel.assign(np.eye(3, dtype="float32")[None, None])
+    file = convert(fold(network, side=8))
+    made, _ = quantize(file, format, layers=["same"], calibration=pixels(8, 8, 8))
+    found = [one for one in scales_of(made) if len(one) == 3]
+    assert any(one == pytest.approx(np.full(3, 1 / 127), rel=1e-6) for one in found)
+    assert all(one.min() < one.max() for one in found)
 
 
 def test_every_format_chooses_by_name():

@@ -39,10 +39,12 @@ class TfLiteTest {
                 val isRounding = apart.max() <= 1 && 1000 * apart.count { it > 0 } <= answer.size
                 assertTrue("$case has $off levels off", isRounding)
             }
-            // Untrained weights, as the models with inputs besides the picture have, round worse.
-            val most = if (case.inputs.isEmpty()) MOST_LEVELS else MOST_LEVELS_UNTRAINED
-            assertTrue("$case is ${apart.max()} levels off", apart.max() <= most)
+            assertTrue("$case is ${apart.max()} levels off", apart.max() <= MOST_LEVELS)
             assertTrue("$case is $toPython dB off", toPython >= LEAST_DECIBELS)
+            if (comparable) {
+                val least = decibels(case.levels, exact.levels) - MOST_DECIBELS_LOST
+                assertTrue("$case is $toFloat dB off float32, not $least", toFloat >= least)
+            }
         }
     }
 
@@ -72,9 +74,13 @@ class TfLiteTest {
 
     companion object {
         private const val ROW = "%-28s %14s %5s %12s %12s"
-        private const val MOST_LEVELS = 8
-        private const val MOST_LEVELS_UNTRAINED = 12
-        private const val LEAST_DECIBELS = 45.0
+
+        // A file of 8 bits is some 45 dB off float32 here and in Python: so 42 dB off each other,
+        // eight times whose mean is 16 levels. The weights, and with them the figures, differ by
+        // the machine that trained them.
+        private const val MOST_LEVELS = 16
+        private const val LEAST_DECIBELS = 41.0
+        private const val MOST_DECIBELS_LOST = 2.0
 
         /** Formats that no way of rounding between the layers touches; sums differ by processor. */
         private val SAME = setOf("float32", "float16", "int8-npu")
