@@ -7,6 +7,7 @@ tells the line of a wrong value.
 """
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,6 +130,22 @@ def dump(values: Mapping[str, Any]) -> str:
     )
 
 
+def whole(text: str, where: str) -> str:
+    """The text itself, which a path can be; with halves of characters as Python reads file names.
+
+    Raises:
+        InputError: It holds a null character, or half a character that no file name has.
+    """
+    try:
+        problem = "a null character" if "\0" in text else ""
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        problem = f"half a character ({text[error.start]!a})"
+    if problem:
+        raise InputError(f"{where}: '{brief(text)}' holds {problem}; leave it out.")
+    return text
+
+
 def _value(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> Any:
     where = f"{origin} line {node.start_mark.line + 1}"
     text, kind = node.value, node.tag.removeprefix(_TAG)
@@ -141,9 +158,7 @@ def _value(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> 
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, origin, path, lines) for item in text]
     if kind == "str":
-        if "\0" in text:  # a path with one raises errors of another kind
-            raise InputError(f"{where}: '{brief(text)}' holds a null character; leave it out.")
-        return text
+        return whole(text, where)
     if kind == "null":
         return None
     if kind == "bool":

@@ -219,6 +219,8 @@ def test_the_run_is_named_after_the_data():
         ("1e-4", "9" * 5000, f"/my.yaml line 5: '{'9' * 57}...' is not a number that can be read."),
         ("source: scenes", 'source: folders\n  root: "a\\0b"', "/my.yaml line 9: 'a\\x00b' holds a"
          " null character; leave it out."),
+        ("source: scenes", 'source: folders\n  root: "a\\ud800"', "/my.yaml line 9: 'a\\ud800'"
+         " holds half a character ('\\ud800'); leave it out."),
         ("1e-4", "&x 1e-4\n  l2: *x", "/my.yaml line 6: is not valid YAML: aliases (*name) are not"
          " allowed."),
         ("1e-4", "!!python/name:os.system x", "/my.yaml line 5: the tag"
@@ -267,6 +269,8 @@ def test_one_sentence_says_where_what_came_and_what_would_do(tmp_path, before, a
          " number or a list of 2 values (a whole number, a whole number), but 5.5 came."),
         ("model.image_size=[", "--set model.image_size=[: `model.image_size` takes a whole number"
          " or a list of 2 values (a whole number, a whole number), but '[' came."),
+        ("data.root=\ud800", "--set data.root=\\ud800: '\\ud800' holds half a character"
+         " ('\\ud800'); leave it out."),
         ("model.size=5", "--set model.size=5: unknown setting `model.size`; did you mean"
          " `image_size`?"),
     ],

@@ -270,7 +270,8 @@ def _override(override: str) -> tuple[tuple[str, ...], _Stated]:
     try:
         value = yaml_text.parse(text, where).values
     except InputError:
-        value = text  # a path may be anything but YAML; where text is not wanted, this will not fit
+        # A path may be anything but YAML; where text is not wanted, this will not fit.
+        value = yaml_text.whole(text, where)
     return keys, _Stated(value, where, text)
 
 
