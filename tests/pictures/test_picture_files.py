@@ -454,6 +454,30 @@ def test_a_png_is_read_where_all_pixels_are_there():
             read_picture(data)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_whose_pixels_lack_their_checksum_is_damaged(tmp_path, depth):
+    rows = b"".join(b"\0" + bytes(range(40, 40 + 3 * depth)) for _ in range(8))
+    good = png(8, 8, depth, 2, rows).replace(zlib.compress(rows), zlib.compress(rows, 0))
+    place = good.index(b"IDAT")
+    stored = zlib.compress(rows, 0)
+    packed = bytearray(stored)
+    packed[3:7] = b"\xff\xff\0\0"  # the block never ends: its own sum is taken for pixels
+    packed[9] ^= 1
+
+    def of(body: bytes) -> bytes:
+        start, crc = struct.pack(">I", len(body)) + b"IDAT", zlib.crc32(b"IDAT" + stored)
+        return good[: place - 4] + start + body + struct.pack(">I", crc) + good[-12:]
+
+    path = tmp_path / "x.png"
+    path.write_bytes(of(stored))
+    assert read_picture(path).pixels.shape == (8, 8, 3)
+    path.write_bytes(of(bytes(packed)))
+    for read in (read_picture, read_values):
+        with pytest.raises(InputError, match="x.png is damaged .*checksum"):
+            read(path)
+    assert read_header(path).frames == 1
+
+
 def sixteen_bit(values, file_format):
     """16-bit colour, which Pillow does not write."""
     height, width, channels = values.shape

@@ -43,7 +43,7 @@ from tfi2i.pictures.formats import (
     unread,
 )
 from tfi2i.pictures.libtiff import complaints, damage_in
-from tfi2i.pictures.mending import jpeg_without_end, png_without_damage
+from tfi2i.pictures.mending import check_sums, jpeg_without_end, png_without_damage
 from tfi2i.pictures.pillow import pillow_silenced
 from tfi2i.pictures.pixels import Pixels, are_pixels
 
@@ -118,6 +118,7 @@ def read_picture(
 
     def made(image: Opened, file: BinaryIO, label: str) -> Picture:
         require_megapixels(image, label, megapixels)
+        check_sums(file)
         if frame and isinstance(image, Image.Image):
             image.seek(frame)
         mode, file_format = image.mode, image.format or "unknown"
@@ -146,6 +147,7 @@ def read_values(
 
     def made(image: Opened, file: BinaryIO, label: str) -> Values:
         require_megapixels(image, label, megapixels)
+        check_sums(file)
         return _values(image, file, label)
 
     return _read(source, name, made)

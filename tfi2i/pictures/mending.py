@@ -1,10 +1,13 @@
 """Files whose pixels are all there although their end or a part beside the pixels is damaged.
 
-Pillow refuses them whole. What is returned here is decoded by Pillow as any other file.
+Pillow refuses them whole. What is returned here is decoded by Pillow as any other file. And PNG
+files whose pixels are damaged, which Pillow decodes as if they were not.
 """
 
+import io
 import struct
 import zlib
+from typing import BinaryIO
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"}
@@ -84,6 +87,34 @@ def png_without_damage(data: bytes) -> bytes | None:
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in parts
     )
+
+
+def check_sums(file: BinaryIO) -> None:
+    """Makes sure that the packed pixels of a PNG, if the file is one, have the sums it states.
+
+    Pillow compares neither these sums nor, where rows are unpacked early, the one of all pixels.
+
+    Raises:
+        ValueError: One has not. A sum that is cut off with the file's end is left to others.
+    """
+    place = file.tell()
+    file.seek(0)
+    sound = file.read(len(_SIGNATURE)) != _SIGNATURE or _has_sums(file)
+    file.seek(place)
+    if not sound:
+        raise ValueError("its pixels are not those of their checksum")
+
+
+def _has_sums(file: BinaryIO) -> bool:
+    while len(start := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        if kind in (b"IDAT", b"fdAT"):
+            body, crc = file.read(length), file.read(4)
+            if len(crc) == 4 and crc != struct.pack(">I", zlib.crc32(kind + body)):
+                return False
+        else:
+            file.seek(length + 4, io.SEEK_CUR)
+    return True
 
 
 def _raw_size(header: bytes) -> int | None:
