@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 
 import pytest
 
@@ -27,6 +28,11 @@ def pytest_collection_modifyitems(items):
             values = {getattr(one, "__name__", one) for one in item.callspec.params.values()}
             if not values & set(often.args):
                 item.add_marker("slow")
+    if tensorflow := sys.modules.get("tensorflow"):
+        # To rewrite a graph takes a third of the time of making it. The processes that tests start
+        # do so, as the user's.
+        options = {"disable_meta_optimizer": True}
+        tensorflow.config.optimizer.set_experimental_options(options)
 
 
 @pytest.hookimpl(tryfirst=True)
