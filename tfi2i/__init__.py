@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from tfi2i.config.config import Config as Config
     from tfi2i.errors import InputError as InputError
     from tfi2i.models import CUT as CUT
+    from tfi2i.models import MUNIT as MUNIT
     from tfi2i.models import NICEGAN as NICEGAN
     from tfi2i.models import UGATIT as UGATIT
+    from tfi2i.models import UNIT as UNIT
     from tfi2i.models import BicycleGAN as BicycleGAN
     from tfi2i.models import CycleGAN as CycleGAN
     from tfi2i.models import FastCUT as FastCUT
@@ -44,7 +46,8 @@ _PUBLIC = {
 
 __all__ = [
     *("Config", "InputError", "Run", "data", "evaluate", "fit", "init_from", "new_run"),
-    *("BicycleGAN", "CUT", "CycleGAN", "FastCUT", "NICEGAN", "Pix2Pix", "SinCUT", "UGATIT"),
+    *("BicycleGAN", "CUT", "CycleGAN", "FastCUT", "MUNIT", "NICEGAN", "Pix2Pix", "SinCUT"),
+    *("UGATIT", "UNIT"),
 ]
 
 

@@ -12,7 +12,7 @@ by clipping its weights.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
@@ -55,6 +55,11 @@ def on_fake(kind: GanLoss, logits):
 def for_generator(kind: GanLoss, logits):
     """Generator loss on the discriminator's logits of fakes."""
     return tf.reduce_mean(_TERMS[kind][2](_full(logits)))
+
+
+def over_scales(loss: Callable[[GanLoss, Any], Any], kind: GanLoss, logits: Sequence[Any]):
+    """Sum of an adversarial loss over the scales of a discriminator, each (N, h, w, 1)."""
+    return tf.add_n([loss(kind, one) for one in logits])
 
 
 def refuse_wasserstein(kind: GanLoss) -> None:

@@ -38,13 +38,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     epoch_steps: int | None = None
 
     def __post_init__(self):
-        followed = isinstance(self.rate, keras.optimizers.schedules.LearningRateSchedule)
-        number = isinstance(self.rate, int | float) and not isinstance(self.rate, bool)
-        if not followed and not (number and 0 < self.rate < math.inf):
-            raise ValueError(
-                "learning_rate must be a number above 0 or a schedule of "
-                f"keras.optimizers.schedules, received {self.rate!r:.60}."
-            )
+        _check_rate(self.rate)
         if self.decay_start is not None and not 0 <= self.decay_start <= self.total_steps:
             raise ValueError(
                 f"decay_start must lie in 0..total_steps, received decay_start={self.decay_start} "
@@ -70,6 +64,48 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return dataclasses.asdict(self)
+
+
+@keras.saving.register_keras_serializable("tfi2i")
+@dataclasses.dataclass(eq=False)
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that falls by a factor every so many updates: a function of the step.
+
+    Args:
+        rate: Rate above 0, or a schedule of Keras, which is then followed as it is.
+        decay_steps: Updates between two falls; the update of this number, counted from 1, is the
+            first at the lower rate, as in codes that step their schedule before the update.
+        factor: Factor of each fall.
+    """
+
+    rate: float | keras.optimizers.schedules.LearningRateSchedule
+    decay_steps: int
+    factor: float
+
+    def __post_init__(self):
+        _check_rate(self.rate)
+
+    def __call__(self, step):
+        dtype = keras.config.floatx()
+        if isinstance(self.rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self.rate(step)
+        falls = ops.cast((ops.cast(step, "int64") + 1) // self.decay_steps, dtype)
+        rate, factor = (ops.convert_to_tensor(one, dtype) for one in (self.rate, self.factor))
+        return rate * ops.power(factor, falls)
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+
+def _check_rate(rate: Any) -> None:
+    """Raises ValueError for what is no number above 0 and no schedule."""
+    followed = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not followed and not (number and 0 < rate < math.inf):
+        raise ValueError(
+            "learning_rate must be a number above 0 or a schedule of "
+            f"keras.optimizers.schedules, received {rate!r:.60}."
+        )
 
 
 @keras.saving.register_keras_serializable("tfi2i")

@@ -11,6 +11,7 @@ from tfi2i.layers.convolution import (
     ReflectionPad2D,
     TransposedConv2D,
 )
+from tfi2i.layers.layer_normalization import LayerNormalization
 from tfi2i.layers.normalization import (
     LIN,
     AdaLIN,
@@ -31,6 +32,11 @@ EVERY = {
     "TransposedConv2D k3": (lambda: TransposedConv2D(5, 3), (3, 6, 7, 4)),
     "TransposedConv2D k4": (lambda: TransposedConv2D(5, 4), (3, 6, 7, 4)),
     "InstanceNormalization": (InstanceNormalization, (3, 6, 7, 4)),
+    "LayerNormalization": (LayerNormalization, (3, 6, 7, 4)),
+    "LayerNormalization by the deviation": (
+        lambda: LayerNormalization("deviation", keras.initializers.RandomUniform(0, 1)),
+        (3, 6, 7, 4),
+    ),
     "LIN": (LIN, (3, 6, 7, 4)),
     "LIN clip": (lambda: LIN("clip"), (3, 6, 7, 4)),
     "SpectralConv2D": (lambda: SpectralConv2D(5, 3, 2), (3, 7, 9, 4)),

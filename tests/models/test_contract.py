@@ -27,9 +27,9 @@ def batch_of_shapes(system, seed=0):
     return {key: rng.uniform(-1, 1, (1, *one)).astype(np.float32) for key, one in shapes}
 
 
-def given(system, image):
-    """What the network of the first direction takes: an image, and values of its conditions."""
-    values = system.values_of(None, len(image), 0)
+def given(system, image, direction=None):
+    """What the network of a direction takes: an image, and values of its conditions."""
+    values = system.values_of(direction, len(image), 0)
     return [tf.constant(one) for one in (image, *values.values())] if values else image
 
 
@@ -198,7 +198,7 @@ def test_rectangles_and_grey_to_colour_train_and_are_saved(cls, tmp_path):
     assert np.isfinite([float(loss) for loss in system.train_step(batch).values()]).all()
     assert system.network()(given(system, batch["a"])).shape == (1, *size, 3)
     if len(system.directions) == 2:
-        assert system.network("b2a")(batch["b"]).shape == (1, *size, 1)
+        assert system.network("b2a")(given(system, batch["b"], "b2a")).shape == (1, *size, 1)
     assert system.translate(np.zeros((33, 40, 1), np.uint8)).shape == (33, 40, 3)
     with pytest.raises(ValueError, match=r"shape \(H, W, 1\)"):
         system.translate(np.zeros((33, 40, 3), np.uint8))

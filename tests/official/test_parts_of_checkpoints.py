@@ -7,19 +7,31 @@ import pytest
 from torch_writer import state_dict, write_zip
 
 from tfi2i.errors import InputError
-from tfi2i.models import CUT, NICEGAN, UGATIT, BicycleGAN, CycleGAN, Pix2Pix, SinCUT
+from tfi2i.models import (
+    CUT,
+    MUNIT,
+    NICEGAN,
+    UGATIT,
+    UNIT,
+    BicycleGAN,
+    CycleGAN,
+    Pix2Pix,
+    SinCUT,
+)
 from tfi2i.official.checkpoints import import_checkpoint, read_checkpoint
 from tfi2i.official.weights import export_official
 
 SYSTEMS = {
-    cls.__name__: cls for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN)
+    cls.__name__: cls
+    for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN, UNIT, MUNIT)
 }
+OFFICIAL = {"UNIT": {"shared_blocks": 0}}  # what a smoke system differs in from an official one
 
 
 @pytest.fixture(scope="module")
 def officials():
     """Small systems by name, and their state dicts as the official code has them."""
-    systems = {name: cls(**cls.smoke) for name, cls in SYSTEMS.items()}
+    systems = {name: cls(**cls.smoke, **OFFICIAL.get(name, {})) for name, cls in SYSTEMS.items()}
     return {name: (system, export_official(system)) for name, system in systems.items()}
 
 
@@ -68,6 +80,8 @@ PARTS = [
     ("SinCUT", ("G",), ("a2b",)),
     ("Pix2Pix", ("G",), ("a2b",)),
     ("BicycleGAN", ("G", "E"), ("a2b",)),
+    ("UNIT", ("gen_a", "gen_b"), ("a2b", "b2a")),
+    ("MUNIT", ("gen_a", "gen_b", "dis_b"), ("a2b", "b2a")),
 ]
 
 
@@ -92,6 +106,30 @@ def test_a_folder_may_hold_one_direction(officials, tmp_path):
         checkpoint = read_checkpoint("CycleGAN", place)
         assert checkpoint.fresh == ("G_A", "D_A", "D_B")
     assert same(checkpoint.system(CycleGAN.smoke), system, "b2a")
+
+
+@pytest.mark.parametrize("name", ["UNIT", "MUNIT"])
+def test_both_domains_of_a_part_may_lie_in_a_file_of_their_own(officials, tmp_path, name):
+    system, official = officials[name]
+
+    def write(file, part):
+        networks = {domain: state_dict(official[f"{part}_{domain}"]) for domain in "ab"}
+        return write_zip(tmp_path / file, networks)
+
+    write("gen_00000100.pt", "dis")  # of before; not read
+    generators = write("gen_00020000.pt", "gen")
+    for place in (tmp_path, generators, write("edges2shoes.pt", "gen")):
+        checkpoint = read_checkpoint(name, place)
+        assert checkpoint.fresh == ("dis_a", "dis_b")
+        assert same(checkpoint.system(system.smoke), system, "b2a")
+    write("dis_00020000.pt", "dis")
+    for place in (tmp_path, generators):
+        assert read_checkpoint(name, place).fresh == ()
+    with pytest.raises(
+        InputError, match=r"empty is a folder without files such as gen_0+100000.pt"
+    ):
+        (tmp_path / "empty").mkdir()
+        read_checkpoint(name, tmp_path / "empty")
 
 
 def test_parts_of_several_tags_have_to_be_chosen_from(officials, tmp_path):

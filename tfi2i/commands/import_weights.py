@@ -18,13 +18,14 @@ def add(verbs) -> None:
         "The architecture is read off the weights where their shapes tell it; --set model.… says\n"
         "the rest. A checkpoint is one file with all networks, or a folder with a file for each,\n"
         "TAG_net_NETWORK.pth, as the codes of CycleGAN and CUT write them; of several tags the\n"
-        "one called latest is taken, or the one that is named. One translator is enough, even\n"
-        "without its discriminator; networks that are not there are fresh. Pickled code is never\n"
-        "run.",
+        "one called latest is taken, or the one that is named. MUNIT's and UNIT's folders have\n"
+        "gen_NUMBER.pt and dis_NUMBER.pt. One translator is enough, even without its\n"
+        "discriminator; networks that are not there are fresh. Pickled code is never run.",
         "  tfi2i import NICEGAN horse2zebra_params_latest.pt runs/horse2zebra\n"
         "  tfi2i import NICEGAN params.pt --set model.image_size=256 --runs imported\n"
         "  tfi2i import CycleGAN checkpoints/horse2zebra runs/horse2zebra\n"
         "  tfi2i import CycleGAN checkpoints/horse2zebra/100\n"
+        "  tfi2i import MUNIT checkpoints/gen_00100000.pt\n"
         "  tfi2i import CycleGAN checkpoints/horse2zebra/100_net_G_A.pth\n"
         "  tfi2i import CycleGAN horse2zebra_pretrained/latest_net_G.pth --direction a2b",
     )

@@ -70,7 +70,7 @@ class SharedStatistics:
         self._current.reset(self._outer)
 
 
-def _in_full(x):
+def in_full(x):
     """At least float32: statistics in half precision lose the mean of a bright image."""
     return x if tf.as_dtype(x.dtype) in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
@@ -119,7 +119,7 @@ class PerImage(keras.layers.Layer):
         return input_shape
 
 
-def _in_training(function):
+def in_training(function):
     """A result without the gradient that `function` returns beside it, which training uses.
 
     Written-out gradients keep fewer tensors and take a third of the operations of those that
@@ -145,13 +145,13 @@ class InstanceNormalization(keras.layers.Layer):
     """
 
     def call(self, x, training=False):
-        return tf.cast(_instance(_in_full(x), training=training), x.dtype)
+        return tf.cast(_instance(in_full(x), training=training), x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
 
-@_in_training
+@in_training
 def _instance(x):
     """Instance normalisation of x (N, H, W, C), and the gradient."""
     mean, unbiased, count = channel_moments(x)
@@ -165,7 +165,7 @@ def _instance(x):
     return result, gradient
 
 
-@_in_training
+@in_training
 def _mixed(x, instance_share, layer_share, gamma, beta):
     """(p IN + q LN) gamma + beta for x (N, H, W, C), and the gradient; both variances unbiased.
 
@@ -262,7 +262,7 @@ class BatchNormalization(keras.layers.Layer):
         self.moving_variance = add("moving_variance", "ones", trainable=False)
 
     def call(self, x, training=False):
-        full = _in_full(x)
+        full = in_full(x)
         gamma, beta = (tf.cast(each, full.dtype) for each in (self.gamma, self.beta))
         if training:
             result, mean, variance = _batch(full, training=True)
@@ -286,7 +286,7 @@ class BatchNormalization(keras.layers.Layer):
         return {**super().get_config(), "statistics": self.statistics, "spread": self.spread}
 
 
-@_in_training
+@in_training
 def _batch(x):
     """Normalised x (N, H, W, C), the batch's mean (C,), unbiased variance (C,); and the gradient.
 
@@ -345,7 +345,7 @@ class _MixedNormalization(keras.layers.Layer):
 
     def _normalized(self, x, gamma, beta, training):
         """(p IN + q LN) gamma + beta for x (N, H, W, C), gamma and beta (C,) or (N, C)."""
-        full = _in_full(x)
+        full = in_full(x)
         others = (tf.cast(each, full.dtype) for each in (*self.shares(), gamma, beta))
         return tf.cast(_mixed(full, *others, training=training), x.dtype)
 

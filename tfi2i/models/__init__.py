@@ -4,10 +4,12 @@ from tfi2i.models.bicyclegan import BicycleGAN
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.model import ImageTranslator
+from tfi2i.models.munit import MUNIT
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.pix2pix import Pix2Pix
 from tfi2i.models.sincut import SinCUT
 from tfi2i.models.ugatit import UGATIT
+from tfi2i.models.unit import UNIT
 
 ALL: dict[str, type[ImageTranslator]] = {
     "NICEGAN": NICEGAN,
@@ -18,5 +20,7 @@ ALL: dict[str, type[ImageTranslator]] = {
     "SinCUT": SinCUT,
     "Pix2Pix": Pix2Pix,
     "BicycleGAN": BicycleGAN,
+    "UNIT": UNIT,
+    "MUNIT": MUNIT,
 }
 """Every system by name: the only list of them."""

@@ -4,6 +4,7 @@ The layers' names are stable: `conv0`, `conv0_norm`, `logits`. Shape letters: N 
 """
 
 import keras
+import tensorflow as tf
 
 from tfi2i.layers.convolution import AveragePool3x3, BlurDown, LeakyReLU, ReflectionPad2D
 from tfi2i.layers.spectral import SpectralConv2D
@@ -86,3 +87,53 @@ def multi_scale_discriminator(
         scale = patch_discriminator(own, depth, f"scale{i}", initializer, channels=channels)
         logits.append(scale(x))
     return keras.Model(image, logits, name=name)
+
+
+def reflecting_discriminator(
+    width: int,
+    depth: int,
+    scales: int,
+    name: str,
+    initializer: Initializer,
+    *,
+    slope: float = SLOPE,
+    channels: int = 3,
+) -> keras.Model:
+    """Image (N, H, W, channels) -> a list of logits (N, h, w, 1), one a scale, of equal widths.
+
+    Each scale, `scale0` and so on, sees half the sides of the one before: convolutions of reflected
+    maps without any normalisation, and logits of 1 x 1. h w are H W / 2^depth of the scale.
+
+    Args:
+        width: Channels of the first layer of each scale, doubled by each further one.
+        depth: Convolutions of stride 2 of each.
+        scales: Number of them.
+        name: Name of the model.
+        initializer: Initializer of every kernel; biases start at 0.
+        slope: Slope of the leaky ReLUs.
+        channels: Channels of the image.
+
+    Source: `MsImageDis` of NVlabs/MUNIT.
+    """
+    image = full_input((None, None, channels), "image")
+    x, logits = image, []
+    for i in range(scales):
+        x = AveragePool3x3(name=f"half{i}")(x) if i else x
+        y = seen = full_input((None, None, channels), "image")
+        for j in range(depth):
+            y = ReflectionPad2D(1, name=f"conv{j}_pad")(y)
+            y = conv(y, width * 2**j, 4, 2, f"conv{j}", initializer)
+            y = LeakyReLU(slope, name=f"conv{j}_lrelu")(y)
+        y = conv(y, 1, 1, 1, "logits", initializer)
+        logits.append(keras.Model(seen, y, name=f"scale{i}")(x))
+    return keras.Model(image, logits, name=name)
+
+
+def judged(disc: keras.Model, *images) -> list[list]:
+    """Logits (N, h, w, 1) of each scale for several batches (N, H, W, C), in one training call.
+
+    Where nothing is normalised over a batch, that is the same as several calls, and faster.
+    """
+    logits = keras.tree.flatten(disc(tf.concat(images, 0), training=True))
+    parts = [tf.split(one, len(images)) for one in logits]
+    return [[part[i] for part in parts] for i in range(len(images))]

@@ -17,6 +17,7 @@ from tfi2i.layers.convolution import (
 )
 from tfi2i.layers.dropout import Dropout
 from tfi2i.layers.even_start import EvenNearest, EvenTransposed
+from tfi2i.layers.layer_normalization import LayerNormalization
 from tfi2i.layers.normalization import InstanceNormalization, Statistics
 from tfi2i.networks.ends import (
     SLOPE,
@@ -177,3 +178,21 @@ def unet_generator(
                 x = Dropout(dropout, name=f"up{i}_dropout")(x)
             x = keras.layers.Concatenate(name=f"up{i}_skip")([skips[i - 1], x])
     return keras.Model(image, image_output(x, "tanh"), name=name)
+
+
+def image_of_code(x, halvings: int, channels: int, initializer: Initializer):
+    """(N, h, w, K) -> image (N, H, W, channels) in [-1, 1], H W = 4^halvings h w.
+
+    Nearest pixels, a 5 x 5 convolution and layer normalisation for each halving of the encoder.
+
+    Source: the end of `Decoder` of NVlabs/MUNIT.
+    """
+    for i in range(halvings):
+        x = keras.layers.UpSampling2D(2, name=f"up{i}_nearest")(x)
+        x = ReflectionPad2D(2, name=f"up{i}_pad")(x)
+        x = conv(x, x.shape[-1] // 2, 5, 1, f"up{i}", initializer)
+        start = keras.initializers.RandomUniform(0, 1)
+        x = LayerNormalization("deviation", start, name=f"up{i}_norm")(x)
+        x = keras.layers.ReLU(name=f"up{i}_relu")(x)
+    x = conv(ReflectionPad2D(3, name="to_rgb_pad")(x), channels, 7, 1, "to_rgb", initializer)
+    return image_output(x, "tanh")

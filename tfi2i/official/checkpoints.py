@@ -111,7 +111,10 @@ def read_checkpoint(
         raise InputError(
             f"{system_name} has no direction {direction!r}; choose {' or '.join(code.TRANSLATORS)}."
         )
-    contents = read_networks(path, code.NETWORKS, code.TRANSLATORS)
+    if hasattr(code, "PARTS"):
+        contents = read_parts(path, code.PARTS)
+    else:
+        contents = read_networks(path, code.NETWORKS, code.TRANSLATORS)
     alone = _alone(contents, code.NETWORKS)
     if alone is not None:
         contents = _named(alone, code.TRANSLATORS, direction, system_name, path)
@@ -180,6 +183,57 @@ def read_networks(
     raise InputError(f"{folder} lacks {listed(missing)}; {hint}.")
 
 
+def read_parts(path: str | Path, parts: Sequence[str]) -> Any:
+    """The contents, by network, of files PART_NUMBER.pt that hold PART_a, PART_b as `a`, `b`.
+
+    So are MUNIT's and UNIT's: gen_00100000.pt and dis_00100000.pt.
+
+    Args:
+        path: Folder, of which the last number is read; one of a number's files; or a file of any
+            other name, whose `a` and `b` are taken as the first part.
+        parts: Parts, of which the first must be there.
+
+    Raises:
+        InputError: as of `read_torch`; a folder without such files.
+    """
+    path = Path(path)
+    refuse_special(path, "file or a folder")
+    form = rf"({'|'.join(parts)})_(\d+)\.pt"
+    if path.is_dir():
+        names = [name for name in _names_in(path) if name.startswith(f"{parts[0]}_")]
+        files = sorted(name for name in names if re.fullmatch(form, name))
+        if not files:
+            raise InputError(
+                f"{path} is a folder without files such as {parts[0]}_00100000.pt; give one with "
+                "them, or one checkpoint file."
+            )
+        path = path / files[-1]
+    numbered = re.fullmatch(form, path.name)
+    if not numbered:
+        return _lettered(read_torch(path), parts[0])
+    contents: dict[str, Any] = {}
+    for part in parts:
+        file = path.with_name(f"{part}_{numbered[2]}.pt")
+        if file.is_file():
+            read = _lettered(read_torch(file), part)
+            contents |= read if isinstance(read, dict) else {}
+    return contents or read_torch(path)
+
+
+def _lettered(contents: Any, part: str) -> Any:
+    """The contents with `a` and `b` as the networks of a part."""
+    if not isinstance(contents, dict) or not {"a", "b"} & set(contents):
+        return contents
+    return {f"{part}_{key}": value for key, value in contents.items()}
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
+
+
 def _only_tag(
     folder: Path, networks: Sequence[str], translators: Mapping[str, Sequence[str]]
 ) -> str:
@@ -207,11 +261,7 @@ def _only_tag(
 def _tags(folder: Path, networks: Sequence[str]) -> dict[str, set[str]]:
     """The networks in a folder by tag, low numbers first."""
     tags: dict[str, set[str]] = {}
-    try:
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    for name in names:
+    for name in _names_in(folder):
         if file := _tagged(name, networks):
             tags.setdefault(file[1], set()).add(file[2])
     return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import BilinearUp, BlurDown
+from tfi2i.layers.layer_normalization import LayerNormalization
 from tfi2i.layers.normalization import LIN, AdaLIN, BatchNormalization
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 
@@ -51,6 +52,8 @@ def tensors_of(layer: Any, name: str) -> Tensors:
             for part, variable in parts.items()
             if variable is not None
         }
+    if isinstance(layer, LayerNormalization):
+        return {f"{name}.gamma": (layer.gamma, "same"), f"{name}.beta": (layer.beta, "same")}
     if isinstance(layer, BatchNormalization):
         trained = {"weight": layer.gamma, "bias": layer.beta}
         kept = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}
@@ -134,6 +137,38 @@ def patch_names(depth: int, antialias: bool, batch_norm: bool = False) -> dict[s
     return names | {"logits": f"model.{at}"}
 
 
+def content_names(prefix: str, halvings: int, blocks: int) -> dict[str, str]:
+    """MUNIT's and UNIT's names of the layers of a content encoder."""
+    names = {"conv0": f"{prefix}.model.0.conv"}
+    names |= {f"down{i}": f"{prefix}.model.{i + 1}.conv" for i in range(halvings)}
+    return names | block_names(f"{prefix}.model.{halvings + 1}", range(blocks))
+
+
+def block_names(prefix: str, blocks: Iterable[int]) -> dict[str, str]:
+    """MUNIT's and UNIT's names of the convolutions of residual blocks."""
+    return {
+        f"block{i}_conv{j}": f"{prefix}.model.{i}.model.{j}.conv" for i in blocks for j in range(2)
+    }
+
+
+def image_of_code_names(halvings: int) -> dict[str, str]:
+    """MUNIT's and UNIT's names of the layers at the end of a decoder."""
+    names = {"to_rgb": f"dec.model.{2 * halvings + 1}.conv"}
+    for i in range(halvings):
+        at = f"dec.model.{2 * i + 2}"
+        names |= {f"up{i}": f"{at}.conv", f"up{i}_norm": f"{at}.norm"}
+    return names
+
+
+def reflecting_discriminator(disc: Any, depth: int, scales: int) -> Tensors:
+    """The tensors of MUNIT's and UNIT's discriminators."""
+    found: Tensors = {}
+    for i in range(scales):
+        names = {f"conv{j}": f"cnns.{i}.{j}.conv" for j in range(depth)}
+        found |= layers(disc.get_layer(f"scale{i}"), names | {"logits": f"cnns.{i}.{depth}"})
+    return found
+
+
 # arguments of a system, read off official tensors
 
 
@@ -185,6 +220,38 @@ def patch_arguments(discriminator: Arrays) -> dict[str, Any]:
         "discriminator_width": discriminator["model.0.weight"].shape[0],
         "discriminator_depth": sum(name.endswith(".weight") for name in kernels) - 2,
         "antialias": "model.2.filt" in discriminator,
+    }
+
+
+def reflecting_arguments(discriminator: Arrays) -> dict[str, Any]:
+    """Arguments of MUNIT and UNIT that a discriminator's tensors tell."""
+    return {
+        "discriminator_width": discriminator["cnns.0.0.conv.weight"].shape[0],
+        "discriminator_depth": numbered(discriminator, "cnns.0.{}.conv.weight", 0),
+        "discriminator_scales": numbered(discriminator, "cnns.{}.0.conv.weight", 0),
+    }
+
+
+def content_arguments(generators: Mapping[str, Arrays], encoder: str) -> dict[str, Any]:
+    """Arguments of MUNIT and UNIT that tensors of the generators of a and b, or of one, tell.
+
+    Args:
+        generators: Tensors by domain.
+        encoder: Name of the content encoder in them.
+    """
+    one = next(iter(generators.values()))
+    halvings = numbered(one, f"{encoder}.model.{{}}.conv.weight", 0) - 1
+    channels = {
+        domain: tensors[f"{encoder}.model.0.conv.weight"].shape[1]
+        for domain, tensors in generators.items()
+    }
+    alike = len(set(channels.values())) == 1
+    blocks = f"{encoder}.model.{halvings + 1}.model.{{}}.model.0.conv.weight"
+    return {
+        "width": one[f"{encoder}.model.0.conv.weight"].shape[0],
+        "halvings": halvings,
+        "blocks": numbered(one, blocks, 0),
+        "channels": next(iter(channels.values())) if alike else channels,
     }
 
 

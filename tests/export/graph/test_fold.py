@@ -18,6 +18,7 @@ from tfi2i.layers.convolution import (
     TransposedConv2D,
 )
 from tfi2i.layers.dropout import Dropout
+from tfi2i.layers.layer_normalization import LayerNormalization
 from tfi2i.layers.normalization import (
     LIN,
     AdaLIN,
@@ -81,6 +82,9 @@ LAYERS = {
     "free LIN": (LIN(), [FREE]),
     "clipped LIN": (LIN("clip"), [MAP]),
     "clipped AdaLIN": (AdaLIN("clip"), [MAP, VECTOR, VECTOR]),
+    "LayerNormalization": (LayerNormalization(), [MAP]),
+    "LayerNormalization by the deviation": (LayerNormalization("deviation"), [MAP]),
+    "free LayerNormalization by the deviation": (LayerNormalization("deviation"), [FREE]),
     "InstanceNormalization": (InstanceNormalization(), [MAP]),
     "BatchNormalization of a picture": (BatchNormalization(spread=0.5), [MAP]),
     "BatchNormalization by averages": (BatchNormalization("moving", spread=0.5), [MAP]),

@@ -24,6 +24,7 @@ from tfi2i.layers.convolution import (
     TransposedConv2D,
 )
 from tfi2i.layers.dropout import Dropout
+from tfi2i.layers.layer_normalization import LayerNormalization
 from tfi2i.layers.normalization import (
     EPSILON,
     LIN,
@@ -162,15 +163,33 @@ def mixed_normalization(layer: LIN | AdaLIN, name: str, x: Any, *vectors: Any) -
     else:
         gamma, beta = (ops.reshape(vector, (-1, 1, 1, x.shape[-1])) for vector in vectors)
     per_channel, per_layer = _unbiased(x)
-    mean = ops.mean(x, (1, 2), keepdims=True)
-    spread = ops.mean(ops.square(x - mean), (1, 2), keepdims=True)
-    layer_mean = ops.mean(mean, -1, keepdims=True)
-    layer_spread = ops.mean(spread + ops.square(mean - layer_mean), -1, keepdims=True)
+    mean, spread, layer_mean, layer_spread = _statistics(x)
     instance_scale = ops.rsqrt(spread * per_channel + EPSILON) * instance_share
     layer_scale = ops.rsqrt(layer_spread * per_layer + EPSILON) * layer_share
     scale = (instance_scale + layer_scale) * gamma
     shift = ops.subtract(beta, (mean * instance_scale + layer_mean * layer_scale) * gamma)
     return x * scale + shift
+
+
+def layer_normalization(layer: LayerNormalization, name: str, x: Any) -> Any:
+    """One scale and one shift of x, by vectors (N, 1, 1, C), as in `mixed_normalization`."""
+    *_, mean, spread = _statistics(x)
+    if layer.epsilon_on == "variance":
+        scale = ops.rsqrt(spread + EPSILON)
+    else:
+        _, per_layer = _unbiased(x)
+        scale = ops.divide(1.0, ops.sqrt(spread * per_layer) + EPSILON)
+    scale = scale * array(layer.gamma)
+    return x * scale + ops.subtract(array(layer.beta), mean * scale)
+
+
+def _statistics(x: Any) -> tuple[Any, Any, Any, Any]:
+    """Mean and variance of each channel (N, 1, 1, C), and of each image (N, 1, 1, 1)."""
+    mean = ops.mean(x, (1, 2), keepdims=True)
+    spread = ops.mean(ops.square(x - mean), (1, 2), keepdims=True)
+    layer_mean = ops.mean(mean, -1, keepdims=True)
+    layer_spread = ops.mean(spread + ops.square(mean - layer_mean), -1, keepdims=True)
+    return mean, spread, layer_mean, layer_spread
 
 
 def _unbiased(x: Any) -> tuple[Any, Any]:
@@ -250,6 +269,7 @@ def rules(pad: Pad) -> dict[type[keras.layers.Layer], Rule]:
         Dropout: passed_on,
         LIN: mixed_normalization,
         AdaLIN: mixed_normalization,
+        LayerNormalization: layer_normalization,
         LeakyReLU: system_rules.leaky_relu,
         PixelShuffle: lambda layer, name, x: ops.depth_to_space(x, layer.factor),
         PerImage: passed_on,
