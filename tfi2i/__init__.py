@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tfi2i.config.config import Config as Config
     from tfi2i.errors import InputError as InputError
     from tfi2i.models import CUT as CUT
+    from tfi2i.models import DRIT as DRIT
     from tfi2i.models import MUNIT as MUNIT
     from tfi2i.models import NICEGAN as NICEGAN
     from tfi2i.models import UGATIT as UGATIT
@@ -46,8 +47,8 @@ _PUBLIC = {
 
 __all__ = [
     *("Config", "InputError", "Run", "data", "evaluate", "fit", "init_from", "new_run"),
-    *("BicycleGAN", "CUT", "CycleGAN", "FastCUT", "MUNIT", "NICEGAN", "Pix2Pix", "SinCUT"),
-    *("UGATIT", "UNIT"),
+    *("BicycleGAN", "CUT", "CycleGAN", "DRIT", "FastCUT", "MUNIT", "NICEGAN", "Pix2Pix"),
+    *("SinCUT", "UGATIT", "UNIT"),
 ]
 
 

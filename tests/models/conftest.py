@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from official_numbers import FIXTURES
 
 
@@ -20,4 +21,9 @@ def pytest_generate_tests(metafunc):
         more = metafunc.config.getoption("--official-numbers", None)
         files = [file for folder in (FIXTURES, more) if folder for file in folder.glob("*.npz")]
         own = [file for file in sorted(files) if metafunc.module.is_official(file)]
-        metafunc.parametrize("official_file", own, ids=lambda file: file.stem, scope="module")
+        slow = getattr(metafunc.module, "SLOW_FILES", ())
+        marked = [
+            pytest.param(file, marks=[pytest.mark.slow] * (file.stem in slow), id=file.stem)
+            for file in own
+        ]
+        metafunc.parametrize("official_file", marked, scope="module")

@@ -9,6 +9,7 @@ from torch_writer import state_dict, write_zip
 from tfi2i.errors import InputError
 from tfi2i.models import (
     CUT,
+    DRIT,
     MUNIT,
     NICEGAN,
     UGATIT,
@@ -23,7 +24,7 @@ from tfi2i.official.weights import export_official
 
 SYSTEMS = {
     cls.__name__: cls
-    for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN, UNIT, MUNIT)
+    for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN, UNIT, MUNIT, DRIT)
 }
 OFFICIAL = {"UNIT": {"shared_blocks": 0}}  # what a smoke system differs in from an official one
 
@@ -82,6 +83,7 @@ PARTS = [
     ("BicycleGAN", ("G", "E"), ("a2b",)),
     ("UNIT", ("gen_a", "gen_b"), ("a2b", "b2a")),
     ("MUNIT", ("gen_a", "gen_b", "dis_b"), ("a2b", "b2a")),
+    ("DRIT", ("enc_c", "gen"), ("a2b", "b2a")),
 ]
 
 

@@ -3,6 +3,7 @@
 from tfi2i.models.bicyclegan import BicycleGAN
 from tfi2i.models.cut import CUT, FastCUT
 from tfi2i.models.cyclegan import CycleGAN
+from tfi2i.models.drit import DRIT
 from tfi2i.models.model import ImageTranslator
 from tfi2i.models.munit import MUNIT
 from tfi2i.models.nice_gan import NICEGAN
@@ -22,5 +23,6 @@ ALL: dict[str, type[ImageTranslator]] = {
     "BicycleGAN": BicycleGAN,
     "UNIT": UNIT,
     "MUNIT": MUNIT,
+    "DRIT": DRIT,
 }
 """Every system by name: the only list of them."""

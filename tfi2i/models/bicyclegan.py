@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from tfi2i import losses
 from tfi2i.conditions import A_TO_B, Condition
@@ -46,8 +46,10 @@ from tfi2i.limits import (
 )
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.discriminators import multi_scale_discriminator
+from tfi2i.networks.encoders import variational_encoder
 from tfi2i.networks.ends import SLOPE, conv, full_input, image_output
 from tfi2i.networks.generators import Upsampling, doubled
+from tfi2i.networks.styled import with_style
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 DROPPED = 0.5  # share of values
@@ -90,12 +92,10 @@ def unet_with_style(
     """
     image = full_input((*size, channels[0]), "image")
     style = full_input((style_size,), "style")
-    rows = ops.reshape(style, (-1, 1, 1, style_size))
     x, skips = image, []
     for i in range(levels):
         skips.append(x)
-        planes = ops.ones_like(x[..., :1]) * rows
-        x = layers.Concatenate(name=f"down{i}_style")([x, planes])
+        x = with_style(x, style, f"down{i}_style")
         if i > 0:
             x = LeakyReLU(SLOPE, name=f"down{i}_lrelu")(x)
         x = layers.ZeroPadding2D(1, name=f"down{i}_pad")(x)
@@ -112,48 +112,6 @@ def unet_with_style(
                 x = Dropout(dropout, name=f"up{i}_dropout")(x)
             x = layers.Concatenate(name=f"up{i}_skip")([x, skips[i]])
     return keras.Model([image, style], image_output(x, "tanh"), name=name)
-
-
-def style_encoder(
-    width: int, blocks: int, style_size: int, name: str, channels: int = 3
-) -> keras.Model:
-    """Image (N, H, W, C) -> mean (N, S) and logarithm of the variance (N, S) of its style.
-
-    Args:
-        width: Channels of the first layer (the source's `nef`); those of block n are n + 1 times
-            as many, up to 4 times.
-        blocks: Residual blocks, each of which halves the maps (4 in `resnet_256`).
-        style_size: Numbers of a style.
-        name: Name of the model.
-        channels: Channels of the image.
-    """
-    image = full_input((None, None, channels), "image")
-    x = layers.ZeroPadding2D(1, name="conv0_pad")(image)
-    x = conv(x, width, 4, 2, "conv0", _xavier)
-    for i in range(blocks):
-        x = _block_down(x, width * min(4, i + 2), f"block{i}")
-    x = LeakyReLU(SLOPE, name="lrelu")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    full = keras.config.dtype_policy().variable_dtype
-    heads = [
-        layers.Dense(style_size, kernel_initializer=_xavier(), dtype=full, name=head)(x)
-        for head in ("mean", "log_variance")
-    ]
-    return keras.Model(image, heads, name=name)
-
-
-def _block_down(x, filters: int, name: str):
-    """A residual block (N, H, W, C) -> (N, H/2, W/2, filters), activated before convolutions."""
-    y = x
-    for i, out in enumerate((x.shape[-1], filters)):
-        y = InstanceNormalization(name=f"{name}_norm{i}")(y)
-        y = LeakyReLU(SLOPE, name=f"{name}_lrelu{i}")(y)
-        y = layers.ZeroPadding2D(1, name=f"{name}_pad{i}")(y)
-        y = conv(y, out, 3, 1, f"{name}_conv{i}", _xavier)
-    y = layers.AveragePooling2D(2, name=f"{name}_pool")(y)
-    short = layers.AveragePooling2D(2, name=f"{name}_short_pool")(x)
-    short = conv(short, filters, 1, 1, f"{name}_short", _xavier)
-    return layers.Add(name=name)([y, short])
 
 
 # the system
@@ -234,7 +192,10 @@ class BicycleGAN(ImageTranslator):
                 upsampling=upsampling,
                 dropout=dropped,
             )
-            self.encoder = style_encoder(encoder_width, encoder_blocks, style_size, "encoder", of_b)
+            self.encoder = variational_encoder(
+                *(encoder_width, encoder_blocks, style_size, "encoder", (_xavier, _xavier)),
+                channels=of_b,
+            )
             self.disc_encoded, self.disc_random = (
                 multi_scale_discriminator(*judge, name, _xavier, channels=of_b)
                 for name in ("disc_encoded", "disc_random")

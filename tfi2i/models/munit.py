@@ -44,23 +44,10 @@ from tfi2i.networks.discriminators import judged, reflecting_discriminator
 from tfi2i.networks.encoders import content_encoder, he_normal, style_encoder
 from tfi2i.networks.ends import conv, full_input, normal
 from tfi2i.networks.generators import image_of_code
+from tfi2i.networks.styled import style_vectors, styled_translator
 from tfi2i.optimizers import CoupledAdam, StepDecay
 
 # networks
-
-
-def style_vectors(style, width: int, count: int, channels: int) -> list[Any]:
-    """Style (N, S) -> `count` vectors (N, 1, 1, channels), by an MLP of two hidden layers.
-
-    Source: `MLP` and `assign_adain_params`: the last dense layer makes all of them, one after the
-    other.
-    """
-    x = style
-    for i, units in enumerate((width, width, count * channels)):
-        activation = "relu" if i < 2 else None
-        x = layers.Dense(units, activation, kernel_initializer=he_normal(), name=f"mlp{i}")(x)
-    parts = [x[:, i * channels : (i + 1) * channels] for i in range(count)]
-    return [ops.reshape(part, (-1, 1, 1, channels)) for part in parts]
 
 
 def adaptive_block(x, vectors: list[Any], name: str):
@@ -98,7 +85,9 @@ def decoder(
     """
     code = full_input((None, None, width * 2**halvings), "code")
     style = full_input((style_size,), "style")
-    vectors = style_vectors(style, mlp_width, 4 * blocks, code.shape[-1])
+    inside = code.shape[-1]
+    vectors = style_vectors(style, mlp_width, inside, 4 * blocks, he_normal)
+    vectors = [ops.reshape(one, (-1, 1, 1, inside)) for one in vectors]
     x = code
     for i in range(blocks):
         x = adaptive_block(x, vectors[4 * i : 4 * i + 4], f"block{i}")
@@ -336,14 +325,8 @@ class MUNIT(ImageTranslator):
 
     def network(self, direction=None):
         way = self.direction(direction)
-        enc, dec = (
-            self.inference_network(name)
-            for name in (f"enc_content_{way.source}", f"dec_{way.target}")
-        )
-        image = keras.Input(enc.input_shape[1:], name="image", dtype=enc.input.dtype)
-        style = keras.Input((self.style_size,), name="style", dtype=enc.input.dtype)
-        translation = dec([enc(image, training=False), style], training=False)
-        return keras.Model([image, style], translation, name=way.name)
+        enc = self.inference_network(f"enc_content_{way.source}")
+        return styled_translator(enc, self.inference_network(f"dec_{way.target}"), way.name)
 
     def style_reader(self, target: str | None) -> keras.Model:
         """The network picture (N, H, W, C) of a domain -> its style (N, S)."""

@@ -49,12 +49,12 @@ from tfi2i.optimizers import CoupledAdam, StepDecay
 # networks
 
 
-def shared_blocks_of(channels: int, blocks: int, name: str) -> keras.Model | None:
-    """Code (N, h, w, K) -> the same, by residual blocks; None without any."""
-    if not blocks:
+def shared_blocks_of(channels: int, numbers: range, name: str) -> keras.Model | None:
+    """Code (N, h, w, K) -> the same, by residual blocks of these numbers; None without any."""
+    if not numbers:
         return None
     x = code = full_input((None, None, channels), "code")
-    for i in range(blocks):
+    for i in numbers:
         x = residual_block(x, f"block{i}", he_normal)
     return keras.Model(code, x, name=name)
 
@@ -62,7 +62,7 @@ def shared_blocks_of(channels: int, blocks: int, name: str) -> keras.Model | Non
 def decoder(
     width: int,
     halvings: int,
-    blocks: int,
+    numbers: range,
     name: str,
     *,
     channels: int = 3,
@@ -73,14 +73,14 @@ def decoder(
     Args:
         width: Channels of the last map, and of the encoder's first.
         halvings: Halvings of the encoder.
-        blocks: Residual blocks of its own.
+        numbers: Numbers of the residual blocks of its own.
         name: Name of the model.
         channels: Channels of the image.
         first: Network of residual blocks before them, which other decoders have too.
     """
     code = full_input((None, None, width * 2**halvings), "code")
     x = code if first is None else first(code)
-    for i in range(blocks):
+    for i in numbers:
         x = residual_block(x, f"block{i}", he_normal)
     return keras.Model(code, image_of_code(x, halvings, channels, he_normal), name=name)
 
@@ -136,21 +136,24 @@ class UNIT(ImageTranslator):
         scales = discriminator_scales
         # Not by Keras, which would save it.
         self.__dict__["discriminator_terms"] = {("d_a",): scales, ("d_b",): scales}
-        inside = width, halvings, blocks - shared_blocks
         judge = discriminator_width, discriminator_depth, scales
+        own = blocks - shared_blocks
         with self.precision():
             code = width * 2**halvings
-            last = shared_blocks_of(code, shared_blocks, "shared_encoder")
-            first = shared_blocks_of(code, shared_blocks, "shared_decoder")
+            last = shared_blocks_of(code, range(own, blocks), "shared_encoder")
+            first = shared_blocks_of(code, range(shared_blocks), "shared_decoder")
             for domain in "ab":
-                own = {"channels": self.channels_of(domain)}
-                encoder = content_encoder(*inside, f"enc_{domain}", he_normal, last=last, **own)
-                setattr(self, f"enc_{domain}", encoder)
-                setattr(
-                    self, f"dec_{domain}", decoder(*inside, f"dec_{domain}", first=first, **own)
+                ends: dict[str, Any] = {"channels": self.channels_of(domain)}
+                encoder = content_encoder(
+                    *(width, halvings, own, f"enc_{domain}", he_normal), last=last, **ends
                 )
-                disc = reflecting_discriminator(*judge, f"disc_{domain}", normal, **own)
-                setattr(self, f"disc_{domain}", disc)
+                inside = width, halvings, range(shared_blocks, blocks)
+                for network in (
+                    encoder,
+                    decoder(*inside, f"dec_{domain}", first=first, **ends),
+                    reflecting_discriminator(*judge, f"disc_{domain}", normal, **ends),
+                ):
+                    setattr(self, network.name, network)
             self.gen_ab = self._translator("gen_ab", self.enc_a, self.dec_b)
             self.gen_ba = self._translator("gen_ba", self.enc_b, self.dec_a)
         self.built = True

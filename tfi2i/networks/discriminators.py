@@ -96,7 +96,9 @@ def reflecting_discriminator(
     name: str,
     initializer: Initializer,
     *,
+    kernel_size: int = 4,
     slope: float = SLOPE,
+    spectral: bool = False,
     channels: int = 3,
 ) -> keras.Model:
     """Image (N, H, W, channels) -> a list of logits (N, h, w, 1), one a scale, of equal widths.
@@ -110,11 +112,19 @@ def reflecting_discriminator(
         scales: Number of them.
         name: Name of the model.
         initializer: Initializer of every kernel; biases start at 0.
+        kernel_size: Side of the kernels, 3 or 4.
         slope: Slope of the leaky ReLUs.
+        spectral: Divides every kernel by its largest singular value, from another start.
         channels: Channels of the image.
 
-    Source: `MsImageDis` of NVlabs/MUNIT.
+    Source: `MsImageDis` of NVlabs/MUNIT, `MultiScaleDis` and `Dis` of HsinYingLee/DRIT.
     """
+
+    def convolved(y, filters: int, side: int, strides: int, layer: str):
+        if spectral:
+            return SpectralConv2D(filters, side, strides, name=layer)(y)
+        return conv(y, filters, side, strides, layer, initializer)
+
     image = full_input((None, None, channels), "image")
     x, logits = image, []
     for i in range(scales):
@@ -122,11 +132,34 @@ def reflecting_discriminator(
         y = seen = full_input((None, None, channels), "image")
         for j in range(depth):
             y = ReflectionPad2D(1, name=f"conv{j}_pad")(y)
-            y = conv(y, width * 2**j, 4, 2, f"conv{j}", initializer)
+            y = convolved(y, width * 2**j, kernel_size, 2, f"conv{j}")
             y = LeakyReLU(slope, name=f"conv{j}_lrelu")(y)
-        y = conv(y, 1, 1, 1, "logits", initializer)
+        y = convolved(y, 1, 1, 1, "logits")
         logits.append(keras.Model(seen, y, name=f"scale{i}")(x))
     return keras.Model(image, logits, name=name)
+
+
+def code_discriminator(
+    channels: int, depth: int, slope: float, name: str, initializer: Initializer
+) -> keras.Model:
+    """Code (N, h, w, K) -> logits (N, h', w', 1) of its domain: 1 x 1 for h = 54 and depth 3.
+
+    Args:
+        channels: Channels of the code, and of all maps.
+        depth: Convolutions of 7 x 7 and stride 2; one of 4 x 4 follows.
+        slope: Slope of the leaky ReLUs.
+        name: Name of the model.
+        initializer: Initializer of every kernel; biases start at 0.
+
+    Source: `Dis_content` of HsinYingLee/DRIT.
+    """
+    code = x = full_input((None, None, channels), "code")
+    for i in range(depth):
+        x = ReflectionPad2D(1, name=f"conv{i}_pad")(x)
+        x = conv(x, channels, 7, 2, f"conv{i}", initializer)
+        x = LeakyReLU(slope, name=f"conv{i}_lrelu")(x)
+    x = LeakyReLU(slope, name="last_lrelu")(conv(x, channels, 4, 1, "last", initializer))
+    return keras.Model(code, conv(x, 1, 1, 1, "logits", initializer), name=name)
 
 
 def judged(disc: keras.Model, *images) -> list[list]:

@@ -52,6 +52,8 @@ def tensors_of(layer: Any, name: str) -> Tensors:
             for part, variable in parts.items()
             if variable is not None
         }
+    if isinstance(layer, LayerNormalization) and layer.epsilon_on == "variance":
+        return {f"{name}.weight": (layer.gamma, "plane"), f"{name}.bias": (layer.beta, "plane")}
     if isinstance(layer, LayerNormalization):
         return {f"{name}.gamma": (layer.gamma, "same"), f"{name}.beta": (layer.beta, "same")}
     if isinstance(layer, BatchNormalization):

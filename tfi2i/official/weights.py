@@ -13,6 +13,8 @@ and `architecture(networks, given)`. The layouts, PyTorch's shape -> ours:
 | ("conv_v", k)     | [in*k*k]       | (k*k*in,)       | spectral norm's v of a k x k kernel      |
 | "rho"             | [1,K,2]        | (K, 2)          |                                          |
 | "channel"         | [1,K,1,1]      | (K,)            |                                          |
+| "plane"           | [K,1,1]        | (K,)            |                                          |
+| "conv_of_one"     | [in,out,1,1]   | (1, 1, in, out) | a transposed convolution of 1 x 1        |
 | "shuffle_conv"    | [4K,in,h,w]    | (h, w, in, 4K)  | a convolution before a 2 x pixel shuffle |
 | "shuffle_bias"    | [4K]           | (4K,)           | its bias                                 |
 | "modulated_conv"  | [1,out,in,h,w] | (h, w, in, out) | of StyleGAN 2                            |
@@ -93,6 +95,10 @@ def _both_ways(layout: Layout) -> tuple[_Step, _Step]:
             return lambda a: a.reshape(a.shape or 1), lambda a: a
         case "conv":
             return lambda a: a.transpose(3, 2, 0, 1), lambda a: a.transpose(2, 3, 1, 0)
+        case "plane":
+            return lambda a: a[:, None, None], lambda a: a[:, 0, 0]
+        case "conv_of_one":
+            return lambda a: a.transpose(2, 3, 0, 1), lambda a: a.transpose(2, 3, 0, 1)
         case "modulated_conv":
             return lambda a: a.transpose(3, 2, 0, 1)[None], lambda a: a[0].transpose(2, 3, 1, 0)
         case "dense":
@@ -115,8 +121,9 @@ def _both_ways(layout: Layout) -> tuple[_Step, _Step]:
         case ("conv_v", int(k)):
             return lambda a: _regrouped(a, k * k), lambda a: _regrouped(a, len(a) // k**2)
     raise ValueError(
-        "The layouts are same, conv, dense, rho, channel, shuffle_conv, shuffle_bias, "
-        f'modulated_conv, constant, ("flat_dense", C) and ("conv_v", k); received {layout!r}.'
+        "The layouts are same, conv, dense, rho, channel, plane, shuffle_conv, shuffle_bias, "
+        'modulated_conv, conv_of_one, constant, ("flat_dense", C) and ("conv_v", k); received '
+        f"{layout!r}."
     )
 
 
