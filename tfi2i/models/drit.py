@@ -279,10 +279,8 @@ class DRIT(ImageTranslator):
             code_a = self._code("a", real_a[i, :half], f"code{i}_a")
             code_b = self._code("b", real_b[i, :half], f"code{i}_b")
             self.content_step(code_a, code_b)
-        (seen_a, other_a), (seen_b, other_b) = (
-            (one[-1, :half], one[-1, -half:]) for one in (real_a, real_b)
-        )
-        return self.finish_step(self.update(seen_a, seen_b, other_a, other_b))
+        others = real_a[-1, -half:], real_b[-1, -half:]
+        return self.finish_step(self.update(real_a[-1, :half], real_b[-1, :half], *others))
 
     def drawn(self, name: str, shape):
         """One of the `DRAWS` of this step, N(0, 1) of a shape."""
