@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tfi2i.models import FastCUT as FastCUT
     from tfi2i.models import Pix2Pix as Pix2Pix
     from tfi2i.models import SinCUT as SinCUT
+    from tfi2i.models import StarGAN as StarGAN
+    from tfi2i.models import StarGANv2 as StarGANv2
     from tfi2i.runs.initial import init_from as init_from
     from tfi2i.runs.run import Run as Run
     from tfi2i.training.fit import fit as fit
@@ -48,7 +50,7 @@ _PUBLIC = {
 __all__ = [
     *("Config", "InputError", "Run", "data", "evaluate", "fit", "init_from", "new_run"),
     *("BicycleGAN", "CUT", "CycleGAN", "DRIT", "FastCUT", "MUNIT", "NICEGAN", "Pix2Pix"),
-    *("SinCUT", "UGATIT", "UNIT"),
+    *("SinCUT", "StarGAN", "StarGANv2", "UGATIT", "UNIT"),
 ]
 
 

@@ -54,6 +54,7 @@ class Direction:
 BOTH_WAYS = (Direction("a2b", "a", "b"), Direction("b2a", "b", "a"))
 A_TO_B = BOTH_WAYS[:1]
 SAMPLE = Direction("sample", None, ANY)
+BY_LABEL = Direction(ANY, ANY, None)
 
 
 def between(domains: Sequence[str]) -> tuple[Direction, ...]:
@@ -75,7 +76,7 @@ def between(domains: Sequence[str]) -> tuple[Direction, ...]:
         raise ValueError(
             f"{received} give two directions or domains the name {twice!r}; rename one."
         )
-    return (*pairs, Direction(ANY, ANY, None))
+    return (*pairs, BY_LABEL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,12 @@ def gradient_penalty(discriminator: Callable[[Any], Any], real, fake, seed):
     Source: Gulrajani et al. 2017, equation 3, without its weight of 10.
     """
     mix = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), seed, dtype=real.dtype)
-    norms = tf.sqrt(_squared_norms(discriminator, mix * real + (1 - mix) * fake) + 1e-16)
+    return slope_penalty(discriminator, mix * real + (1 - mix) * fake)
+
+
+def slope_penalty(discriminator: Callable[[Any], Any], image):
+    """Mean of (|d D / d x| - 1)^2 at images (N, H, W, C), the logits summed before the gradient."""
+    norms = tf.sqrt(_squared_norms(discriminator, image) + 1e-16)
     return tf.reduce_mean(tf.square(norms - 1))
 
 

@@ -22,6 +22,7 @@ from tfi2i.models import ALL
 from tfi2i.models.cyclegan import CycleGAN
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.pix2pix import Pix2Pix
+from tfi2i.models.stargan import StarGAN
 from tfi2i.models.ugatit import UGATIT
 from tfi2i.pictures.pixels import to_image, to_pixels
 from tfi2i.terminal import quiet
@@ -33,6 +34,7 @@ SYSTEMS = {
     "UGATIT in full": (UGATIT, {**UGATIT.smoke, "light": False}),
     "CycleGAN with a U-Net": (CycleGAN, {**CycleGAN.smoke, "generator": "unet", "unet_levels": 4}),
     "Pix2Pix with averages": (Pix2Pix, {**Pix2Pix.smoke, "statistics": "moving"}),
+    "StarGAN of domains": (StarGAN, {**StarGAN.smoke, "domains": ("a", "b"), "exclusive": True}),
 }
 
 
@@ -41,7 +43,7 @@ def translator(name):
     """The translator with all its weights moved away from where they start, unequally."""
     keras.utils.set_random_seed(1)
     system, settings = SYSTEMS[name]
-    model = system(**settings).network("a2b")
+    model = system(**settings).network()
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         value = np.asarray(variable, np.float32)

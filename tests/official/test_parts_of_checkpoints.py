@@ -18,13 +18,18 @@ from tfi2i.models import (
     CycleGAN,
     Pix2Pix,
     SinCUT,
+    StarGAN,
+    StarGANv2,
 )
 from tfi2i.official.checkpoints import import_checkpoint, read_checkpoint
 from tfi2i.official.weights import export_official
 
 SYSTEMS = {
     cls.__name__: cls
-    for cls in (CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN, UNIT, MUNIT, DRIT)
+    for cls in (
+        *(CycleGAN, CUT, UGATIT, NICEGAN, SinCUT, Pix2Pix, BicycleGAN),
+        *(UNIT, MUNIT, DRIT, StarGAN, StarGANv2),
+    )
 }
 OFFICIAL = {"UNIT": {"shared_blocks": 0}}  # what a smoke system differs in from an official one
 
@@ -84,6 +89,8 @@ PARTS = [
     ("UNIT", ("gen_a", "gen_b"), ("a2b", "b2a")),
     ("MUNIT", ("gen_a", "gen_b", "dis_b"), ("a2b", "b2a")),
     ("DRIT", ("enc_c", "gen"), ("a2b", "b2a")),
+    ("StarGAN", ("G",), ("any",)),
+    ("StarGANv2", ("generator", "mapping_network", "style_encoder"), None),
 ]
 
 
@@ -95,7 +102,7 @@ def test_a_part_is_imported_and_the_rest_is_fresh(officials, tmp_path, name, net
     assert set(checkpoint.fresh) == set(official) - set(networks)
     made = checkpoint.system(system.smoke)
     for way in made.directions:
-        assert same(made, system, way.name) == (way.name in directions)
+        assert same(made, system, way.name) == (directions is None or way.name in directions)
     for network in networks:
         for tensor, array in export_official(made)[network].items():
             np.testing.assert_array_equal(array, official[network][tensor])
@@ -168,3 +175,16 @@ def test_discriminators_alone_are_no_checkpoint(officials, tmp_path):
     path = written(tmp_path / "params.pt", officials["CycleGAN"][1], "D_A", "D_B")
     with pytest.raises(InputError, match=r"it has D_A, D_B, .* one translator \(G_A, or G_B\)"):
         read_checkpoint("CycleGAN", path)
+
+
+def test_files_of_star_gan_have_names_of_their_own(officials, tmp_path):
+    system, official = officials["StarGAN"]
+    for tag in ("190000", "200000"):
+        for network in ("G", "D"):
+            write_zip(tmp_path / f"{tag}-{network}.ckpt", state_dict(official[network]))
+    (tmp_path / "190000-D.ckpt").unlink()
+    for place in (tmp_path, tmp_path / "200000", tmp_path / "200000-G.ckpt"):
+        assert read_checkpoint("StarGAN", place).fresh == ()
+    checkpoint = read_checkpoint("StarGAN", tmp_path / "190000-G.ckpt")
+    assert checkpoint.fresh == ("D",)
+    assert same(checkpoint.system(StarGAN.smoke), system, "any")

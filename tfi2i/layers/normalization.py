@@ -138,17 +138,39 @@ def in_training(function):
 
 
 class InstanceNormalization(keras.layers.Layer):
-    """(x - mean) / sqrt(variance + 1e-5) per image and channel of x (N, H, W, C), nothing trained.
+    """(x - mean) / sqrt(variance + 1e-5) per image and channel of x (N, H, W, C).
+
+    Args:
+        affine: True: gamma and beta (C,), which are trained, scale and shift the result.
 
     Source: torch.nn.InstanceNorm2d as the papers use it: the variance's divisor is H W, no running
-    statistics, no scale and shift.
+    statistics.
     """
 
+    def __init__(self, affine: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.affine = affine
+
+    def build(self, input_shape):
+        if self.affine:
+            shape = input_shape[-1:]
+            self.gamma, self.beta = (
+                self.add_weight(name=name, shape=shape, initializer=start, autocast=False)
+                for name, start in (("gamma", "ones"), ("beta", "zeros"))
+            )
+
     def call(self, x, training=False):
-        return tf.cast(_instance(in_full(x), training=training), x.dtype)
+        full = _instance(in_full(x), training=training)
+        if self.affine:
+            gamma, beta = (tf.cast(each, full.dtype) for each in (self.gamma, self.beta))
+            full = full * gamma + beta
+        return tf.cast(full, x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return super().get_config() | ({"affine": True} if self.affine else {})
 
 
 @in_training

@@ -9,6 +9,8 @@ from tfi2i.models.munit import MUNIT
 from tfi2i.models.nice_gan import NICEGAN
 from tfi2i.models.pix2pix import Pix2Pix
 from tfi2i.models.sincut import SinCUT
+from tfi2i.models.stargan import StarGAN
+from tfi2i.models.stargan_v2 import StarGANv2
 from tfi2i.models.ugatit import UGATIT
 from tfi2i.models.unit import UNIT
 
@@ -24,5 +26,7 @@ ALL: dict[str, type[ImageTranslator]] = {
     "UNIT": UNIT,
     "MUNIT": MUNIT,
     "DRIT": DRIT,
+    "StarGAN": StarGAN,
+    "StarGANv2": StarGANv2,
 }
 """Every system by name: the only list of them."""

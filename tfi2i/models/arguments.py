@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
+from tfi2i.conditions import ANY
 from tfi2i.limits import AtOnce, outside, wanted
 from tfi2i.pictures.channels import CHANNELS
 from tfi2i.pictures.sizes import Size, simplest
@@ -90,9 +91,16 @@ def checked_size(given: Any) -> int | Size:
 def checked_channels(given: Any, domains: set[Any]) -> int | dict[str, int]:
     """Returns `channels` as a number where all domains have the same, else a number for each.
 
+    Args:
+        given: Number, or one by the name of a domain.
+        domains: Domains that directions lead from or to; None or `ANY` among them: pictures of all
+            domains go through one translator, which takes one number.
+
     Raises:
         ValueError: They are none, or not those of all domains.
     """
+    together = bool(domains & {None, ANY})
+    domains = domains - {None, ANY} or {ANY}
     each = dict(given) if isinstance(given, Mapping) else dict.fromkeys(domains, given)
     numbers = [one for one in each.values() if type(one) is int and one in CHANNELS]
     if {*each} != domains or len(numbers) < len(each):
@@ -102,8 +110,9 @@ def checked_channels(given: Any, domains: set[Any]) -> int | dict[str, int]:
         )
     if len({*numbers}) == 1:
         return numbers[0]
-    if len(domains) != 2:
+    if together or len(domains) != 2:
         raise ValueError(
-            f"channels must be one number for more than two domains, received channels={given!r}."
+            "channels must be one number for more than two domains, or where one translator takes "
+            f"the pictures of all, received channels={given!r}."
         )
     return each

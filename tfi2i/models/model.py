@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from tfi2i.conditions import ANY, BOTH_WAYS, Condition, Direction, between, values_of
+from tfi2i.conditions import BOTH_WAYS, Condition, Direction, between, values_of
 from tfi2i.data.batches import Batch
 from tfi2i.models.arguments import (
     KERAS_OPTIONS,
@@ -84,7 +84,7 @@ class GenerativeModel(KerasMethods):
         self._keep(passed)
         if "channels" in passed:
             names = {name for way in self.directions for name in (way.source, way.target)}
-            self.channels = checked_channels(self.channels, names - {None, ANY})
+            self.channels = checked_channels(self.channels, names)
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages: dict[str, keras.Model] = {}
         self._predictors: dict[str, Any] = {}

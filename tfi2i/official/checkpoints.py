@@ -28,6 +28,9 @@ from tfi2i.official.weights import (
     system_of,
 )
 
+FILES = "{}_net_{}.pth"
+"""The form of the names of files with one network each: of a tag, and of the network."""
+
 LONE = "G"
 """The name that CycleGAN's code gives the only generator of a translator to use."""
 
@@ -114,7 +117,8 @@ def read_checkpoint(
     if hasattr(code, "PARTS"):
         contents = read_parts(path, code.PARTS)
     else:
-        contents = read_networks(path, code.NETWORKS, code.TRANSLATORS)
+        form = getattr(code, "FILES", FILES)
+        contents = read_networks(path, code.NETWORKS, code.TRANSLATORS, form)
     alone = _alone(contents, code.NETWORKS)
     if alone is not None:
         contents = _named(alone, code.TRANSLATORS, direction, system_name, path)
@@ -143,7 +147,10 @@ def read_checkpoint(
 
 
 def read_networks(
-    path: str | Path, networks: Sequence[str], translators: Mapping[str, Sequence[str]]
+    path: str | Path,
+    networks: Sequence[str],
+    translators: Mapping[str, Sequence[str]],
+    form: str = FILES,
 ) -> Any:
     """The contents of a checkpoint of one file, or of a folder with one file a network, by network.
 
@@ -156,6 +163,7 @@ def read_networks(
             tag's files.
         networks: Names of the networks whose files a folder may have.
         translators: Names of those of which it must have all of a direction.
+        form: Form of the files' names.
 
     Raises:
         InputError: as of `read_torch`; a file is missing, or the tag has to be chosen.
@@ -164,21 +172,21 @@ def read_networks(
     refuse_special(path, "file or a folder")
     known = (*networks, LONE)
     if path.is_dir():
-        folder, tag = path, _only_tag(path, networks, translators)
-    elif file := _tagged(path.name, networks):
+        folder, tag = path, _only_tag(path, networks, translators, form)
+    elif file := _tagged(path.name, networks, form):
         folder, tag = path.parent, file[1]
-    elif not path.suffix and not path.exists() and _tags(path.parent, known):
+    elif not path.suffix and not path.exists() and _tags(path.parent, known, form):
         folder, tag = path.parent, path.name
     else:
         return read_torch(path)
-    files = {name: folder / f"{tag}_net_{name}.pth" for name in dict.fromkeys(known)}
+    files = {name: folder / form.format(tag, name) for name in dict.fromkeys(known)}
     there = {name: file for name, file in files.items() if file.is_file()}
     if _translates(there, translators):
         return {name: read_torch(there[name]) for name in networks if name in there}
     if list(there) == [LONE]:
         return read_torch(there[LONE])
     missing = [files[name].name for name in networks if name not in there]
-    complete = _complete(_tags(folder, networks), networks)
+    complete = _complete(_tags(folder, networks, form), networks)
     hint = f"complete there are {listed(complete)}" if complete else "copy the others there"
     raise InputError(f"{folder} lacks {listed(missing)}; {hint}.")
 
@@ -235,10 +243,10 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _only_tag(
-    folder: Path, networks: Sequence[str], translators: Mapping[str, Sequence[str]]
+    folder: Path, networks: Sequence[str], translators: Mapping[str, Sequence[str]], form: str
 ) -> str:
     """The tag to read of a folder where none was chosen."""
-    tags = _tags(folder, (*networks, LONE))
+    tags = _tags(folder, (*networks, LONE), form)
     translating = [
         tag for tag, found in tags.items() if found == {LONE} or _translates(found, translators)
     ]
@@ -249,7 +257,7 @@ def _only_tag(
             f"{folder / usable[-1]}."
         )
     if not tags:
-        wanted = listed([f"latest_net_{network}.pth" for network in networks])
+        wanted = listed([form.format("latest", network) for network in networks])
         raise InputError(
             f"{folder} is a folder without files such as {wanted}; give one with all of these, or "
             "one checkpoint file."
@@ -258,17 +266,19 @@ def _only_tag(
     return "latest" if "latest" in found else found[-1]
 
 
-def _tags(folder: Path, networks: Sequence[str]) -> dict[str, set[str]]:
+def _tags(folder: Path, networks: Sequence[str], form: str) -> dict[str, set[str]]:
     """The networks in a folder by tag, low numbers first."""
     tags: dict[str, set[str]] = {}
     for name in _names_in(folder):
-        if file := _tagged(name, networks):
+        if file := _tagged(name, networks, form):
             tags.setdefault(file[1], set()).add(file[2])
     return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))
 
 
-def _tagged(name: str, networks: Sequence[str]) -> re.Match[str] | None:
-    return re.fullmatch(rf"(.+)_net_({'|'.join(networks)})\.pth", name, re.DOTALL)
+def _tagged(name: str, networks: Sequence[str], form: str) -> re.Match[str] | None:
+    before, between, after = map(re.escape, form.split("{}"))
+    pattern = f"{before}(.+){between}({'|'.join(networks)}){after}"
+    return re.fullmatch(pattern, name, re.DOTALL)
 
 
 def _complete(tags: Mapping[str, set[str]], networks: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from tfi2i.errors import InputError
 from tfi2i.layers.convolution import BilinearUp, BlurDown
 from tfi2i.layers.layer_normalization import LayerNormalization
-from tfi2i.layers.normalization import LIN, AdaLIN, BatchNormalization
+from tfi2i.layers.normalization import LIN, AdaLIN, BatchNormalization, InstanceNormalization
 from tfi2i.layers.spectral import SpectralConv2D, SpectralDense
 
 Tensors = dict[str, tuple[Any, Any]]
@@ -56,6 +56,8 @@ def tensors_of(layer: Any, name: str) -> Tensors:
         return {f"{name}.weight": (layer.gamma, "plane"), f"{name}.bias": (layer.beta, "plane")}
     if isinstance(layer, LayerNormalization):
         return {f"{name}.gamma": (layer.gamma, "same"), f"{name}.beta": (layer.beta, "same")}
+    if isinstance(layer, InstanceNormalization):
+        return {f"{name}.weight": (layer.gamma, "same"), f"{name}.bias": (layer.beta, "same")}
     if isinstance(layer, BatchNormalization):
         trained = {"weight": layer.gamma, "bias": layer.beta}
         kept = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}

@@ -2,7 +2,9 @@
 
 An official code is a module of this folder: its `NETWORKS`, `TRANSLATORS` (direction -> the
 networks that its translator is made of), `tensors(system)` (network -> name -> (variable, layout))
-and `architecture(networks, given)`. The layouts, PyTorch's shape -> ours:
+and `architecture(networks, given)`. Some have `UNUSED`, a pattern of the names of tensors that the
+source has and never uses, and `FILES`, the form of the names of files with one network each. The
+layouts, PyTorch's shape -> ours:
 
 | layout            | PyTorch        | ours            |                                          |
 |-------------------|----------------|-----------------|------------------------------------------|
@@ -25,6 +27,7 @@ exported, and on loading it is compared.
 """
 
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,12 +192,13 @@ def _matched(
             "give the state dicts of exactly these."
         )
     matched: list[tuple[np.ndarray, Any, Layout]] = []
+    unused = getattr(official_code(type(system)), "UNUSED", "")
     faults = []
     for network, tensors in wanted.items():
         given = {
             name: value
             for name, value in by_name(networks[network]).items()
-            if name in tensors or _leaf(name) not in _NORM_BUFFERS
+            if name in tensors or not (_leaf(name) in _NORM_BUFFERS or re.fullmatch(unused, name))
         }
         faults += _faults(network, tensors, given)
         matched += [(given[name], *place) for name, place in tensors.items() if name in given]

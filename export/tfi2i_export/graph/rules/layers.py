@@ -130,7 +130,9 @@ def bilinear(layer: BilinearUp, name: str, x: Any) -> Any:
 def instance_normalization(layer: InstanceNormalization, name: str, x: Any) -> Any:
     """(x - mean) / deviation, by two-pass statistics as in `mixed_normalization`."""
     centred, scale = _by_own_statistics(x)
-    return centred * scale
+    if not layer.affine:
+        return centred * scale
+    return centred * (scale * array(layer.gamma)) + array(layer.beta)
 
 
 def _by_own_statistics(x: Any) -> tuple[Any, Any]:
