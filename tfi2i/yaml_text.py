@@ -130,7 +130,7 @@ def dump(values: Mapping[str, Any]) -> str:
     )
 
 
-def whole(text: str, where: str) -> str:
+def encodable(text: str, where: str) -> str:
     """The text itself, which a path can be; with halves of characters as Python reads file names.
 
     Raises:
@@ -158,7 +158,7 @@ def _value(node: yaml.Node, origin: str, path: tuple[str, ...], lines: dict) -> 
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, origin, path, lines) for item in text]
     if kind == "str":
-        return whole(text, where)
+        return encodable(text, where)
     if kind == "null":
         return None
     if kind == "bool":

@@ -15,27 +15,31 @@ def is_of(system, path):
         return "config" in file and json.loads(str(file["config"])).get("system") == system
 
 
-class OfficialRun:
+class OfficialFile:
     """One file: its numbers of the float64 run where it has them.
 
     Args:
         path: File.
-        told: Key of a number that is there in float64 only if all are.
+        told: Beginning of keys that are there in float64 only if all are.
     """
 
     def __init__(self, path, told):
         with np.load(path) as file:
             self.arrays = {key: file[key] for key in file.files}
         self.config = json.loads(str(self.arrays["config"]))
-        self.double = f"f64/{told}" in self.arrays
+        self.double = any(key.startswith(f"f64/{told}") for key in self.arrays)
         self.dtype = "float64" if self.double else "float32"
+
+    def wanted(self, key):
+        return self.arrays[f"f64/{key}" if self.double else key]
+
+
+class OfficialRun(OfficialFile):
+    """A file whose long outputs are there as every so many rows and columns, `sampleN`."""
 
     def given(self, key):
         """An array of the file as a tensor, images with their channels last."""
         return tf.constant(channels_last(self.arrays[key]), self.dtype)
-
-    def wanted(self, key):
-        return self.arrays[f"f64/{key}" if self.double else key]
 
     def tolerance(self, loosely):
         return 1e-7 if self.double else loosely

@@ -1,12 +1,11 @@
 """BicycleGAN against the official code's numbers, its styles, and its halves of a batch."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from official_numbers import channels_last, first_gradients, near, nested
+from official_numbers import first_gradients, near, nested
+from official_runs import OfficialRun, is_of
 
 from tfi2i import losses
 from tfi2i.benchmark.macs import translation_macs
@@ -26,51 +25,19 @@ TERMS = {
 
 def is_official(path):
     """Whether a file holds a training of the official BicycleGAN."""
-    with np.load(path) as file:
-        return "config" in file and json.loads(str(file["config"])).get("system") == "bicyclegan"
+    return is_of("bicyclegan", path)
 
 
-class Official:
-    """One file: its numbers of the float64 run where it has them."""
-
-    def __init__(self, path):
-        with np.load(path) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = json.loads(str(self.arrays["config"]))
-        self.double = "f64/step1/loss/G_L1" in self.arrays
-        self.dtype = "float64" if self.double else "float32"
-
-    def given(self, key):
-        return tf.constant(channels_last(self.arrays[key]), self.dtype)
-
-    def wanted(self, key):
-        return self.arrays[f"f64/{key}" if self.double else key]
-
-    def close(self, ours, key, loosely=1e-4):
-        """Compares an output, of an image in float64 a sample of its rows and columns."""
-        tolerance = 1e-7 if self.double else loosely
-        samples = [name for name in self.arrays if name.endswith(key) and "f64/sample" in name]
-        if samples and self.double:
-            every = int(samples[0].split("/")[1].removeprefix("sample"))
-            ours, theirs = ours[:, ::every, ::every], self.arrays[samples[0]]
-        else:
-            theirs = self.wanted(key)
-        near(ours, channels_last(theirs), tolerance, key)
+class Official(OfficialRun):
+    """A file of numbers, and what was drawn in it."""
 
     def drawn(self, step):
         return tuple(self.given(f"step{step}/draw/{name}") for name in ("eps", "z_random"))
 
-    def compared(self, key):
-        """Numbers of the first update by net and name, without those that are noise."""
-        zero = set(self.config["zero_gradient"]["step1"])
-        prefix = f"f64/step1/{key}" if self.double else f"step1/{key}"
-        for net, tensors in nested(self.arrays, prefix).items():
-            yield from ((net, n, v) for n, v in tensors.items() if f"{net}/{n}" not in zero)
-
 
 @pytest.fixture(scope="module")
 def official(official_file):
-    return Official(official_file)
+    return Official(official_file, "step1/loss/")
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +116,11 @@ def test_the_losses_of_three_steps_equal_the_official_ones(official, trained):
 
 def test_gradients_of_the_first_step_equal_the_official_ones(official, trained):
     whole = 0
-    for net, name, theirs in official.compared("grad"):
+    for net, name, theirs in official.numbers("grad", "step1"):
         near(trained[1][net][name], theirs, 1e-6 if official.double else 1e-3, (net, name))
         whole += 1
     assert whole > 40
-    for net, name, (*_, norm, _largest) in official.compared("check"):
+    for net, name, (*_, norm, _largest) in official.numbers("check", "step1"):
         ours = np.sqrt(np.sum(trained[1][net][name] ** 2))
         assert ours == pytest.approx(norm, rel=1e-7 if official.double else 1e-3), (net, name)
 
@@ -161,7 +128,7 @@ def test_gradients_of_the_first_step_equal_the_official_ones(official, trained):
 def test_the_first_update_changes_every_weight_as_the_official_one(official, trained):
     if not official.double:
         pytest.skip("Adam's first step moves weights by the signs of gradients, noise included")
-    for net, name, (_, _, length, most, *_) in official.compared("check"):
+    for net, name, (_, _, length, most, *_) in official.numbers("check", "step1"):
         change = trained[2][net][name]
         assert np.sqrt(np.sum(change**2)) == pytest.approx(length, rel=1e-6), (net, name)
         assert np.abs(change).max() == pytest.approx(most, rel=1e-6), (net, name)

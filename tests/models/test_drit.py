@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official_numbers import nested
-from three_steps import Official, system_in
+from official_runs import is_of
+from three_steps import Official
 
 from tfi2i.benchmark.macs import translation_macs
 from tfi2i.models import drit
@@ -39,7 +40,7 @@ TERMS = {
 
 def is_official(path):
     """Whether a file holds a training of the official DRIT."""
-    return system_in(path) == "drit"
+    return is_of("drit", path)
 
 
 @pytest.fixture(scope="module")

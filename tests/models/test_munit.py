@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official_numbers import nested
-from three_steps import Official, Trained, system_in
+from official_runs import is_of
+from three_steps import Official, Trained
 
 from tfi2i import losses
 from tfi2i.benchmark.macs import translation_macs
@@ -20,7 +21,7 @@ KINDS = {"lsgan": "least_squares", "nsgan": "non_saturating"}
 
 def is_official(path):
     """Whether a file holds a training of the official MUNIT."""
-    return system_in(path) == "munit"
+    return is_of("munit", path)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official_numbers import nested
-from three_steps import Official, Trained, system_in
+from official_runs import is_of
+from three_steps import Official, Trained
 
 from tfi2i import losses
 from tfi2i.benchmark.macs import translation_macs
@@ -28,7 +29,7 @@ TERMS = {
 
 def is_official(path):
     """Whether a file holds a training of the official UNIT."""
-    return system_in(path) == "unit"
+    return is_of("unit", path)
 
 
 @pytest.fixture(scope="module")

@@ -10,27 +10,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official_numbers import channels_last, first_gradients, near, nested
+from official_runs import OfficialFile
 
 from tfi2i.official.weights import export_official
 
 
-def system_in(path):
-    """Name of the official system that a file has numbers of; None: of another kind of file."""
-    with np.load(path) as file:
-        return json.loads(str(file["config"])).get("system") if "config" in file else None
-
-
-class Official:
-    """One file: its numbers of the float64 run where it has them."""
+class Official(OfficialFile):
+    """A file whose long outputs are there by parts."""
 
     every = 8  # rows and columns of a map that `@sub` leaves out, and one
 
     def __init__(self, path):
-        with np.load(path) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = json.loads(str(self.arrays["config"]))
-        self.double = any(key.startswith("f64/step1/loss/") for key in self.arrays)
-        self.dtype = "float64" if self.double else "float32"
+        super().__init__(path, "step1/loss/")
         noise = json.loads(str(self.arrays["noise"])) if "noise" in self.arrays else {}
         self.noise = {*noise.get("zero_gradient", []), *noise.get("delta_unstable", [])}
         self.worst = {}
@@ -40,9 +31,6 @@ class Official:
         array = channels_last(self.arrays[key])
         vector = array.ndim == 4 and array.shape[1:3] == (1, 1)
         return tf.constant(array[:, 0, 0] if vector else array, self.dtype)
-
-    def wanted(self, key):
-        return self.arrays[f"f64/{key}" if self.double else key]
 
     def has(self, key):
         key = f"f64/{key}" if self.double else key

@@ -125,7 +125,7 @@ def test_both_domains_of_a_part_may_lie_in_a_file_of_their_own(officials, tmp_pa
         networks = {domain: state_dict(official[f"{part}_{domain}"]) for domain in "ab"}
         return write_zip(tmp_path / file, networks)
 
-    write("gen_00000100.pt", "dis")  # of before; not read
+    write("gen_900.pt", "dis")  # of before; not read
     generators = write("gen_00020000.pt", "gen")
     for place in (tmp_path, generators, write("edges2shoes.pt", "gen")):
         checkpoint = read_checkpoint(name, place)

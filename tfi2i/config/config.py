@@ -271,7 +271,7 @@ def _override(override: str) -> tuple[tuple[str, ...], _Stated]:
         value = yaml_text.parse(text, where).values
     except InputError:
         # A path may be anything but YAML; where text is not wanted, this will not fit.
-        value = yaml_text.whole(text, where)
+        value = yaml_text.encodable(text, where)
     return keys, _Stated(value, where, text)
 
 

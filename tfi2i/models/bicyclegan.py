@@ -45,7 +45,7 @@ from tfi2i.limits import (
     Width,
 )
 from tfi2i.models.model import ImageTranslator, trainable
-from tfi2i.networks.discriminators import multi_scale_discriminator
+from tfi2i.networks.discriminators import judged, multi_scale_discriminator
 from tfi2i.networks.encoders import variational_encoder
 from tfi2i.networks.ends import SLOPE, conv, full_input, image_output
 from tfi2i.networks.generators import Upsampling, doubled
@@ -288,27 +288,21 @@ class BicycleGAN(ImageTranslator):
 
     def _fooling(self, disc, fake):
         """The adversarial loss of translations."""
-        logits = keras.tree.flatten(disc(fake, training=True))
-        return self._summed_over(losses.for_generator, logits)
-
-    def _summed_over(self, loss, logits):
-        """A loss of this system's kind, summed over the scales."""
-        return tf.add_n([loss(self.gan_loss, one) for one in logits])
+        (logits,) = judged(disc, fake)
+        return losses.over_scales(losses.for_generator, self.gan_loss, logits)
 
     def discriminator_step(self, fake_encoded, fake_random, real_b, other_b) -> dict[str, Any]:
         """Updates the discriminators, by fakes of before; returns their terms."""
-        judged = {
-            "encoded": (self.disc_encoded, fake_encoded, real_b),
-            "random": (self.disc_random, fake_random, other_b),
-        }
         terms = {}
         with tf.GradientTape() as tape:
-            for name, (disc, fake, real) in judged.items():
-                # One call judges both: normalisation is per image, so it is the same as two.
-                logits = keras.tree.flatten(disc(tf.concat([fake, real], 0), training=True))
-                on_fake, on_real = zip(*(tf.split(one, 2) for one in logits), strict=True)
-                terms[f"d_{name}_fake"] = self._summed_over(losses.on_fake, on_fake)
-                terms[f"d_{name}_real"] = self._summed_over(losses.on_real, on_real)
+            for name, disc, fake, real in (
+                ("encoded", self.disc_encoded, fake_encoded, real_b),
+                ("random", self.disc_random, fake_random, other_b),
+            ):
+                on_fake, on_real = judged(disc, fake, real)
+                kind = self.gan_loss
+                terms[f"d_{name}_fake"] = losses.over_scales(losses.on_fake, kind, on_fake)
+                terms[f"d_{name}_real"] = losses.over_scales(losses.on_real, kind, on_real)
             loss = tf.add_n(list(terms.values()))
         self.minimize("discriminator", loss, tape)
         return terms

@@ -41,8 +41,8 @@ from tfi2i.limits import (
 )
 from tfi2i.models.model import ImageTranslator, summed, trainable
 from tfi2i.networks.discriminators import judged, reflecting_discriminator
-from tfi2i.networks.encoders import content_encoder, he_normal, style_encoder
-from tfi2i.networks.ends import conv, full_input, normal
+from tfi2i.networks.encoders import content_encoder, style_encoder
+from tfi2i.networks.ends import conv, full_input, he_normal, normal
 from tfi2i.networks.generators import image_of_code
 from tfi2i.networks.styled import style_vectors, styled_translator
 from tfi2i.optimizers import CoupledAdam, StepDecay

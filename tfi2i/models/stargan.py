@@ -49,6 +49,7 @@ from tfi2i.limits import (
 from tfi2i.models.model import ImageTranslator, trainable
 from tfi2i.networks.ends import full_input, image_output
 from tfi2i.networks.generators import Upsampling, doubled
+from tfi2i.networks.styled import with_style
 from tfi2i.optimizers import CoupledAdam, LinearDecay
 
 UPDATES = 5
@@ -79,8 +80,7 @@ def label_generator(
     """
     image = full_input((None, None, channels), "image")
     label = full_input((labels,), "label")
-    planes = ops.ones_like(image[..., :1]) * ops.reshape(label, (-1, 1, 1, labels))
-    x = layers.Concatenate(name="label_planes")([image, planes])
+    x = with_style(image, label, "label_planes")
     x = _normalized(_padded(x, width, 7, 1, "conv0"), "conv0")
     for i in range(2):
         x = _normalized(_padded(x, 2 * x.shape[-1], 4, 2, f"down{i}"), f"down{i}")

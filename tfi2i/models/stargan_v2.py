@@ -37,14 +37,13 @@ from tfi2i.layers.convolution import LeakyReLU
 from tfi2i.layers.normalization import InstanceNormalization
 from tfi2i.limits import Between, Decay, ImageSize, Rate, Steps, Weight, Width
 from tfi2i.models.model import ImageTranslator, trainable
-from tfi2i.networks.ends import SLOPE, conv, full_input, image_output
+from tfi2i.networks.ends import SLOPE, conv, full_input, he_normal, image_output
 from tfi2i.networks.residual import (
     block_down,
     block_up,
     conv3,
     dense,
     halvings,
-    he_normal,
     high_passed,
     trunk,
 )

@@ -12,11 +12,6 @@ from tfi2i.networks.ends import SLOPE, Initializer, conv, full_input, normalized
 from tfi2i.networks.generators import residual_block
 
 
-def he_normal() -> keras.initializers.Initializer:
-    """MUNIT's and UNIT's `kaiming`: N(0, 2 / fan_in), not truncated."""
-    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
-
-
 def content_encoder(
     width: int,
     halvings: int,

@@ -58,6 +58,11 @@ def normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
+def he_normal() -> keras.initializers.Initializer:
+    """Kernels of N(0, 2 / fan_in), not cut off: PyTorch's `kaiming_normal_` as codes call it."""
+    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
+
+
 def normalization(kind: Norm, name: str, statistics: Statistics = "picture"):
     """A layer (N, H, W, K) -> the same, as CycleGAN's and pix2pix' code make it.
 

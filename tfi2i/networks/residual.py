@@ -8,17 +8,11 @@ Source: the blocks of clovaai/stargan-v2 at commit 875b70a.
 
 import math
 
-import keras
 from keras import layers, ops
 
 from tfi2i.layers.convolution import LeakyReLU
 from tfi2i.layers.normalization import InstanceNormalization
-from tfi2i.networks.ends import SLOPE, conv
-
-
-def he_normal() -> keras.initializers.Initializer:
-    """Kernels of N(0, 2 / fan_in), not cut off."""
-    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
+from tfi2i.networks.ends import SLOPE, conv, he_normal
 
 
 def conv3(x, filters: int, name: str):

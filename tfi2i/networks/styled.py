@@ -28,7 +28,7 @@ def style_vectors(style, width: int, channels: int, count: int, initializer: Ini
 
 
 def with_style(x, style, name: str):
-    """A map (N, h, w, K) with the style (N, S) of its image beside the values of each position."""
+    """A map (N, h, w, K) with the style (N, S), or the label, of its image beside each position."""
     rows = ops.reshape(style, (-1, 1, 1, style.shape[-1]))
     return keras.layers.Concatenate(name=name)([x, ops.ones_like(x[..., :1]) * rows])
 

@@ -209,7 +209,7 @@ def read_parts(path: str | Path, parts: Sequence[str]) -> Any:
     form = rf"({'|'.join(parts)})_(\d+)\.pt"
     if path.is_dir():
         names = [name for name in _names_in(path) if name.startswith(f"{parts[0]}_")]
-        files = sorted(name for name in names if re.fullmatch(form, name))
+        files = sorted((name for name in names if re.fullmatch(form, name)), key=_by_number)
         if not files:
             raise InputError(
                 f"{path} is a folder without files such as {parts[0]}_00100000.pt; give one with "
@@ -272,7 +272,12 @@ def _tags(folder: Path, networks: Sequence[str], form: str) -> dict[str, set[str
     for name in _names_in(folder):
         if file := _tagged(name, networks, form):
             tags.setdefault(file[1], set()).add(file[2])
-    return dict(sorted(tags.items(), key=lambda item: (len(item[0]), item[0])))
+    return {tag: tags[tag] for tag in sorted(tags, key=_by_number)}
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """A key that sorts texts that differ in a number alone: 9 before 10."""
+    return len(name), name
 
 
 def _tagged(name: str, networks: Sequence[str], form: str) -> re.Match[str] | None:

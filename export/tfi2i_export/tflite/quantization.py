@@ -117,7 +117,7 @@ def quantize(
         ranges = _calibrated(quantizer, model, calibration, inputs or {})
     silent = {"enable_progress_bar": False, "enable_progress_report": False}
     with quiet():
-        made = _told_apart(bytes(quantizer.quantize(ranges, **silent).quantized_model))
+        made = _with_differing_scales(bytes(quantizer.quantize(ranges, **silent).quantized_model))
     require_plain(inspect(made))
     recipe: dict[str, Any] = {
         "quantizer": quantizer.get_quantization_recipe(),
@@ -128,7 +128,7 @@ def quantize(
     return made, recipe
 
 
-def _told_apart(model: bytes) -> bytes:
+def _with_differing_scales(model: bytes) -> bytes:
     """The file with no kernel whose channels have one scale: one of them is moved by a last bit.
 
     TensorFlow Lite up to 2.16 takes a kernel of equal scales for one of a single scale, which it
